@@ -1,0 +1,325 @@
+"""Every setting of a node: one frozen value, read once at start, handed to whoever needs a part of it.
+
+One TOML file per node, relative paths meant from its folder; every key can be overridden by `ISTHMUS_SECTION__KEY`; an unknown
+key is an error that names it and the nearest known one; a secret may be given as `file:PATH`.
+
+Source: interfaces.md §8.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from isthmus.errors import SettingsProblem
+
+ENVIRONMENTS = ("demo", "test", "prod")
+
+
+def setting(help_: str, default: Any = MISSING, *, unit: str = "", factory: Any = MISSING) -> Any:
+    """A field with the words that `isthmus.example.toml` and the settings page are made of."""
+    metadata = {"help": help_, "unit": unit}
+    if factory is not MISSING:
+        return field(default_factory=factory, metadata=metadata)
+    if default is MISSING:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Border:
+    """The mutual-TLS listener where Country A answers (and every node shows its capability)."""
+
+    host: str = setting("address to listen on", "127.0.0.1")
+    port: int = setting("port to listen on", 8443)
+    public: str = setting(
+        "how peers address it: scheme, host, port and path before /fhir; links are made from this alone"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portal:
+    """The pages of Country B. Plain HTTP only outside `env = "prod"`."""
+
+    host: str = setting("address to listen on", "127.0.0.1")
+    port: int = setting("port to listen on", 8700)
+    public: str = setting("how browsers address it; other Host headers are refused")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """The local listener: /healthz, /readyz, /metrics."""
+
+    host: str = setting("address to listen on", "127.0.0.1")
+    port: int = setting("port to listen on", 8701)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """Where the signed trust list lies and who may sign it."""
+
+    list: str = setting("file of the signed trust list", "trustlist.jws")
+    operator_keys: tuple[str, ...] = setting(
+        "files with the list operator's public keys (JWK): current, next", ("operator.jwk",)
+    )
+    poll_s: float = setting("how often the file is looked at", 5.0, unit="s")
+    hold_h: float = setting("how long a new key, origin or participant waits before it counts", 24.0, unit="h")
+    min_seq: int = setting("lowest sequence number accepted at first use", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The node's own keys: PEM files, mode 0600."""
+
+    tls_certificate: str = setting("certificate of the border and of our client", "keys/tls.pem")
+    tls_key: str = setting("its private key", "keys/tls.key")
+    sig: str = setting("signs client assertions and treatment relationships (private JWK, ES256)", "keys/sig.jwk")
+    at: str = setting("signs access tokens (ES256); Country A", "keys/at.jwk")
+    hpa: str = setting("signs assertions on professionals (ES256); Country B", "keys/hpa.jwk")
+    env: str = setting("256-bit master key that wraps data keys and derives ids", "keys/env.key")
+    consent: str = setting("signs directives; only where the node is itself the consent service", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """Who signs in at the portal."""
+
+    accounts: str = setting("file of demo accounts (env demo and test only)", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consent:
+    """The patient's directives."""
+
+    keys: tuple[str, ...] = setting("files with public keys (JWK) of the national consent service", ())
+    regime: str = setting(
+        "opt-out: all may cross unless a directive says no; opt-in: nothing without a permission", "opt-out"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One source of a kind: the embedded archive and register are `files`.
+
+    What files do not hold but the border requires is the operator's statement, never invented.
+    """
+
+    kind: str = setting("files (the embedded archive and register)", "files")
+    name: str = setting("short name in lists and logs", "archive")
+    patient_issuer: str = setting("OID of the authority that issues patient identifiers", "")
+    accession_issuer: str = setting("OID of the authority that issues accession numbers", "")
+    placer_issuer: str = setting("OID of the authority that issues placer order numbers", "")
+    time_zone: str = setting("IANA name of the zone in which dates and times are meant", "")
+    institution: str = setting("name of the institution when the files have none", "")
+    institution_id: str = setting("identifier of the institution, SYSTEM|VALUE", "")
+    location_uid: str = setting("Retrieve Location UID", "")
+    regions: Mapping[str, str] = setting(
+        "body part as written in the files = SNOMED CT code of one of the ten regions", factory=dict
+    )
+
+    @property
+    def zone(self) -> tzinfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def patient_system(self) -> str:
+        return f"urn:oid:{self.patient_issuer}"
+
+    @property
+    def accession_system(self) -> str:
+        return f"urn:oid:{self.accession_issuer}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What lies behind Country A, by kind."""
+
+    patients: tuple[Source, ...] = setting("registers of patients", ())
+    reports: tuple[Source, ...] = setting("sources of reports", ())
+    images: tuple[Source, ...] = setting("sources of images", ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spool:
+    """Country B's encrypted store of what arrived, for the time of a visit."""
+
+    folder: str = setting("where it lies", "spool")
+    limit_mib: int = setting("all visits together", 4096, unit="MiB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How often, how much. trust.md §3.6."""
+
+    searches_per_10_min: int = setting("patient searches of one professional", 30)
+    failed_searches_per_10_min: int = setting("failed ones, then a doubling wait", 5)
+    point_of_care_per_10_min: int = setting("patient searches of one point of care", 300)
+    tokens_per_s: int = setting("token requests of one peer; burst twice that", 50)
+    requests_per_s: int = setting("searches and reads of one peer; burst twice that", 50)
+    parallel_images: int = setting("image transfers of one professional at a time", 8)
+    parallel_images_peer: int = setting("image transfers of one peer at a time", 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A node's settings. `folder` is where the file lies; every relative path is meant from there."""
+
+    folder: Path = field(metadata={"hidden": True})
+    file: Path = field(metadata={"hidden": True})
+    env: str = setting("demo, test or prod")
+    country: str = setting("CountryCode as the EU writes it (EL for Greece); AA, BB, CC outside prod only")
+    ncp_id: str = setting("this NCPeH in the trust list")
+    database: str = setting("state and trail: sqlite:///FILE", "sqlite:///state.sqlite")
+    blobs: str = setting("the archive's files: file:///FOLDER", "file:///archive")
+    border: Border | None = setting("the border's listener", None)
+    portal: Portal | None = setting("the portal's listener", None)
+    operations: Operations | None = setting("the local listener", None)
+    trust: Trust = setting("the trust list", factory=Trust)
+    keys: Keys = setting("the node's keys", factory=Keys)
+    signin: SignIn = setting("sign-in", factory=SignIn)
+    consent: Consent = setting("directives", factory=Consent)
+    sources: Sources = setting("what lies behind Country A", factory=Sources)
+    spool: Spool = setting("arrivals", factory=Spool)
+    limits: Limits = setting("limits", factory=Limits)
+
+    def path(self, name: str) -> Path:
+        """A file or folder the settings name, absolute."""
+        return (self.folder / name.removeprefix("file:///")).resolve()
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file of state and trail; the archive's index lies beside it."""
+        return self.folder / self.database.removeprefix("sqlite:///")
+
+    @property
+    def index_file(self) -> Path:
+        return self.database_file.with_name("index.sqlite")
+
+    @property
+    def answers(self) -> bool:
+        """Whether this node has Country A's role: some source lies behind it."""
+        return bool(self.sources.patients)
+
+
+def read_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read a node's settings. Raises SettingsProblem, naming file, key and what to do."""
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsProblem(f"the settings file {file} does not exist; give one with --config FILE") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsProblem(f"the settings file {file} cannot be read: {error}") from error
+    _overlay(raw, environment)
+    _known(raw, Settings, "")
+    folder = file.resolve().parent
+    _secrets(raw, folder)
+    try:
+        settings = msgspec.convert({**raw, "folder": folder, "file": file.resolve()}, Settings, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        raise SettingsProblem(f"{file.name}: {error}", key=str(error)) from error
+    _sensible(settings)
+    return settings
+
+
+def _as_path(kind: type, value: Any) -> Any:
+    return Path(value)
+
+
+def _overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """`ISTHMUS_TRUST__POLL_S=5` over what the file says. Lists of sources are left to the file."""
+    for name, value in environment.items():
+        match = re.fullmatch(r"ISTHMUS_([A-Z_]+)", name)
+        parts = match[1].lower().split("__") if match else []
+        known = {f.name for f in fields(Settings)}
+        if not parts or parts[0] not in known or (len(parts) == 1 and parts[0] in ("folder", "file")):
+            continue
+        place = raw
+        for part in parts[:-1]:
+            place = place.setdefault(part, {})
+        place[parts[-1]] = _value(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _nested(kind: Any) -> Any:
+    """The dataclass in `X | None`, `tuple[X, ...]` or `X`, if any."""
+    for inner in (kind, *get_args(kind)):
+        if is_dataclass(inner):
+            return inner
+    return None
+
+
+def _known(raw: Mapping[str, Any], kind: type, where: str) -> None:
+    """Every key must be one of ours; the nearest is named."""
+    hints = get_type_hints(kind)
+    names = [f.name for f in fields(kind) if not f.metadata.get("hidden")]
+    for key, value in raw.items():
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+            raise SettingsProblem(
+                f"unknown setting {where}{key}; the nearest known one is {where}{near[0]}", key=where + key
+            )
+        inner = _nested(hints[key])
+        if inner is not None and get_origin(hints[key]) is tuple:
+            for item in value if isinstance(value, list) else []:
+                _known(item, inner, f"{where}{key}.")
+        elif inner is not None and isinstance(value, dict):
+            _known(value, inner, f"{where}{key}.")
+
+
+def _secrets(raw: dict[str, Any], folder: Path) -> None:
+    """`file:PATH` stands for what the file holds. (`file:///…` is an address of a folder and stays.)"""
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            _secrets(value, folder)
+        elif isinstance(value, str) and value.startswith("file:") and not value.startswith("file:///"):
+            try:
+                raw[key] = (folder / value.removeprefix("file:")).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise SettingsProblem(f"the file that setting {key} names cannot be read: {error}", key=key) from error
+
+
+def _sensible(settings: Settings) -> None:
+    """What no node starts with."""
+    if settings.env not in ENVIRONMENTS:
+        raise SettingsProblem('env is one of "demo", "test", "prod"', key="env")
+    if not settings.database.startswith("sqlite:///"):
+        raise SettingsProblem("database: only sqlite:///FILE is built yet (PostgreSQL is on the list)", key="database")
+    if not settings.blobs.startswith("file:///"):
+        raise SettingsProblem("blobs: only file:///FOLDER is built yet (S3 is on the list)", key="blobs")
+    if re.fullmatch(r"[A-Z]{2}", settings.country) is None:
+        raise SettingsProblem("country is two capital letters", key="country")
+    if settings.env == "prod" and settings.country in ("AA", "BB", "CC"):
+        raise SettingsProblem(
+            f'{settings.country} is an invented country and cannot be used in env = "prod"', key="country"
+        )
+    for kind in ("patients", "reports", "images"):
+        for source in getattr(settings.sources, kind):
+            if source.kind != "files":
+                raise SettingsProblem(f'sources.{kind}: only kind = "files" is built yet', key=f"sources.{kind}.kind")
+            wanted = ("patient_issuer", "accession_issuer", "time_zone") if kind == "images" else ()
+            missing = [name for name in wanted if not getattr(source, name)]
+            if missing:
+                raise SettingsProblem(
+                    f"sources.{kind} {source.name!r} does not say {', '.join(missing)}: files do not hold it and the border requires it",
+                    key=f"sources.{kind}",
+                )
+            try:
+                source.time_zone and source.zone  # noqa: B018  # known to the machine?
+            except (KeyError, ValueError, OSError):
+                raise SettingsProblem(f"time_zone {source.time_zone!r} is not an IANA name", key="time_zone") from None

@@ -1,0 +1,27 @@
+"""Codes: a system, a code, and the words that came with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOINC = "http://loinc.org"
+SNOMED = "http://snomed.info/sct"
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+DCMUID = "http://dicom.nema.org/resources/ontology/DCMUID"
+ISCO_08 = "urn:oid:2.16.840.1.113883.2.9.6.2.7"
+ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A coded value. Equal by system and code; the display is what the sender wrote."""
+
+    system: str
+    code: str
+    display: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Code) and (self.system, self.code) == (other.system, other.code)
+
+    def __hash__(self) -> int:
+        return hash((self.system, self.code))
