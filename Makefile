@@ -1,0 +1,47 @@
+# Isthmus: thin names for what a developer does. `make` alone lists them.
+SHELL := /bin/bash
+export UV_PYTHON_DOWNLOADS := never
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := .venv/bin/
+PYTEST := $(RUN)python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup web demo check test proof fix
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+.uv/bin/uv:
+	@$(PYTHON) -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check 'uv>=0.13,<0.14'
+
+setup: .venv/.ready web ## put everything that is needed into this clone
+
+.venv/.ready: pyproject.toml uv.lock $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv,)
+	@echo "setting up Python packages …"
+	@$(UV) sync -q --frozen --python $(PYTHON)
+	@touch $@
+
+web: .venv/.ready ## build the portal's scripts and catalogues (skipped when nothing changed)
+	@$(RUN)python hatch_build.py
+
+demo: setup ## two demo countries on this machine: prints the portal's address and accounts
+	@exec $(RUN)isthmus demo
+
+check: setup ## format, lint, strict types, import contracts, quick tests: before every commit
+	$(RUN)ruff format --check src tests tools hatch_build.py
+	$(RUN)ruff check src tests tools hatch_build.py
+	$(RUN)mypy
+	$(RUN)lint-imports
+	$(RUN)python hatch_build.py --check
+	$(PYTEST) -q -n 2 -m "not slow and not browser" tests/test_house.py tests/model tests/wire tests/fhir tests/dicom tests/trust tests/consent tests/commands
+
+test: setup ## the whole suite (T=tests/wire for a part)
+	$(PYTEST) -n 2 --dist loadgroup $(or $(T),tests)
+
+proof: setup ## the long proofs: by hand, the result committed with date and machine
+	$(PYTEST) -m slow --run-proof -p no:xdist $(or $(T),tests/proof)
+
+fix: setup ## format and mend what the linter can
+	$(RUN)ruff format src tests tools hatch_build.py
+	$(RUN)ruff check --fix src tests tools hatch_build.py

@@ -1,0 +1,104 @@
+"""What a command says: a result as JSON or for people, progress, an error as one sentence.
+
+Results go to standard output; progress, log and errors to standard error. Source: interfaces.md §2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from isthmus.errors import IsthmusError, SettingsProblem, Unavailable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from isthmus.config import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What stands before the command."""
+
+    config: Path | None = None
+    verbose: bool = False
+
+
+def settings_of(ctx: typer.Context) -> Settings:
+    """The settings of the node that `--config` names. Raises SettingsProblem."""
+    from isthmus.config import read_settings
+
+    options = ctx.find_root().obj
+    if not isinstance(options, Options) or options.config is None:
+        raise SettingsProblem("this command needs a node's settings: isthmus --config FILE …")
+    return read_settings(options.config)
+
+
+def emit(value: Any, as_json: bool, human: Callable[[Any], None]) -> None:
+    """Print a result: as JSON, or by `human`."""
+    if not as_json:
+        human(value)
+        return
+    import orjson
+
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.flush()
+
+
+def say_error(error: IsthmusError, *, as_json: bool) -> None:
+    """One sentence on standard error; with --json the same as a document on standard output."""
+    message = " ".join(str(error).split())
+    if as_json:
+        exchange_id = error.facts.get("exchange_id")
+        retry = isinstance(error, Unavailable)
+        emit(
+            {"error": {"code": error.meaning.code, "message": message, "exchange_id": exchange_id, "retry": retry}},
+            True,
+            print,
+        )
+    sys.stderr.write(f"isthmus: {message}\n")
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """A plain table for people."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    made = Table(box=SIMPLE, title=title, title_justify="left")
+    for column in columns:
+        made.add_column(column)
+    return made
+
+
+def show(renderable: object) -> None:
+    """Print for people, on standard output."""
+    from rich.console import Console
+
+    Console().print(renderable)
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error while work goes on; gives the function that says how much more is done.
+
+    Where standard error is no terminal there is no bar.
+    """
+    if not sys.stderr.isatty():
+        yield lambda more: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda more: bar.advance(task, more)
