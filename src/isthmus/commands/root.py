@@ -124,6 +124,9 @@ def run(argv: Sequence[str]) -> int:
         say_error(error, as_json=as_json)
         return error.meaning.exit_status
     except UsageProblem as problem:
+        if type(problem).__name__ == "NoArgsIsHelpError":
+            typer.echo(str(problem))
+            return 2
         say_error(_usage(problem), as_json=as_json)
         return 2
     except Exception as fault:
