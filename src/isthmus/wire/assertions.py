@@ -1,0 +1,252 @@
+"""Assertions: what Country B states about itself, the professional and the treatment relationship, as claims.
+
+Claims only: signing and the checks common to all statements are `trust/jws.py`'s.
+
+Source: trust.md §2.5; IUA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from isthmus.errors import InvalidAssertion, MalformedRequest
+from isthmus.fhir import elements as el
+from isthmus.model.codes import ACT_REASON, ISCO_08
+from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.people import HealthProfessional, Organisation, Patient
+
+CLIENT_LIFE_S = 60
+HPA_LIFE_S = 300
+TRC_LIFE_S = 7200
+CLIENT_TYPES = frozenset({"client-authentication+jwt", "JWT"})
+HPA_TYPE = "hpa+jwt"
+TRC_TYPE = "trc+jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class Trc:
+    """A treatment relationship confirmation as read: about whom (by Country A's handle), and in whose session."""
+
+    relationship: TreatmentRelationship
+    handle: str
+    identifier: PatientIdentifier
+    sub: str
+    sid: str
+
+
+def _frame(issuer: str, subject: str, audience: str, x5t: str, jti: str, issued: int, expires: int) -> dict[str, Any]:
+    return {
+        "iss": issuer,
+        "sub": subject,
+        "aud": audience,
+        "jti": jti,
+        "iat": issued,
+        "exp": expires,
+        "cnf": {"x5t#S256": x5t},
+    }
+
+
+def write_client_assertion(
+    *, issuer: str, audience: str, x5t: str, jti: str, now: datetime, hpa: str, trc: str | None = None
+) -> dict[str, Any]:
+    """Claims of the client assertion, around the statements as signed."""
+    issued = int(now.timestamp())
+    claims = _frame(issuer, issuer, audience, x5t, jti, issued, issued + CLIENT_LIFE_S)
+    return claims | {"extensions": {"ehdsi": el.without_nothing({"v": 1, "hpa": hpa, "trc": trc})}}
+
+
+def read_client_assertion(claims: dict[str, Any]) -> tuple[str, str | None]:
+    """Give the HPA and, at the care stage, the TRC, still signed. Raises InvalidAssertion.
+
+    A representative's statement and an access code are refused aloud: half-read they would be worse than unread.
+    """
+    inner = el.child(claims, "extensions", "ehdsi")
+    hpa = el.text(inner, "hpa")
+    if hpa is None or inner.get("v") != 1 or not isinstance(inner.get("trc", ""), str):
+        raise InvalidAssertion("no statement about the professional inside", reason="hpa-invalid")
+    if "nok" in inner:
+        raise InvalidAssertion("representatives are not accepted here yet", reason="representative")
+    if "access_code" in inner:
+        raise InvalidAssertion("access codes are not accepted here yet", reason="access-code")
+    return hpa, el.text(inner, "trc")
+
+
+def write_hpa(
+    professional: HealthProfessional,
+    *,
+    issuer: str,
+    audience: str,
+    x5t: str,
+    jti: str,
+    now: datetime,
+    purpose: Purpose,
+    point_of_care: PointOfCare,
+    home_community_id: str,
+) -> dict[str, Any]:
+    """Claims of the health professional assertion."""
+    issued = int(now.timestamp())
+    organisation = professional.organisation
+    iua = {
+        "subject_name": professional.name,
+        "subject_organization": organisation.name,
+        "subject_organization_id": organisation.identifier or organisation.name,
+        "subject_role": [{"system": ISCO_08, "code": professional.role}],
+        "purpose_of_use": [{"system": ACT_REASON, "code": purpose.value}],
+        "home_community_id": home_community_id,
+        "national_provider_identifier": professional.national_identifier,
+    }
+    hp = {
+        "facility_type": professional.facility_type,
+        "point_of_care": _write_point(point_of_care),
+        "sid": professional.session,
+    }
+    return _frame(issuer, professional.sub, audience, x5t, jti, issued, issued + HPA_LIFE_S) | {
+        "auth_time": professional.auth_time,
+        "acr": professional.acr,
+        "amr": list(professional.amr),
+        "extensions": {"ihe_iua": el.without_nothing(iua), "ehdsi": {"hp": hp}},
+    }
+
+
+def read_hpa(claims: dict[str, Any]) -> tuple[HealthProfessional, Purpose, PointOfCare]:
+    """Read who asks, for what purpose, and where. Raises InvalidAssertion (hpa-invalid)."""
+    iua, hp = el.child(claims, "extensions", "ihe_iua"), el.child(claims, "extensions", "ehdsi", "hp")
+    purposes, roles = el.children(iua, "purpose_of_use"), el.children(iua, "subject_role")
+    required = {
+        "sub": el.text(claims, "sub"),
+        "acr": el.text(claims, "acr"),
+        "name": el.text(iua, "subject_name"),
+        "organisation": el.text(iua, "subject_organization"),
+        "sid": el.text(hp, "sid"),
+        "role": el.text(roles[0], "code") if len(roles) == 1 and roles[0].get("system") == ISCO_08 else None,
+        "purpose": el.text(purposes[0], "code") if len(purposes) == 1 else None,
+    }
+    missing = [name for name, value in required.items() if value is None]
+    auth_time = el.number(claims, "auth_time")
+    if missing or auth_time is None:
+        raise InvalidAssertion(f"missing or not single: {', '.join(missing) or 'auth_time'}", reason="hpa-invalid")
+    value = {name: found or "" for name, found in required.items()}
+    professional = HealthProfessional(
+        sub=value["sub"],
+        name=value["name"],
+        role=value["role"],
+        organisation=Organisation(value["organisation"], el.text(iua, "subject_organization_id")),
+        facility_type=el.text(hp, "facility_type") or "Other",
+        acr=value["acr"],
+        auth_time=auth_time,
+        amr=el.texts(claims, "amr"),
+        session=value["sid"],
+        national_identifier=el.text(iua, "national_provider_identifier"),
+    )
+    point = _read_point(el.child(hp, "point_of_care"), "hpa-invalid")
+    return professional, _read_purpose(value["purpose"], "hpa-invalid"), point
+
+
+def write_trc(
+    relationship: TreatmentRelationship,
+    patient: Patient,
+    *,
+    issuer: str,
+    audience: str,
+    x5t: str,
+    jti: str,
+    now: datetime,
+    sub: str,
+    sid: str,
+) -> dict[str, Any]:
+    """Claims of the treatment relationship confirmation; it ends with the relationship, however often it is minted."""
+    confirmed = int(relationship.confirmed_at.timestamp())
+    issued = max(int(now.timestamp()), confirmed)
+    trc = {
+        "patient": {
+            "handle": patient.handle,
+            "identifier": {"system": patient.identifier.system, "value": patient.identifier.value},
+        },
+        "sid": sid,
+        "purpose": relationship.purpose.value,
+        "identification": {
+            "method": relationship.method,
+            "document_country": relationship.document_country,
+            "verified_at": int(relationship.verified_at.timestamp()),
+        },
+        "information_notice": {
+            "version": relationship.notice_version,
+            "language": relationship.notice_language,
+            "given": relationship.notice_given,
+        },
+        "relationship": {
+            "encounter": relationship.encounter,
+            "confirmed_at": confirmed,
+            "point_of_care": _write_point(relationship.point_of_care),
+        },
+    }
+    frame = _frame(issuer, sub, audience, x5t, jti, issued, confirmed + TRC_LIFE_S)
+    return frame | {"extensions": {"ehdsi": {"trc": trc}}}
+
+
+def read_trc(claims: dict[str, Any]) -> Trc:
+    """Read the relationship. Raises InvalidAssertion (trc-invalid) when a part is missing or contradicts another."""
+    trc = el.child(claims, "extensions", "ehdsi", "trc")
+    proof, notice, bond = (el.child(trc, name) for name in ("identification", "information_notice", "relationship"))
+    verified, confirmed = el.number(proof, "verified_at"), el.number(bond, "confirmed_at")
+    handle, method, sub, sid = (
+        el.text(trc, "patient", "handle"),
+        el.text(proof, "method"),
+        el.text(claims, "sub"),
+        el.text(trc, "sid"),
+    )
+    given = notice.get("given")
+    if None in (verified, confirmed, handle, method, sub, sid) or not isinstance(given, bool):
+        raise InvalidAssertion("a part of the relationship is missing", reason="trc-invalid")
+    if not given and method != "unable":
+        raise InvalidAssertion("the notice was not given, and the patient could have taken it", reason="trc-invalid")
+    expires = el.number(claims, "exp") or 0
+    if expires > (confirmed or 0) + TRC_LIFE_S:
+        raise InvalidAssertion("it outlives the relationship", reason="trc-invalid")
+    try:
+        identifier = PatientIdentifier(
+            el.text(trc, "patient", "identifier", "system") or "", el.text(trc, "patient", "identifier", "value") or ""
+        )
+    except MalformedRequest:
+        raise InvalidAssertion("the patient's identifier is missing", reason="trc-invalid") from None
+    relationship = TreatmentRelationship(
+        purpose=_read_purpose(el.text(trc, "purpose") or "", "trc-invalid"),
+        method=method or "",
+        document_country=el.text(proof, "document_country") or "",
+        verified_at=_instant(verified or 0),
+        notice_version=el.text(notice, "version") or "",
+        notice_language=el.text(notice, "language") or "",
+        notice_given=given,
+        encounter=el.text(bond, "encounter") or "",
+        confirmed_at=_instant(confirmed or 0),
+        point_of_care=_read_point(el.child(bond, "point_of_care"), "trc-invalid"),
+    )
+    return Trc(relationship, handle or "", identifier, sub or "", sid or "")
+
+
+def _instant(seconds: int) -> datetime:
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        raise InvalidAssertion("a time that the calendar does not have", reason="trc-invalid") from None
+
+
+def _write_point(point: PointOfCare) -> dict[str, str]:
+    return {"id": point.id, "name": point.name, "country": point.country}
+
+
+def _read_point(node: el.Node, reason: str) -> PointOfCare:
+    point = PointOfCare(el.text(node, "id") or "", el.text(node, "name") or "", el.text(node, "country") or "")
+    if not (point.id and point.name and point.country):
+        raise InvalidAssertion("the point of care is not named", reason=reason)
+    return point
+
+
+def _read_purpose(code: str, reason: str) -> Purpose:
+    try:
+        return Purpose(code)
+    except ValueError:
+        raise InvalidAssertion("a purpose that is none", reason=reason) from None

@@ -1,0 +1,56 @@
+"""A pack: the addresses and codes of one set of drafts. A new draft changes a TOML file, not code.
+
+Source: wire.md §4.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+from isthmus.errors import SettingsProblem
+
+DEFAULT_PACK = "eu-2026-09"
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Tables of one set of drafts, each from our name to theirs."""
+
+    name: str
+    systems: Mapping[str, str]
+    codes: Mapping[str, str]
+    extensions: Mapping[str, str]
+    profiles: Mapping[str, str]
+    sections: Mapping[str, str]
+    parameters: Mapping[str, str]
+    claims: Mapping[str, tuple[str, ...]]
+    aliases: Mapping[str, tuple[str, ...]]
+
+
+@cache
+def load_pack(name: str = DEFAULT_PACK) -> Pack:
+    """Give the pack of this name. Raises SettingsProblem when the product does not carry it."""
+    source = resources.files("isthmus.wire.packs").joinpath(f"{name}.toml")
+    try:
+        tables = tomllib.loads(source.read_text("utf-8"))
+    except (OSError, ValueError) as exc:
+        raise SettingsProblem("no profile pack of this name", key="pack") from exc
+    return Pack(
+        name=name,
+        claims=_lists(tables["claims"]),
+        aliases=_lists(tables["aliases"]),
+        **{table: MappingProxyType(tables[table]) for table in _TABLES},
+    )
+
+
+_TABLES = ("systems", "codes", "extensions", "profiles", "sections", "parameters")
+
+
+def _lists(table: dict[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({key: tuple(values) for key, values in table.items()})
