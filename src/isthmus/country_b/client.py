@@ -1,0 +1,175 @@
+"""The only way out across the border: each exchange is recorded before it is asked and after it ended.
+
+directory (where; still trusted) → trail (opened) → outbound (mutual TLS, pinned key) → trail (closed).
+
+Source: trust.md §2.6, §4.2; architecture.md §7.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import anyio
+
+from isthmus.audit.events import Intent, Outcome
+from isthmus.audit.trail import Trail
+from isthmus.config import Settings
+from isthmus.country_b.visit import Visit
+from isthmus.errors import (
+    Absence,
+    IntegrityLost,
+    IsthmusError,
+    Refusal,
+    RequestProblem,
+    ServiceNotOffered,
+    TrustProblem,
+)
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.transport.outbound import Outbound, Response
+from isthmus.trust.directory import Directory
+from isthmus.trust.keys import SigningKey
+from isthmus.trust.trustlist import Participant
+from isthmus.wire.outcomes import read_outcome
+
+ERROR_BODY_MAX = 1 << 20
+JSON_MAX = 20 << 20
+FHIR_JSON = "application/fhir+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to be sent: to which of the country's endpoints, and what of it the trail names."""
+
+    transaction: str  # ITI-71, ITI-78, ITI-67, ITI-68, RAD-107
+    endpoint: str  # token, fhir, dicomweb
+    path: str = ""
+    method: str = "GET"
+    body: bytes | None = None
+    accept: str = FHIR_JSON
+    token: str | None = None
+    service: str | None = None  # what the country must offer for it
+    patient: PatientIdentifier | None = None
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """An answer that has begun: its response, and what was counted of it for the record."""
+
+    exchange_id: str
+    response: Response
+    participant: Participant
+    instances: int = 0
+    size_bytes: int = 0
+    digest: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    async def read(self, limit_bytes: int = JSON_MAX) -> bytes:
+        """The whole body of a small answer. Raises CountryMisanswered past the limit."""
+        body = await self.response.read(limit_bytes)
+        self.size_bytes += len(body)
+        return body
+
+
+class Client:
+    """Sends what a visit asks. One per node (or command); knows keys, trust and trail."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        trail: Trail,
+        outbound: Outbound,
+        *,
+        sig: SigningKey,
+        hpa: SigningKey,
+        certificate: bytes,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
+        self.sig, self.hpa, self.certificate = sig, hpa, certificate
+        self._outbound = outbound
+        self.tokens: dict[tuple[str, ...], tuple[str, datetime]] = {}
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, visit: Visit, country: str, call: Call) -> AsyncIterator[Exchange]:
+        """Ask, and give the answer while it lasts. Raises the class of error that Country A raised, or what broke on the way.
+
+        The record is open before a byte leaves and closed when the answer was read, whatever ended it.
+        """
+        exchange_id = secrets.token_hex(16)
+        opened = await self.trail.open(self._intent(visit, country, call, exchange_id))
+        exchange: Exchange | None = None
+        outcome = Outcome("incomplete", reason="interrupted")
+        try:
+            async with self._asked(country, call, exchange_id) as exchange:
+                yield exchange
+            outcome = Outcome("complete", exchange.response.status)
+        except IsthmusError as error:
+            error.facts.setdefault("exchange_id", exchange_id)
+            error.facts.setdefault("country", country)
+            outcome = _outcome_of(error, exchange)
+            raise
+        finally:
+            if exchange is not None:
+                outcome = Outcome(
+                    outcome.outcome,
+                    exchange.response.status,
+                    instances=exchange.instances,
+                    bytes=exchange.size_bytes,
+                    digest=exchange.digest,
+                    reason=outcome.reason,
+                )
+            with anyio.CancelScope(shield=True):
+                await self.trail.close(opened, outcome)
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, country: str, call: Call, exchange_id: str) -> AsyncIterator[Exchange]:
+        participant = self.directory.country(country)
+        if call.service is not None and call.service not in participant.services:
+            raise ServiceNotOffered(f"{country} does not offer {call.service}", service=call.service)
+        headers = {"Accept": call.accept, "X-Request-Id": exchange_id}
+        if call.token is not None:
+            headers["Authorization"] = f"Bearer {call.token}"
+        if call.body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        async with self._outbound.request(
+            call.method,
+            getattr(participant.endpoints, call.endpoint) + call.path,
+            headers=headers,
+            body=call.body,
+            pins=self.directory.server_pins(participant),
+            country=country,
+            retry_once=call.path.endswith("/_search"),
+        ) as response:
+            if response.status not in (200, 206):
+                raise read_outcome(response.status, await response.read(ERROR_BODY_MAX))
+            yield Exchange(exchange_id, response, participant)
+
+    def _intent(self, visit: Visit, country: str, call: Call, exchange_id: str) -> Intent:
+        who = visit.professional
+        return Intent(
+            side="B",
+            transaction=call.transaction,
+            exchange_id=exchange_id,
+            peer=country,
+            organisation=visit.point_of_care.name,
+            person=who.sub,
+            role=who.role,
+            purpose=visit.purpose.value,
+            patient=call.patient,
+            categories=call.categories,
+            origins=(country,),
+        )
+
+
+def _outcome_of(error: IsthmusError, exchange: Exchange | None) -> Outcome:
+    """How the record closes after an error: a refusal, a failure, or an answer that is not whole."""
+    if isinstance(error, RequestProblem | TrustProblem | Refusal | Absence):
+        return Outcome("refused", error.meaning.status, reason=error.reason)
+    broken = isinstance(error, IntegrityLost) and exchange is not None and exchange.size_bytes > 0
+    return Outcome("incomplete" if broken else "failed", error.meaning.status, reason=error.reason)

@@ -1,0 +1,89 @@
+"""Studies and reports: the list of one patient, and one document of it.
+
+Source: ITI-67, ITI-68; trust.md M6, M7.
+"""
+
+from __future__ import annotations
+
+from isthmus.consent.roles import require
+from isthmus.country_b import tokens
+from isthmus.country_b.arrivals import check_subject
+from isthmus.country_b.client import Call, Client
+from isthmus.country_b.visit import Visit
+from isthmus.errors import CountryMisanswered
+from isthmus.model.documents import Document
+from isthmus.model.identifiers import checked_id
+from isthmus.model.imaging import Manifest
+from isthmus.model.queries import DocumentQuery
+from isthmus.model.report.document import ImagingReport
+from isthmus.wire import documents as wire
+from isthmus.wire.manifests import read_manifest
+from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.report.document import read_report
+
+PAGES_MAX, ENTRIES_MAX = 50, 5000
+
+
+async def find_documents(client: Client, visit: Visit, country: str, query: DocumentQuery) -> tuple[Document, ...]:
+    """List studies and reports, every page of them. Finding nothing is an answer like any other.
+
+    Raises CountryMisanswered when the answer is not about the patient asked for, or has no end.
+    """
+    require(visit.professional.role, "list")
+    patient = visit.patient_in(country)
+    participant = client.directory.country(country)
+    pack = load_pack(participant.pack)
+    asked = wire.write_search(query, pack, handle=patient.handle)
+    path, method, body = "/DocumentReference/_search", "POST", asked
+    found: list[Document] = []
+    for _ in range(PAGES_MAX):
+        token = await tokens.care(client, visit, country)
+        call = Call("ITI-67", "fhir", path, method, body, token=token, patient=patient.identifier, categories=("list",))
+        async with client.exchange(visit, country, call) as exchange:
+            page = wire.read_found(
+                await exchange.read(), base=participant.endpoints.fhir, handle=patient.handle or "", pack=pack
+            )
+        found.extend(page.documents)
+        if page.next_query is None:
+            return tuple(found)
+        if len(found) > ENTRIES_MAX:
+            break
+        path, method, body = f"/DocumentReference?{page.next_query}", "GET", None
+    raise CountryMisanswered("the list has no end", reason="peer-limit", country=country)
+
+
+async def get_document(client: Client, visit: Visit, country: str, document_id: str) -> bytes:
+    """Fetch one FHIR document as issued: its bytes. Raises DocumentNotFound."""
+    patient = visit.patient_in(country)
+    token = await tokens.care(client, visit, country)
+    call = Call(
+        "ITI-68",
+        "fhir",
+        f"/Bundle/{checked_id(document_id)}",
+        token=token,
+        patient=patient.identifier,
+        categories=("document",),
+    )
+    async with client.exchange(visit, country, call) as exchange:
+        return await exchange.read()
+
+
+async def get_report(client: Client, visit: Visit, country: str, document_id: str) -> tuple[ImagingReport, bytes]:
+    """Fetch a report: what it says, and its bytes. Refused when it is about another person.
+
+    Raises ArrivalRefused (wrong-patient), CountryMisanswered, DocumentNotFound.
+    """
+    require(visit.professional.role, "report")
+    body = await get_document(client, visit, country, document_id)
+    report = read_report(body, load_pack(client.directory.country(country).pack))
+    check_subject(visit.patient_in(country), report.patient, country)
+    return report, body
+
+
+async def get_manifest(client: Client, visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
+    """Fetch the manifest of a study: what it describes, and its bytes. Refused when it is about another person."""
+    require(visit.professional.role, "manifest")
+    body = await get_document(client, visit, country, document_id)
+    read = read_manifest(body, load_pack(client.directory.country(country).pack))
+    check_subject(visit.patient_in(country), read.manifest.study.patient, country)
+    return read.manifest, body

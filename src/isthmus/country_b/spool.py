@@ -1,0 +1,119 @@
+"""The spool: what arrived for a visit, encrypted, bounded, gone with the visit.
+
+One random key per file, wrapped by the node's master key in a row; when the row goes, the bytes are unreadable.
+
+Source: trust.md §2.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from isthmus.errors import TooLarge
+from isthmus.storage.database import Database
+from isthmus.storage.schema.country_b import spool_table
+from isthmus.storage.sealed import MasterKey, SealedReader, SealedWriter
+
+t = spool_table
+
+
+class Spool:
+    """Files of running visits. Names on disk are random; what an item is stands keyed in the row."""
+
+    def __init__(
+        self, folder: Path, db: Database, master: MasterKey, clock: Callable[[], datetime], limit_bytes: int
+    ) -> None:
+        self._folder, self._db, self._master, self._clock, self._limit = folder, db, master, clock, limit_bytes
+        self._name_key = master.derive("country_b/spool")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _item(self, *parts: str) -> str:
+        return hmac.new(self._name_key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()
+
+    async def find(self, visit: str, *item: str) -> SealedReader | None:
+        """What was kept under that name for that visit, or None."""
+        key = self._item(*item)
+
+        def work(c: Connection) -> tuple[str, bytes] | None:
+            row = c.execute(select(t.c.file, t.c.wrapped_key).where(t.c.visit == visit, t.c.item == key)).one_or_none()
+            return None if row is None else (row.file, bytes(row.wrapped_key))
+
+        found = await self._db.read(work)
+        if found is None:
+            return None
+        name, wrapped = found
+        opened = self._master.unwrap(wrapped, name.encode())
+        return await asyncio.to_thread(SealedReader, self._folder / name, opened, name.encode())
+
+    def begin(self) -> Arriving:
+        """A new file to be written as bytes arrive; kept only by `keep`."""
+        return Arriving(self._folder)
+
+    async def keep(self, visit: str, arriving: Arriving, *item: str) -> None:
+        """Make what arrived whole findable. Raises TooLarge when the spool is full."""
+        await asyncio.to_thread(arriving.writer.close)
+        wrapped = self._master.wrap(arriving.key, arriving.name.encode())
+        values = {
+            "visit": visit,
+            "item": self._item(*item),
+            "file": arriving.name,
+            "wrapped_key": wrapped,
+            "size_bytes": float(arriving.size_bytes),
+            "kept": self._clock().timestamp(),
+        }
+
+        def work(c: Connection) -> bool:
+            held = c.execute(select(func.coalesce(func.sum(t.c.size_bytes), 0.0))).scalar_one()
+            if held + arriving.size_bytes > self._limit:
+                return False
+            c.execute(delete(t).where(t.c.visit == visit, t.c.item == values["item"]))
+            c.execute(insert(t).values(values))
+            return True
+
+        if not await self._db.write(work):
+            arriving.drop()
+            raise TooLarge("the spool is full; close a visit, or raise spool.limit_mib", limit_bytes=self._limit)
+
+    async def forget(self, *visits: str) -> None:
+        """Delete what was kept for these visits: keys first, then files."""
+
+        def work(c: Connection) -> list[str]:
+            names = [row.file for row in c.execute(select(t.c.file).where(t.c.visit.in_(visits)))]
+            c.execute(delete(t).where(t.c.visit.in_(visits)))
+            return names
+
+        for name in await self._db.write(work) if visits else ():
+            (self._folder / name).unlink(missing_ok=True)
+
+    async def sweep(self) -> None:
+        """At start: delete files that no row names."""
+        named = set(await self._db.read(lambda c: [row.file for row in c.execute(select(t.c.file))]))
+        for path in self._folder.iterdir():
+            if path.name not in named:
+                path.unlink(missing_ok=True)
+
+
+class Arriving:
+    """A spool file being written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name, self.key, self.size_bytes = secrets.token_hex(16), secrets.token_bytes(32), 0
+        self._path = folder / self.name
+        self.writer = SealedWriter(self._path, self.key, self.name.encode())
+
+    def write(self, view: bytes | memoryview) -> None:
+        self.size_bytes += len(view)
+        self.writer.write(view)
+
+    def drop(self) -> None:
+        """What broke off is deleted."""
+        self.writer.abort()
+        self._path.unlink(missing_ok=True)
