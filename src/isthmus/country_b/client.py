@@ -34,6 +34,7 @@ from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey
 from isthmus.trust.trustlist import Participant
 from isthmus.wire.outcomes import read_outcome
+from isthmus.wire.tokens import Token
 
 ERROR_BODY_MAX = 1 << 20
 JSON_MAX = 20 << 20
@@ -93,7 +94,7 @@ class Client:
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
         self._outbound = outbound
-        self.tokens: dict[tuple[str, ...], tuple[str, datetime]] = {}
+        self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
 
     @contextlib.asynccontextmanager
     async def exchange(self, visit: Visit, country: str, call: Call) -> AsyncIterator[Exchange]:

@@ -1,0 +1,96 @@
+"""Before anything is asked: who asks, for whom, why. Statements signed here, an access token from Country A.
+
+Two strengths: *identify* opens the patient search, *care* (with the treatment relationship) opens everything else.
+Tokens stay in this process, one per country, certificate, professional, session and patient.
+
+Source: trust.md §2.5, §2.6 (M2, M5).
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+
+from isthmus.consent.roles import require
+from isthmus.country_b.client import Call, Client
+from isthmus.country_b.visit import Visit
+from isthmus.errors import InsufficientRights
+from isthmus.model.context import Purpose
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.people import Patient
+from isthmus.trust.certificates import x5t_s256
+from isthmus.trust.jws import sign
+from isthmus.wire.assertions import CLIENT_TYPES, HPA_TYPE, TRC_TYPE, write_client_assertion, write_hpa, write_trc
+from isthmus.wire.tokens import Token, read_token, write_token_request
+
+CLIENT_TYPE = next(t for t in CLIENT_TYPES if t != "JWT")
+EARLY = timedelta(seconds=30)
+
+
+async def identify(client: Client, visit: Visit, country: str) -> str:
+    """A token that opens the patient search, and nothing else. Raises InsufficientRights before anything is sent."""
+    require(visit.professional.role, "identify")
+    return (await _token(client, visit, country, None)).access_token
+
+
+async def care(client: Client, visit: Visit, country: str) -> str:
+    """A token for the patient of this visit. Raises InsufficientRights when the relationship is not confirmed."""
+    if visit.relationship is None or client.clock() >= visit.expires:
+        raise InsufficientRights(
+            "the treatment relationship is not confirmed, or its two hours are over", reason="scope"
+        )
+    return (await _token(client, visit, country, visit.patient_in(country))).access_token
+
+
+async def _token(client: Client, visit: Visit, country: str, patient: Patient | None) -> Token:
+    if visit.purpose is not Purpose.TREAT:
+        raise InsufficientRights(f"purpose {visit.purpose} is not built yet; TREAT is", reason="purpose")
+    x5t = x5t_s256(client.certificate)
+    handle = patient.handle if patient is not None else ""
+    key = (country, x5t, visit.professional.sub, visit.professional.session, visit.id, handle or "")
+    held, good_until = client.tokens.get(key, (None, None))
+    if held is not None and good_until is not None and client.clock() < good_until - EARLY:
+        return held
+    token = await _asked(client, visit, country, patient, x5t)
+    now = client.clock()
+    client.tokens = {k: v for k, v in client.tokens.items() if v[1] > now}
+    client.tokens[key] = (token, now + timedelta(seconds=min(token.expires_in, 300)))
+    return token
+
+
+async def _asked(client: Client, visit: Visit, country: str, patient: Patient | None, x5t: str) -> Token:
+    assertion = statements(client, visit, country, patient, x5t)
+    identifier: PatientIdentifier | None = patient.identifier if patient is not None else None
+    call = Call(
+        "ITI-71", "token", "", "POST", write_token_request(assertion), accept="application/json", patient=identifier
+    )
+    async with client.exchange(visit, country, call) as exchange:
+        return read_token(await exchange.read(1 << 16))
+
+
+def statements(client: Client, visit: Visit, country: str, patient: Patient | None, x5t: str) -> str:
+    """The client assertion for a country, with the statements on professional and relationship inside, all signed."""
+    now, audience = client.clock(), client.directory.country(country).ncp_id
+    ours = client.directory.ours
+    frame = {"issuer": ours.ncp_id, "audience": audience, "x5t": x5t, "now": now}
+    hpa = write_hpa(
+        visit.professional,
+        purpose=visit.purpose,
+        point_of_care=visit.point_of_care,
+        home_community_id=ours.home_community_id,
+        jti=secrets.token_urlsafe(18),
+        **frame,
+    )
+    trc = None
+    if patient is not None and visit.relationship is not None:
+        claims = write_trc(
+            visit.relationship,
+            patient,
+            sub=visit.professional.sub,
+            sid=visit.professional.session,
+            jti=secrets.token_urlsafe(18),
+            **frame,
+        )
+        trc = sign(claims, client.sig, TRC_TYPE)
+    outer = write_client_assertion(hpa=sign(hpa, client.hpa, HPA_TYPE), trc=trc, jti=secrets.token_urlsafe(18), **frame)
+    return sign(outer, client.sig, CLIENT_TYPE)
