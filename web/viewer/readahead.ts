@@ -1,0 +1,83 @@
+/** Fetches the instances of a series ahead of the reader: the shown one first, then where the scrolling goes. */
+
+const AT_ONCE = 6;
+
+/** The order in which to want `count` things from `at`: two ahead for each one behind. */
+export function plan(count: number, at: number, direction: 1 | -1): number[] {
+  const order = [at];
+  let ahead = at + direction;
+  let behind = at - direction;
+  const inside = (i: number) => i >= 0 && i < count;
+  while (inside(ahead) || inside(behind)) {
+    for (let i = 0; i < 2 && inside(ahead); i += 1, ahead += direction) order.push(ahead);
+    if (inside(behind)) order.push(behind);
+    behind -= direction;
+  }
+  return order;
+}
+
+export class Readahead {
+  #wanted: string[] = [];
+  #flying = new Map<string, AbortController>();
+  #done = new Set<string>();
+  #failed = new Set<string>();
+
+  constructor(
+    private readonly arrived: (url: string, bytes: ArrayBuffer) => void,
+    private readonly failed: (url: string) => void,
+  ) {}
+
+  /** Wants these addresses, in this order; the first does not wait for a free place. */
+  aim(urls: readonly string[]): void {
+    this.#wanted = [...new Set(urls)];
+    const first = this.#wanted[0];
+    if (first !== undefined && !this.#known(first)) void this.#fetch(first);
+    this.#fill();
+  }
+
+  again(): void {
+    this.#failed.clear();
+    this.#fill();
+  }
+
+  stop(): void {
+    this.#wanted = [];
+    for (const flight of this.#flying.values()) flight.abort();
+    this.#flying.clear();
+  }
+
+  forget(url: string): void {
+    this.#done.delete(url);
+  }
+
+  #known(url: string): boolean {
+    return this.#done.has(url) || this.#flying.has(url) || this.#failed.has(url);
+  }
+
+  #fill(): void {
+    for (const url of this.#wanted) {
+      if (this.#flying.size >= AT_ONCE) return;
+      if (!this.#known(url)) void this.#fetch(url);
+    }
+  }
+
+  async #fetch(url: string): Promise<void> {
+    const flight = new AbortController();
+    this.#flying.set(url, flight);
+    try {
+      const answer = await fetch(url, { headers: { Accept: 'application/dicom' }, signal: flight.signal });
+      const type = answer.headers.get('Content-Type') ?? '';
+      if (!answer.ok || !type.startsWith('application/dicom')) throw new Error(String(answer.status));
+      const bytes = await answer.arrayBuffer();
+      this.#done.add(url);
+      this.arrived(url, bytes);
+    } catch {
+      if (flight.signal.aborted) return;
+      this.#failed.add(url);
+      this.failed(url);
+    } finally {
+      if (this.#flying.get(url) === flight) this.#flying.delete(url);
+    }
+    this.#fill();
+  }
+}

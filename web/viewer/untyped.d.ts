@@ -1,0 +1,3 @@
+declare module 'pako' {
+  export function inflateRaw(bytes: Uint8Array): Uint8Array;
+}
