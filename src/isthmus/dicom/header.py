@@ -106,46 +106,51 @@ class Collected:
     little_endian: bool = True
     pixel: Element | None = None
     pixel_end: int | None = None
+    has_sequences: bool = False
     too_long: list[int] = field(default_factory=list)
 
 
-_TEXTS: Final = {
-    "patient_id": tags.PATIENT_ID,
-    "issuer_of_patient_id": tags.ISSUER_OF_PATIENT_ID,
-    "sex": tags.PATIENT_SEX,
-    "accession_number": tags.ACCESSION_NUMBER,
-    "placer_order_number": tags.PLACER_ORDER_NUMBER,
-    "study_id": tags.STUDY_ID,
-    "modality": tags.MODALITY,
-    "study_description": tags.STUDY_DESCRIPTION,
-    "series_description": tags.SERIES_DESCRIPTION,
-    "body_part_examined": tags.BODY_PART_EXAMINED,
-    "photometric_interpretation": tags.PHOTOMETRIC_INTERPRETATION,
-    "institution_name": tags.INSTITUTION_NAME,
-    "station_name": tags.STATION_NAME,
-    "manufacturer": tags.MANUFACTURER,
-}
-_NAMES: Final = {
-    "patient_names": tags.PATIENT_NAME,
-    "referring_physician_names": tags.REFERRING_PHYSICIAN_NAME,
-}
-_READ: Final = {
-    "birth_date": (tags.PATIENT_BIRTH_DATE, iso_date),
-    "study_date": (tags.STUDY_DATE, iso_date),
-    "study_time": (tags.STUDY_TIME, iso_time),
-    "series_date": (tags.SERIES_DATE, iso_date),
-    "series_time": (tags.SERIES_TIME, iso_time),
-    "timezone_offset": (tags.TIMEZONE_OFFSET_FROM_UTC, iso_offset),
-    "series_number": (tags.SERIES_NUMBER, whole_number),
-    "instance_number": (tags.INSTANCE_NUMBER, whole_number),
-    "number_of_frames": (tags.NUMBER_OF_FRAMES, whole_number),
-}
-_SHORTS: Final = {
-    "rows": tags.ROWS,
-    "columns": tags.COLUMNS,
-    "bits_allocated": tags.BITS_ALLOCATED,
-    "samples_per_pixel": tags.SAMPLES_PER_PIXEL,
-}
+_TEXTS: Final = (
+    ("patient_id", tags.PATIENT_ID),
+    ("issuer_of_patient_id", tags.ISSUER_OF_PATIENT_ID),
+    ("sex", tags.PATIENT_SEX),
+    ("accession_number", tags.ACCESSION_NUMBER),
+    ("placer_order_number", tags.PLACER_ORDER_NUMBER),
+    ("study_id", tags.STUDY_ID),
+    ("modality", tags.MODALITY),
+    ("study_description", tags.STUDY_DESCRIPTION),
+    ("series_description", tags.SERIES_DESCRIPTION),
+    ("body_part_examined", tags.BODY_PART_EXAMINED),
+    ("photometric_interpretation", tags.PHOTOMETRIC_INTERPRETATION),
+    ("institution_name", tags.INSTITUTION_NAME),
+    ("station_name", tags.STATION_NAME),
+    ("manufacturer", tags.MANUFACTURER),
+)
+_NAMES: Final = (
+    ("patient_names", tags.PATIENT_NAME),
+    ("referring_physician_names", tags.REFERRING_PHYSICIAN_NAME),
+)
+_READ: Final = (
+    ("birth_date", tags.PATIENT_BIRTH_DATE, iso_date),
+    ("study_date", tags.STUDY_DATE, iso_date),
+    ("study_time", tags.STUDY_TIME, iso_time),
+    ("series_date", tags.SERIES_DATE, iso_date),
+    ("series_time", tags.SERIES_TIME, iso_time),
+    ("timezone_offset", tags.TIMEZONE_OFFSET_FROM_UTC, iso_offset),
+    ("series_number", tags.SERIES_NUMBER, whole_number),
+    ("instance_number", tags.INSTANCE_NUMBER, whole_number),
+    ("number_of_frames", tags.NUMBER_OF_FRAMES, whole_number),
+)
+_SHORTS: Final = (
+    ("rows", tags.ROWS),
+    ("columns", tags.COLUMNS),
+    ("bits_allocated", tags.BITS_ALLOCATED),
+    ("samples_per_pixel", tags.SAMPLES_PER_PIXEL),
+)
+_CODES: Final = (
+    ("procedure_code", tags.PROCEDURE_CODE_SEQUENCE),
+    ("anatomic_region", tags.ANATOMIC_REGION_SEQUENCE),
+)
 _UIDS: Final = (
     ("sop_instance_uid", tags.SOP_INSTANCE_UID, "no-sop-uid"),
     ("sop_class_uid", tags.SOP_CLASS_UID, "no-sop-uid"),
@@ -153,11 +158,7 @@ _UIDS: Final = (
     ("study_instance_uid", tags.STUDY_INSTANCE_UID, "no-study-uid"),
 )
 WANTED: Final = (
-    frozenset(_TEXTS.values())
-    | frozenset(_NAMES.values())
-    | frozenset(tag for tag, _ in _READ.values())
-    | frozenset(_SHORTS.values())
-    | frozenset(tag for _, tag, _ in _UIDS)
+    frozenset(entry[1] for table in (_TEXTS, _NAMES, _READ, _SHORTS, _UIDS) for entry in table)
     | tags.SEQUENCES
     | tags.PIXELS
     | {tags.SPECIFIC_CHARACTER_SET, tags.LATERALITY, tags.IMAGE_LATERALITY, tags.CODE_VALUE, tags.LONG_CODE_VALUE}
@@ -216,6 +217,7 @@ def collect(window: Window, bounds: Bounds, *, whole: bool) -> Generator[None, N
                 levels[depth] = {}
                 open_items[depth - 1].append(levels[depth])
         elif tag in tags.SEQUENCES:
+            found.has_sequences = True
             open_items[depth] = []
             levels[depth][tag] = open_items[depth]
         elif tag < tags.FLOAT_PIXEL_DATA and length <= plan.keep_bytes:
@@ -245,37 +247,42 @@ class _Reading:
         self.charset = Charset(raw.decode("latin-1"))
 
     def header(self) -> Header:
-        uids = {name: self.uid(tag, missing) for name, tag, missing in _UIDS}
-        facts: dict[str, str | None] = {name: self.text(tag) for name, tag in _TEXTS.items()}
-        names = {name: self.names(tag) for name, tag in _NAMES.items()}
-        read = {name: self.read(tag, reader) for name, (tag, reader) in _READ.items()}
-        shorts = {name: self.short(tag) for name, tag in _SHORTS.items()}
-        requests = (tags.REFERENCED_REQUEST_SEQUENCE, tags.REQUEST_ATTRIBUTES_SEQUENCE)
-        facts["placer_order_number"] = facts["placer_order_number"] or next(
-            (order for tag in requests if (order := self.text(tags.PLACER_ORDER_NUMBER, self.item(tag)))), None
+        values, pixel, syntax = self.values, self.found.pixel, self.found.meta.syntax
+        said: dict[str, object] = {name: self.uid(tag, missing) for name, tag, missing in _UIDS}
+        said |= {name: self.text(tag) for name, tag in _TEXTS if tag in values}
+        said |= {name: self.names(tag) for name, tag in _NAMES if tag in values}
+        said |= {name: self.read(tag, reader) for name, tag, reader in _READ if tag in values}
+        said |= {name: self.short(tag) for name, tag in _SHORTS if tag in values}
+        said |= {name: self.code(tag) for name, tag in _CODES if tag in values}
+        said["laterality"] = self.text(tags.LATERALITY) or self.text(tags.IMAGE_LATERALITY)
+        if self.found.has_sequences:
+            said |= self.issuers()
+            said["placer_order_number"] = said.get("placer_order_number") or self.requested_order()
+        if said["sop_class_uid"] == KEY_OBJECT_SELECTION:
+            said["document_title"] = self.code(tags.CONCEPT_NAME_CODE_SEQUENCE)
+            said["key_object_description"] = self.key_object_description()
+        if pixel is not None and not syntax.deflated:
+            said["pixel_offset"], said["pixel_length"] = pixel.offset, self.pixel_length(pixel)
+        return Header(
+            **said,  # type: ignore[arg-type]  # the tables above name the fields
+            transfer_syntax_uid=syntax.uid,
+            warnings=(*self.warnings, *self.charset.warnings),
+            unreadable=tuple(self.unreadable),
         )
-        issuer = self.item(tags.ISSUER_OF_ACCESSION_NUMBER_SEQUENCE)
-        qualifiers = self.item(tags.ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE)
-        is_key_object = uids["sop_class_uid"] == KEY_OBJECT_SELECTION
-        pixel, deflated = self.found.pixel, self.found.meta.syntax.deflated
-        header = {
-            "transfer_syntax_uid": self.found.meta.syntax.uid,
-            "issuer_universal_id": self.text(tags.UNIVERSAL_ENTITY_ID, qualifiers),
-            "accession_issuer": self.text(tags.UNIVERSAL_ENTITY_ID, issuer)
-            or self.text(tags.LOCAL_NAMESPACE_ENTITY_ID, issuer),
-            "laterality": self.text(tags.LATERALITY) or self.text(tags.IMAGE_LATERALITY),
-            "procedure_code": self.code(tags.PROCEDURE_CODE_SEQUENCE),
-            "anatomic_region": self.code(tags.ANATOMIC_REGION_SEQUENCE),
-            "pixel_offset": None if pixel is None or deflated else pixel.offset,
-            "pixel_length": None if pixel is None or deflated else self.pixel_length(pixel),
-            "document_title": self.code(tags.CONCEPT_NAME_CODE_SEQUENCE) if is_key_object else None,
-            "key_object_description": self.key_object_description() if is_key_object else None,
+
+    def issuers(self) -> dict[str, object]:
+        """Give who issued accession number and patient identifier: the universal id, locally known ones if there is none."""
+        accession = self.item(tags.ISSUER_OF_ACCESSION_NUMBER_SEQUENCE)
+        patient = self.item(tags.ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE)
+        local = self.text(tags.LOCAL_NAMESPACE_ENTITY_ID, accession)
+        return {
+            "accession_issuer": self.text(tags.UNIVERSAL_ENTITY_ID, accession) or local,
+            "issuer_universal_id": self.text(tags.UNIVERSAL_ENTITY_ID, patient),
         }
-        noted = {
-            "warnings": (*self.warnings, *self.charset.warnings),
-            "unreadable": tuple(self.unreadable),
-        }
-        return Header(**uids, **facts, **names, **read, **shorts, **header, **noted)  # type: ignore[arg-type]  # tables
+
+    def requested_order(self) -> str | None:
+        requests = (self.item(tags.REFERENCED_REQUEST_SEQUENCE), self.item(tags.REQUEST_ATTRIBUTES_SEQUENCE))
+        return next((order for item in requests if (order := self.text(tags.PLACER_ORDER_NUMBER, item))), None)
 
     def raw(self, tag: int, values: Values | None = None) -> bytes:
         value = (self.values if values is None else values).get(tag, b"")
@@ -288,8 +295,8 @@ class _Reading:
 
     def text(self, tag: int, values: Values | None = None) -> str | None:
         """Give a text without the blanks at its ends; blanks inside count (PS3.5 §6.2)."""
-        raw = self.raw(tag, values)
-        return (self.charset.text(raw).strip(" \0") or None) if raw else None
+        raw = (self.values if values is None else values).get(tag)
+        return self.charset.text(raw).strip(" \0") or None if raw and isinstance(raw, bytes) else None
 
     def names(self, tag: int) -> tuple[PersonName, ...]:
         raw = self.raw(tag)

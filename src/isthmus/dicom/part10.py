@@ -26,6 +26,7 @@ _GROUP_LENGTH: Final = 0x00020000
 _KEPT: Final = frozenset({_GROUP_LENGTH, tags.TRANSFER_SYNTAX_UID, tags.MEDIA_STORAGE_SOP_CLASS_UID}) | {
     tags.MEDIA_STORAGE_SOP_INSTANCE_UID
 }
+_LONG_VRS: Final = frozenset(vr.encode() for vr in tags.VR_LONG)
 _HEAD: Final = Struct("<HH2sH").unpack_from
 _LENGTH: Final = Struct("<L")
 _SHORT_HEAD: Final = Struct("<HH2sH")
@@ -98,30 +99,30 @@ def _group_two(window: Window, bounds: Bounds, values: dict[int, bytes]) -> Gene
     """Collect the values of group 2 that count; give the position where the group changes."""
     pos = META_START
     for _ in range(bounds.max_elements):
-        if not (yield from _held(window, pos, 8)):
+        if not window.hold(pos, 8) and not (yield from _held(window, pos, 8)):
             return pos
         group, number, vr, length = _HEAD(window.data, pos - window.base)
-        if group != 2 or _at_announced_end_of_deflated(values, pos):
+        if group != 2 or (pos == _announced_end(values) and _is_deflated(values)):
             return pos
-        head = 8
-        if vr.decode("latin-1") in tags.VR_LONG:
+        tag, head = group << 16 | number, 8
+        if vr in _LONG_VRS:
             head = 12
             if not (yield from _held(window, pos, 12)):
                 raise DicomFault("truncated", "file meta information")
             (length,) = _LENGTH.unpack_from(window.data, pos - window.base + 8)
         elif not (vr.isalpha() and vr.isupper()):
-            raise DicomFault("bad-structure", f"no VR at {tags.name_of(group << 16 | number)}")
+            raise DicomFault("bad-structure", f"no VR at {tags.name_of(tag)}")
         if window.size is not None and pos + head + length > window.size:
-            raise DicomFault("truncated", tags.name_of(group << 16 | number))
+            raise DicomFault("truncated", tags.name_of(tag))
         if pos + head + length > META_START + bounds.max_non_pixel_bytes:
             raise DicomFault("too-large", "file meta information")
-        if group << 16 | number in _KEPT:
+        if tag in _KEPT:
             if length > MAX_META_VALUE_BYTES:
-                raise DicomFault("too-large", tags.name_of(group << 16 | number))
-            if not (yield from _held(window, pos + head, length)):
-                raise DicomFault("truncated", tags.name_of(group << 16 | number))
+                raise DicomFault("too-large", tags.name_of(tag))
+            if not window.hold(pos + head, length) and not (yield from _held(window, pos + head, length)):
+                raise DicomFault("truncated", tags.name_of(tag))
             at = pos + head - window.base
-            values[group << 16 | number] = window.data[at : at + length]
+            values[tag] = window.data[at : at + length]
         pos += head + length
     raise DicomFault("too-many-elements", "file meta information")
 
@@ -134,10 +135,10 @@ def _held(window: Window, pos: int, count: int) -> Generator[None, None, bool]:
     return True
 
 
-def _at_announced_end_of_deflated(values: dict[int, bytes], pos: int) -> bool:
+def _is_deflated(values: dict[int, bytes]) -> bool:
     """Deflated bytes may look like group 2 by chance: there, and only there, the announced length decides."""
     syntax = SYNTAXES.get(_uid(values, tags.TRANSFER_SYNTAX_UID))
-    return syntax is not None and syntax.deflated and pos == _announced_end(values)
+    return syntax is not None and syntax.deflated
 
 
 def _announced_end(values: dict[int, bytes]) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 REPLACEMENT: Final = "\ufffd"
@@ -63,6 +64,27 @@ _NAME_DELIMITERS: Final = re.compile(b"([" + _CONTROLS + rb"\\^=])")
 _CONTROLS_ALONE: Final = re.compile(b"([" + _CONTROLS + b"])")
 
 
+@lru_cache(maxsize=64)
+def _declared(declared: str) -> tuple[str, bool, tuple[str, ...]]:
+    """Read (0008,0005): the codec of value 1, whether code extensions may follow, and what is wrong with it."""
+    warnings = []
+    terms = []
+    for raw in declared.split("\\"):
+        term = " ".join(raw.strip(" \0").upper().split())
+        terms.append(_MISSPELT.get(term, re.sub(r"^ISO[ _-]?IR[ _-]?(\d+)$", r"ISO_IR \1", term)))
+        if terms[-1] != term:
+            warnings.append("a misspelt character set is declared")
+    extended = len(terms) > 1
+    alone = next((term for term in terms if term in _SELF_CONTAINED), None)
+    if extended and alone:
+        warnings.append("a character set without code extensions is declared as one of several")
+        return _SINGLE[alone], False, tuple(warnings)
+    first = terms[0].replace("ISO 2022 IR", "ISO_IR")
+    if first not in _SINGLE:
+        warnings.append("an unknown character set is declared")
+    return _SINGLE.get(first, "ascii"), extended or first != terms[0], tuple(warnings)
+
+
 class Charset:
     """The character set a data set declares in (0008,0005); decodes its texts and notes what was wrong.
 
@@ -70,31 +92,13 @@ class Charset:
     """
 
     def __init__(self, declared: str) -> None:
-        self.warnings: dict[str, None] = {}
-        terms = [self._term(term) for term in declared.split("\\")]
-        self._extended = len(terms) > 1
-        first = terms[0]
-        if self._extended and (known := next((term for term in terms if term in _SELF_CONTAINED), None)):
-            self.warnings["a character set without code extensions is declared as one of several"] = None
-            first, self._extended = known, False
-        first_set = first.replace("ISO 2022 IR", "ISO_IR")
-        if first != first_set and not self._extended:
-            self._extended = True
-        if first_set not in _SINGLE:
-            self.warnings["an unknown character set is declared"] = None
-            first_set = ""
-        self._codec = _SINGLE[first_set]
-
-    def _term(self, raw: str) -> str:
-        term = " ".join(raw.strip(" \0").upper().split())
-        meant = _MISSPELT.get(term, re.sub(r"^ISO[ _-]?IR[ _-]?(\d+)$", r"ISO_IR \1", term))
-        if meant != term:
-            self.warnings["a misspelt character set is declared"] = None
-        return meant
+        self._codec, self._extended, warnings = _declared(declared)
+        self._plain = self._codec != "shift_jis"
+        self.warnings: dict[str, None] = dict.fromkeys(warnings)
 
     def text(self, raw: bytes, *, name: bool = False) -> str:
         """Decode a value whole; `name` says it is a PN, whose parts delimit code extensions."""
-        if raw.isascii() and b"\x1b" not in raw and self._codec != "shift_jis":
+        if self._plain and raw.isascii() and (not self._extended or b"\x1b" not in raw):
             return raw.decode("ascii")
         decoded = self._by_extensions(raw, name) if self._extended else raw.decode(self._codec, "replace")
         if REPLACEMENT in decoded:

@@ -62,13 +62,22 @@ class Element(NamedTuple):
 Walk = Generator[Element | None, None, int]
 
 
+class _Everything:
+    def __contains__(self, tag: object) -> bool:
+        return True
+
+
+EVERYTHING: Final = _Everything()
+_NOTHING: Final[Container[int]] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a walk is for: which attributes are wanted (None: all) and how deep, how long a value may be to be in hand
+    """What a walk is for: which attributes are wanted and how deep, how long a value may be to be in hand
     when its element is given, whether unwanted sequences may be jumped over, and the VRs of implicit attributes.
     """
 
-    want: Container[int] | None = None
+    want: Container[int] = EVERYTHING
     want_depth: int = 1 << 30
     keep_bytes: int = KEEP_BYTES
     skim: bool = False
@@ -120,51 +129,52 @@ class _Walker:
 
     def in_elements(self, frame: _Frame, pos: int) -> Walk:
         """Walk elements until the frame ends or a sequence opens; give the position."""
-        window, plan, bounds = self.window, self.plan, self.bounds
+        window, plan, most = self.window, self.plan, self.bounds.max_elements
         explicit, little, depth = frame.explicit, frame.little, frame.depth
-        want: Container[int] | None = () if frame.quiet or depth > plan.want_depth else plan.want
+        want = _NOTHING if frame.quiet or depth > plan.want_depth else plan.want
         unpack, unpack_long = (_EXPLICIT if explicit else _IMPLICIT)[little], _LONG[little]
         data, base, vrs, end = window.data, window.base, plan.implicit_vrs, frame.end
-        cap = min(end, self.byte_cap)
+        cap, last, elements = min(end, self.byte_cap), base + len(data) - _HEAD_BYTES, self.elements
         while pos < end:
-            at = pos - base
-            if at < 0 or at + _HEAD_BYTES > len(data):
+            if pos > last:
                 if not (yield from self.reach(frame, pos)):
                     return pos
                 data, base = self.padded, window.base
-                at = pos - base
+                last = base + len(data) - _HEAD_BYTES
             if explicit:
-                group, number, vr, length = unpack(data, at)
-                head = _HEADS.get(vr, 0)
-                if head != 8:
+                group, number, vr, length = unpack(data, pos - base)
+                tag, head, nested = group << 16 | number, _HEADS.get(vr, 0), False
+                if head != 8 or group == 0xFFFE:
                     if group == 0xFFFE:
-                        return self.delimited(frame, pos, group << 16 | number, ITEM_END)
-                    head = head or _head_of_unknown(vr, group << 16 | number)
-                    (length,) = unpack_long(data, at + 8)
-                tag = group << 16 | number
+                        return self.delimited(frame, pos, tag, ITEM_END)
+                    head = head or _head_of_unknown(vr, tag)
+                    (length,) = unpack_long(data, pos - base + 8)
+                    nested = vr == b"SQ" or length == UNDEFINED
             else:
-                group, number, length = unpack(data, at)
-                tag = group << 16 | number
+                group, number, length = unpack(data, pos - base)
+                tag, head = group << 16 | number, 8
                 if group == 0xFFFE:
                     return self.delimited(frame, pos, tag, ITEM_END)
-                head, vr = 8, vrs.get(tag, b"UN")
-            self.elements += 1
+                vr = vrs.get(tag, b"UN")
+                nested = (
+                    vr == b"SQ" or length == UNDEFINED or (vr == b"UN" and _like_items(tag, length, data, pos - base))
+                )
+            self.elements = elements = elements + 1
             value = pos + head
-            if length == UNDEFINED or vr == b"SQ" or (not explicit and self.seems_sequence(tag, length, at, data)):
-                wanted = want is None or tag in want
-                if length == UNDEFINED or wanted or not plan.skim:
-                    if wanted:
-                        yield Element(tag, vr, length, value, depth, little)
-                    self.enter(frame, Element(tag, vr, length, value, depth, little), wanted)
-                    return value
+            if nested and (length == UNDEFINED or not plan.skim or tag in want):
+                if wanted := tag in want:
+                    yield Element(tag, vr, length, value, depth, little)
+                self.enter(frame, Element(tag, vr, length, value, depth, little), wanted)
+                return value
             pos = value + length
-            if pos > cap or self.elements > bounds.max_elements:
+            if pos > cap or elements > most:
                 cap = self.judge(frame, tag, length, pos)
-            if want is None or tag in want:
-                if length <= plan.keep_bytes and value + length - base > len(data) and tag < FLOAT_PIXEL_DATA:
+            if tag in want:
+                if pos - base > len(data) and length <= plan.keep_bytes and tag < FLOAT_PIXEL_DATA:
                     yield from self.hold(value, length, tag)
                 yield Element(tag, vr, length, value, depth, little)
                 data, base = window.data, window.base
+                last = base + len(data) - _HEAD_BYTES
         if frame.open and len(self.stack) > 1:
             raise self.beyond(frame, frame.tag)
         return pos
@@ -272,11 +282,10 @@ class _Walker:
         """Name the fault of a value that does not end where it must: the file was cut, or a length lies."""
         return DicomFault("truncated" if frame.end == self.window.size else "lying-length", name_of(tag))
 
-    def seems_sequence(self, tag: int, length: int, at: int, data: bytes) -> bool:
-        """Tell whether an implicit public value of unknown VR begins as an item would."""
-        if length < 8 or tag & 0x10000 or tag >> 16 == 0x7FE0 or self.plan.implicit_vrs.get(tag, b"UN") != b"UN":
-            return False
-        return data[at + 8 : at + 12] == _ITEM_BYTES
+
+def _like_items(tag: int, length: int, data: bytes, at: int) -> bool:
+    """Tell whether an implicit public value of unknown VR begins as an item does."""
+    return data[at + 8 : at + 12] == _ITEM_BYTES and length >= 8 and not tag & 0x10000 and tag >> 16 != 0x7FE0
 
 
 def _head_of_unknown(vr: bytes, tag: int) -> int:
