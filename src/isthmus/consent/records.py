@@ -1,0 +1,189 @@
+"""What a patient said, as a value and as a FHIR Consent; the two say the same.
+
+A Consent that says more than a directive of ours can hold is refused: half-read would be ignored in part.
+
+Source: R4 Consent; PCF; trust.md §3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any
+
+import orjson
+
+from isthmus.errors import MalformedRequest, NationalInfrastructureUnavailable
+from isthmus.model.codes import DCM, SNOMED
+from isthmus.model.identifiers import PatientIdentifier, checked_uid, plain_uid
+from isthmus.model.intervals import Interval
+
+CATEGORY = "urn:ncp:consent"
+_COUNTRY = "urn:iso:std:iso:3166"
+_ORGANISATION = "urn:ncp:organisation"
+_DOCUMENT = "urn:ncp:document"
+_IMAGING = {
+    "system": "http://hl7.eu/fhir/health-data-api/CodeSystem/eehrxf-document-priority-category-cs",
+    "code": "Medical-Imaging",
+}
+KINDS = (
+    "opt-out", "permit", "restrict-study", "restrict-report", "restrict-period", "restrict-modality", "restrict-region",
+    "restrict-country", "restrict-organisation", "restrict-imaging",
+)  # fmt: skip
+BARE = ("opt-out", "permit", "restrict-imaging")  # those without a scope
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """One choice of a patient. `scope` is a UID, an id, `D..D`, a code, a country or an organisation; empty for the whole."""
+
+    id: str
+    kind: str
+    scope: str
+    patient: PatientIdentifier
+    since: datetime
+    until: datetime | None = None
+    active: bool = True
+
+    def holds(self, now: datetime) -> bool:
+        return self.active and self.since <= now and (self.until is None or now < self.until)
+
+    @property
+    def permits(self) -> bool:
+        return self.kind == "permit"
+
+
+def checked_scope(kind: str, scope: str) -> str:
+    """The scope as it is kept. Raises MalformedRequest."""
+    if kind not in KINDS:
+        raise MalformedRequest(f"{kind} is no directive", reason="value", path="kind")
+    if (kind in BARE) != (scope == ""):
+        raise MalformedRequest(
+            f"{kind} is about the whole record" if scope else f"{kind} needs a scope", reason="value"
+        )
+    if kind == "restrict-study":
+        return checked_uid(plain_uid(scope), "restrict-study")
+    if kind == "restrict-period":
+        period_of(scope, UTC)
+    if kind == "restrict-country" and not (len(scope) == 2 and scope.isalpha() and scope.isupper()):
+        raise MalformedRequest("a country is two capital letters", reason="value", path=kind)
+    return scope
+
+
+def period_of(scope: str, zone: tzinfo) -> Interval:
+    """`2024-01-01..2024-06-30`: days in the country's zone, both included. Raises MalformedRequest."""
+    first, dots, last = scope.partition("..")
+    try:
+        start, end = date.fromisoformat(first), date.fromisoformat(last)
+        if not dots or end < start:
+            raise ValueError
+        return Interval(datetime.combine(start, time(), zone), datetime.combine(end + timedelta(days=1), time(), zone))
+    except (ValueError, OverflowError):
+        raise MalformedRequest("a period is written YYYY-MM-DD..YYYY-MM-DD", reason="value", path="period") from None
+
+
+def _data(system: str, value: str, meaning: str) -> dict[str, Any]:
+    return {"data": [{"meaning": meaning, "reference": {"identifier": {"system": system, "value": value}}}]}
+
+
+def _actor(system: str, value: str) -> dict[str, Any]:
+    role = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]}
+    return {"actor": [{"role": role, "reference": {"identifier": {"system": system, "value": value}}}]}
+
+
+def _code(system: str, code: str) -> dict[str, Any]:
+    return {"code": [{"coding": [{"system": system, "code": code}]}]}
+
+
+def _period(scope: str) -> dict[str, Any]:
+    first, _, last = scope.partition("..")
+    return {"dataPeriod": {"start": first, "end": last}}
+
+
+_PROVISIONS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "opt-out": lambda scope: {},
+    "permit": lambda scope: {},
+    "restrict-imaging": lambda scope: {"class": [_IMAGING]},
+    "restrict-study": lambda scope: _data("urn:dicom:uid", f"urn:oid:{scope}", "related"),
+    "restrict-report": lambda scope: _data(_DOCUMENT, scope, "instance"),
+    "restrict-period": _period,
+    "restrict-modality": lambda scope: _code(DCM, scope),
+    "restrict-region": lambda scope: _code(SNOMED, scope),
+    "restrict-country": lambda scope: _actor(_COUNTRY, scope),
+    "restrict-organisation": lambda scope: _actor(_ORGANISATION, scope),
+}
+
+
+def write_record(directive: Directive) -> bytes:
+    """The directive as FHIR Consent, in one form of bytes: what is signed."""
+    category = {"opt-out": "optout-crossborder", "permit": "permission"}.get(directive.kind, "restriction")
+    act = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+    provision: dict[str, Any] = {
+        "type": "permit" if directive.permits else "deny",
+        "period": {"start": _instant(directive.since)},
+        **_PROVISIONS[directive.kind](directive.scope),
+    }
+    if directive.until is not None:
+        provision["period"]["end"] = _instant(directive.until)
+    consent = {
+        "resourceType": "Consent",
+        "id": directive.id,
+        "status": "active" if directive.active else "inactive",
+        "scope": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
+        },
+        "category": [{"coding": [{"system": CATEGORY, "code": category}]}],
+        "patient": {"identifier": {"system": directive.patient.system, "value": directive.patient.value}},
+        "dateTime": _instant(directive.since),
+        "policyRule": {"coding": [{"system": act, "code": "OPTIN" if directive.permits else "OPTOUT"}]},
+        "provision": provision,
+    }
+    return orjson.dumps(consent, option=orjson.OPT_SORT_KEYS)
+
+
+def read_record(body: bytes) -> Directive:
+    """The directive of a Consent whose signature held. Raises NationalInfrastructureUnavailable for any doubt."""
+    try:
+        raw: dict[str, Any] = orjson.loads(body)
+        provision = raw["provision"]
+        named = raw["patient"]["identifier"]
+        kind, scope = _kind_and_scope(raw["category"][0]["coding"][0]["code"], provision)
+        period = provision["period"]
+        directive = Directive(
+            raw["id"], kind, scope, PatientIdentifier(named["system"], named["value"]),
+            datetime.fromisoformat(period["start"]),
+            datetime.fromisoformat(period["end"]) if "end" in period else None,
+            {"active": True, "inactive": False}[raw["status"]],
+        )  # fmt: skip
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError, MalformedRequest) as error:
+        raise NationalInfrastructureUnavailable("a directive cannot be read") from error
+    if write_record(directive) != body:
+        raise NationalInfrastructureUnavailable("a directive says more than can be followed")
+    return directive
+
+
+def _kind_and_scope(category: str, provision: dict[str, Any]) -> tuple[str, str]:
+    whole = {"optout-crossborder": "opt-out", "permission": "permit"}
+    if category in whole:
+        return whole[category], ""
+    if "class" in provision:
+        return "restrict-imaging", ""
+    if "dataPeriod" in provision:
+        return "restrict-period", f"{provision['dataPeriod']['start']}..{provision['dataPeriod']['end']}"
+    if "code" in provision:
+        coding = provision["code"][0]["coding"][0]
+        return {DCM: "restrict-modality", SNOMED: "restrict-region"}[coding["system"]], coding["code"]
+    named = (provision.get("data") or provision["actor"])[0]["reference"]["identifier"]
+    kinds = {
+        "urn:dicom:uid": "restrict-study",
+        _DOCUMENT: "restrict-report",
+        _COUNTRY: "restrict-country",
+        _ORGANISATION: "restrict-organisation",
+    }
+    kind = kinds[named["system"]]
+    return kind, plain_uid(named["value"]) if kind == "restrict-study" else named["value"]
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
