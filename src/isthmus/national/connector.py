@@ -1,0 +1,46 @@
+"""The port to what lies behind Country A: four verbs. A country's own class passes `isthmus.testing.connector_contract`.
+
+Everything here speaks in national identifiers and the source's own document ids; `country_a/handles.py` turns both into what crosses.
+A connector decides nothing about consent: it tells what there is, of one patient and of no other.
+
+Source: interfaces.md §7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import Protocol, runtime_checkable
+
+from isthmus.model.documents import Document, DocumentContent
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.people import Patient
+from isthmus.model.pieces import StoredInstance
+from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
+
+
+@runtime_checkable
+class NationalConnector(Protocol):
+    """What Country A asks its national infrastructure. What does not answer raises NationalInfrastructureUnavailable."""
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone in which dates without offset are meant."""
+
+    async def find_patients(self, query: PatientQuery) -> Sequence[Patient]:
+        """Every person who fits: all identifiers exactly, all traits after folding. None, one or several."""
+
+    async def find_documents(self, query: DocumentQuery) -> Sequence[Document]:
+        """The documents of `query.patient`, manifests made where they are missing, oldest first; earlier versions too.
+
+        Members of the query other than the patient may be ignored: Country A filters again. An unknown patient has none.
+        """
+
+    async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        """The document of that id among this patient's, its bytes as they were made once. Raises DocumentNotFound."""
+
+    async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:
+        """What would cross of a study, a series or an instance of this patient, in stable order. Raises ImagesNotFound.
+
+        A stranger's study is not found, in the same words as one that does not exist.
+        """
