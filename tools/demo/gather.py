@@ -86,6 +86,13 @@ TEXTS = {
     "CC-BY-3.0-tcia-flt.txt": "MIT-suyashkumar.txt",
     "CC0-hl7eu.txt": "CC0-1.0.txt",
 }
+TAIL = """
+# Subsets of this font are embedded in the reports, whose texts are the Isthmus authors' own.
+[font]
+title = "DejaVu Sans Condensed"
+licence = "Bitstream-Vera"
+licence_text = "LICENSES/DejaVu.txt"
+"""
 HEAD = """\
 # Where the demo's images come from. Written by tools/demo/gather.py; the files are unmodified.
 # "Re-labelled" for the demonstration means: a changed copy, made when a demo starts, with an invented patient
@@ -112,7 +119,7 @@ def main(samples: Path) -> None:
     text += head_of(folder, *words, "tools/demo/phantom.py")
     for path in sorted((DATA / "dicom" / folder).iterdir()):
         text += line_of(path, hashlib.sha256(path.read_bytes()).hexdigest(), "")
-    (DATA / "provenance.toml").write_text(text)
+    (DATA / "provenance.toml").write_text(text + TAIL)
     for there, here in TEXTS.items():
         shutil.copyfile(samples / "LICENSES" / there, DATA / "LICENSES" / here)
     for path in DATA.rglob("*"):

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import base64
 from html import escape
-from typing import Any
 from uuid import UUID, uuid5
 
+from report_imaging import CATEGORY, EUI, V2_0203, Json, concept, imaging_study, key_image
 from report_words import WORDS
-from study_facts import NOT_ACQUIRED, SITES, Facts
+from study_facts import SITES, Facts
 
 from isthmus.demo.people import ACCESSION_ISSUER, HOSPITAL, PLACER_ISSUER, PROFESSIONAL_ISSUER
 from isthmus.demo.reports import DemoReport
 from isthmus.demo.studies import NAMESPACE
 from isthmus.model.codes import DCM, LOINC, SNOMED
 
-EUI = "http://hl7.eu/fhir/imaging/StructureDefinition"
-CATEGORY = "http://hl7.eu/fhir/health-data-api/CodeSystem/eehrxf-document-priority-category-cs"
-V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
 SECTIONS = {
     "imagingstudy": "18726-0",
     "order": "55115-0",
@@ -31,17 +28,11 @@ SECTIONS = {
     "impression": "19005-8",
     "recommendation": "18783-1",
 }
-Json = dict[str, Any]
 Sections = list[tuple[str, str, list[str]]]
 
 
 def bundle_uuid(report: DemoReport) -> UUID:
     return uuid5(NAMESPACE, f"report|{report.id}|1")
-
-
-def concept(system: str, code: str, display: str | None = None, text: str | None = None) -> Json:
-    coding = {"system": system, "code": code} | ({"display": display} if display else {})
-    return {"coding": [coding]} | ({"text": text} if text else {})
 
 
 class Writer:
@@ -82,9 +73,9 @@ class Writer:
         self.diagnostic_report()
         self.patient()
         for number, study in enumerate(self.studies):
-            self.imaging_study(f"study-{number}", study, whole=True)
+            self.add(f"study-{number}", imaging_study(study, self.ref("patient"), self.based_on()))
         for number, study in enumerate(self.compared):
-            self.imaging_study(f"compared-{number}", study, whole=False)
+            self.add(f"compared-{number}", imaging_study(study, self.ref("patient"), None))
         self.order()
         self.people()
         self.procedure()
@@ -140,7 +131,8 @@ class Writer:
 
     def section(self, key: str, heading: str, paragraphs: list[str]) -> Json:
         language = self.source["language"]
-        text = "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
+        said = [s.description for s in self.studies] if key in ("order", "procedure") else []
+        text = "".join(f"<p>{escape(p)}</p>" for p in said + paragraphs)
         names = self.entry_names(key)
         section: Json = {
             "title": heading,
@@ -152,7 +144,8 @@ class Writer:
         }
         if names:
             return section | {"entry": [self.ref(name) for name in names]}
-        reason = concept("http://terminology.hl7.org/CodeSystem/list-empty-reason", "unavailable")
+        why = "nilknown" if key == "comparison" else "unavailable"
+        reason = concept("http://terminology.hl7.org/CodeSystem/list-empty-reason", why)
         return section | {"emptyReason": reason}
 
     def entry_names(self, key: str) -> list[str]:
@@ -288,58 +281,6 @@ class Writer:
                 },
             )
 
-    def imaging_study(self, name: str, study: Facts, *, whole: bool) -> None:
-        resource: Json = {
-            "resourceType": "ImagingStudy",
-            "meta": {"profile": [f"{EUI}/ImagingStudyEuImaging"]},
-            "extension": [
-                {
-                    "url": f"{EUI}/AnatomicalRegionExtension",
-                    "valueCodeableConcept": concept(SNOMED, *SITES[study.body_part][1]),
-                }
-            ],
-            "identifier": [
-                {"type": concept(DCM, "110180"), "system": "urn:dicom:uid", "value": f"urn:oid:{study.uid}"},
-            ],
-            "status": "available",
-            "modality": [{"system": DCM, "code": study.modality}],
-            "subject": self.ref("patient"),
-            "started": study.started,
-            "description": study.description,
-        }
-        if whole:
-            resource |= {"basedOn": [self.based_on()], "procedureCode": [{"text": study.description}]}
-        if whole and study.series:
-            resource["numberOfSeries"] = len(study.series)
-            resource["numberOfInstances"] = sum(len(s.instances) for s in study.series)
-            resource["series"] = [self.series(s, study) for s in study.series]
-        self.add(name, resource)
-
-    def series(self, series: Any, study: Facts) -> Json:
-        found = {
-            "uid": series.uid,
-            "number": series.number,
-            "modality": {"system": DCM, "code": series.modality},
-            "description": series.description,
-            "numberOfInstances": len(series.instances),
-            "started": series.started,
-            "instance": [],
-        }
-        if series.modality not in NOT_ACQUIRED:
-            code, display = SITES[study.body_part][0]
-            found["bodySite"] = {"system": SNOMED, "code": code, "display": display}
-        for one in series.instances:
-            instance: Json = {
-                "uid": one.uid,
-                "sopClass": {"system": "urn:ietf:rfc:3986", "code": f"urn:oid:{one.sop_class}"},
-            }
-            if one.frames is not None:
-                instance = {"extension": [{"url": f"{EUI}/NumberOfFrames", "valueInteger": one.frames}]} | instance
-            if one.number is not None:
-                instance["number"] = one.number
-            found["instance"].append(instance)
-        return found
-
     # what was done and seen
 
     def procedure(self) -> None:
@@ -417,36 +358,7 @@ class Writer:
             )
 
     def key_images(self) -> None:
-        """A key image is named by its SOP Instance UID; no address of it stands in a report."""
         content = self.source["content"]
-        instances = {i.original: (i, s) for study in self.studies for s in study.series for i in s.instances}
+        instances = {i.original: (i, s.modality) for study in self.studies for s in study.series for i in s.instances}
         for number, original in enumerate(content.get("key_images", [])):
-            instance, series = instances[original]
-            urn = f"urn:oid:{instance.uid}"
-            self.add(
-                f"key-{number}",
-                {
-                    "resourceType": "DocumentReference",
-                    "meta": {"profile": [f"{EUI}/DocumentReferenceKeyImageEuImaging"]},
-                    "extension": [
-                        {
-                            "url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-DocumentReference.modality",
-                            "valueCodeableConcept": concept(DCM, series.modality),
-                        }
-                    ],
-                    "identifier": [
-                        {
-                            "type": concept(
-                                "http://hl7.eu/fhir/imaging/CodeSystem/codesystem-missing-dicom-terminology", "00080018"
-                            ),
-                            "system": "urn:ietf:rfc:3986",
-                            "value": urn,
-                        }
-                    ],
-                    "status": "current",
-                    "category": [concept(LOINC, "55113-5")],
-                    "subject": self.ref("patient"),
-                    "description": content["key_images_note"],
-                    "content": [{"attachment": {"contentType": "application/dicom", "url": urn}}],
-                },
-            )
+            self.add(f"key-{number}", key_image(*instances[original], self.ref("patient"), content["key_images_note"]))

@@ -66,6 +66,7 @@ def write_pdf(report: DemoReport, studies: list[Facts], sections: list[tuple[str
         subject=words["invented"],
         creator="Isthmus demo",
         lang=source["language"],
+        initialFontName="Text",  # else Helvetica is named, and not embedded
         invariant=1,
     )
     frame = Frame(MARGIN, 26 * mm, A4[0] - 2 * MARGIN, A4[1] - 64 * mm, 0, 0, 0, 0)
@@ -149,6 +150,7 @@ def facts_table(report: DemoReport, studies: list[Facts], words: dict[str, str])
         rows,
         colWidths=[half, half],
         style=[
+            ("FONTNAME", (0, 0), (-1, -1), "Text"),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ("BACKGROUND", (0, 0), (-1, -1), PALE),
             ("TOPPADDING", (0, 0), (-1, -1), 4),

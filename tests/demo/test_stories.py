@@ -1,0 +1,104 @@
+"""The stories hold what the ready file promises."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+
+from isthmus.demo.people import PATIENT_PATTERN
+from isthmus.demo.stories import (
+    REGISTER_HEADER,
+    STORIES,
+    Story,
+    directives,
+    ready_patients,
+    register_rows,
+    report_files,
+)
+from isthmus.demo.studies import SOURCES, STUDIES
+
+PROMISED = {
+    "study-with-report", "study-without-report", "report-without-study", "two-studies", "only-study-restricted",
+    "one-of-two-restricted", "opted-out", "nothing", "twin-a", "twin-b",
+}  # fmt: skip
+
+
+def story(story_id: str) -> Story:
+    return next(s for s in STORIES if s.story_id == story_id)
+
+
+def counts(story_id: str) -> tuple[int, int]:
+    return len(story(story_id).studies), len(story(story_id).reports)
+
+
+def test_every_promised_story_is_told() -> None:
+    assert {s.story_id for s in STORIES} == PROMISED
+
+
+def test_what_country_b_must_see_of_each_story() -> None:
+    assert counts("study-without-report") == (1, 0)
+    assert counts("report-without-study") == (0, 1)
+    assert counts("two-studies") == (2, 2)
+    assert counts("only-study-restricted") == counts("opted-out") == counts("nothing") == (0, 0)
+    assert counts("one-of-two-restricted") == (1, 1)
+    assert all((len(s.studies), len(s.reports)) == (1, 1) for s in STORIES if s.story_id == "study-with-report")
+
+
+def test_at_least_eight_studies_of_the_promised_kinds_are_to_be_seen() -> None:
+    sources = {STUDIES[label].source for s in STORIES for label in s.studies}
+
+    assert sum(len(s.studies) for s in STORIES) >= 8
+    assert sources == set(SOURCES)
+
+
+def test_the_restricted_and_the_opted_out_have_something_to_hide() -> None:
+    reported = Counter(identifier for _, identifier, _ in report_files())
+    owners = {STUDIES[label].patient.identifier for label in STUDIES}
+
+    for story_id in ("only-study-restricted", "opted-out"):
+        identifier = story(story_id).patient.identifier
+        assert identifier in owners
+        assert reported[identifier] == 1
+
+
+def test_twins_share_name_and_birth_date_and_nothing_else() -> None:
+    one, other = story("twin-a"), story("twin-b")
+
+    assert (one.patient.names, one.patient.birth_date) == (other.patient.names, other.patient.birth_date)
+    assert one.patient.identifier != other.patient.identifier
+    assert not set(one.studies) & set(other.studies)
+
+
+def test_identifiers_are_unique_and_fit_the_mask() -> None:
+    values = [s.patient.identifier.value for s in STORIES]
+
+    assert len(set(values)) == len(values) >= 10
+    assert all(re.fullmatch(PATIENT_PATTERN, value) for value in values)
+
+
+def test_directives_name_patients_and_studies() -> None:
+    said = directives()
+
+    assert Counter(kind for _, kind, _ in said) == {"restrict-study": 2, "opt-out": 1}
+    assert {uid for _, kind, uid in said if kind == "restrict-study"} == {
+        STUDIES["mr-lazaros"].study_instance_uid,
+        STUDIES["mr-petra"].study_instance_uid,
+    }
+
+
+def test_the_register_reads_back_as_csv() -> None:
+    rows = list(csv.DictReader([REGISTER_HEADER, *register_rows()]))
+
+    assert [(r["value"], r["family"]) for r in rows] == [
+        (s.patient.identifier.value, s.patient.name.family) for s in STORIES
+    ]
+
+
+def test_the_ready_file_has_every_member() -> None:
+    first = ready_patients("AA")[0]
+
+    assert set(first) == {
+        "country", "identifier", "family", "given", "birthDate", "gender", "studies", "reports", "story_id", "story",
+    }  # fmt: skip
+    assert (first["country"], first["studies"], first["reports"]) == ("AA", 1, 1)
