@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from isthmus.dicom import tags
 from isthmus.dicom.faults import DicomFault
@@ -93,6 +93,7 @@ class Header:
         return f"Header({self.sop_instance_uid})"
 
 
+Found = TypeVar("Found")
 Items = list["Values"]
 Values = dict[int, "bytes | Items"]
 
@@ -177,13 +178,13 @@ def read_header(source: Source, bounds: Bounds = AT_IMPORT) -> Header:
     return header_of(finished(collect(SourceWindow(source), bounds, whole=False)))
 
 
-def finished(run: Generator[None, None, Collected]) -> Collected:
+def finished(run: Generator[None, None, Found]) -> Found:
     """Run what needs not wait to its end."""
     try:
         next(run)
     except StopIteration as done:
-        collected: Collected = done.value
-        return collected
+        found: Found = done.value
+        return found
     raise RuntimeError("a source has all its bytes")
 
 

@@ -8,8 +8,8 @@ Source: PS3.5 §7, §A.4 (fragments), §6.2.2 (UN of undefined length).
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Generator, Iterator
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -48,7 +48,7 @@ class Element(NamedTuple):
     """What the walker gives: an element, an item (tag ITEM) or the end of one, or of a sequence.
 
     Ends are given whether or not the file spells them out. `offset` is where the value begins, in an end where the
-    walker stands. `vr` is bytes, as written; of an implicit element as the plan knows it.
+    walker stands. `vr` is bytes, as written, of an implicit element as the plan knows it; of all that holds items SQ.
     """
 
     tag: int
@@ -81,7 +81,7 @@ class Plan:
     want_depth: int = 1 << 30
     keep_bytes: int = KEEP_BYTES
     skim: bool = False
-    implicit_vrs: Mapping[int, bytes] = field(default_factory=lambda: dict.fromkeys(SEQUENCES, b"SQ"))
+    implicit_vr: Callable[[int, bytes], bytes] = dict.fromkeys(SEQUENCES, b"SQ").get
 
 
 class _Frame(NamedTuple):
@@ -133,7 +133,7 @@ class _Walker:
         explicit, little, depth = frame.explicit, frame.little, frame.depth
         want = _NOTHING if frame.quiet or depth > plan.want_depth else plan.want
         unpack, unpack_long = (_EXPLICIT if explicit else _IMPLICIT)[little], _LONG[little]
-        data, base, vrs, end = window.data, window.base, plan.implicit_vrs, frame.end
+        data, base, implicit_vr, end = window.data, window.base, plan.implicit_vr, frame.end
         cap, last, elements = min(end, self.byte_cap), base + len(data) - _HEAD_BYTES, self.elements
         while pos < end:
             if pos > last:
@@ -155,16 +155,16 @@ class _Walker:
                 tag, head = group << 16 | number, 8
                 if group == 0xFFFE:
                     return self.delimited(frame, pos, tag, ITEM_END)
-                vr = vrs.get(tag, b"UN")
+                vr = implicit_vr(tag, b"UN")
                 nested = (
                     vr == b"SQ" or length == UNDEFINED or (vr == b"UN" and _like_items(tag, length, data, pos - base))
                 )
             self.elements = elements = elements + 1
             value = pos + head
             if nested and (length == UNDEFINED or not plan.skim or tag in want):
-                if wanted := tag in want:
-                    yield Element(tag, vr, length, value, depth, little)
-                self.enter(frame, Element(tag, vr, length, value, depth, little), wanted)
+                kind = self.enter(frame, Element(tag, vr, length, value, depth, little), tag in want)
+                if tag in want:
+                    yield Element(tag, b"SQ" if kind == ITEMS else vr, length, value, depth, little)
                 return value
             pos = value + length
             if pos > cap or elements > most:
@@ -214,8 +214,8 @@ class _Walker:
             raise self.beyond(frame, frame.tag)
         return pos
 
-    def enter(self, frame: _Frame, found: Element, wanted: bool) -> None:
-        """Open the sequence or the fragments that an element holds."""
+    def enter(self, frame: _Frame, found: Element, wanted: bool) -> int:
+        """Open the sequence or the fragments that an element holds; say which."""
         explicit, little = frame.explicit, frame.little
         is_open = found.length == UNDEFINED
         kind = ITEMS
@@ -233,6 +233,7 @@ class _Walker:
         self.judge(frame, found.tag, 0, found.offset)
         quiet = frame.quiet or not wanted
         self.stack.append(_Frame(kind, end, is_open, explicit, little, quiet, frame.depth, found.tag))
+        return kind
 
     def delimited(self, frame: _Frame, pos: int, tag: int, awaited: int) -> int:
         """Step over the delimiter that ends an open frame; anything else here is no grammar."""
