@@ -43,6 +43,25 @@ def settings_of(ctx: typer.Context) -> Settings:
     return read_settings(options.config)
 
 
+def refuse_stand_in(ctx: typer.Context) -> None:
+    """Refuse a stand-in for sign-in outside demo and test, before any other doubt about the settings.
+
+    Source: interfaces.md §4, §5.
+    """
+    import os
+    import tomllib
+
+    options = ctx.find_root().obj
+    if not isinstance(options, Options) or options.config is None:
+        return
+    with contextlib.suppress(OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        raw = tomllib.loads(options.config.read_text(encoding="utf-8"))
+        if os.environ.get("ISTHMUS_ENV", raw.get("env")) not in ("demo", "test"):
+            raise SettingsProblem(
+                'nobody is spoken for without sign-in, save in env = "demo" or "test"', reason="stand-in"
+            )
+
+
 def emit(value: Any, as_json: bool, human: Callable[[Any], None]) -> None:
     """Print a result: as JSON, or by `human`."""
     if not as_json:

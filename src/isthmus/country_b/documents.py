@@ -5,6 +5,8 @@ Source: ITI-67, ITI-68; trust.md M6, M7.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from isthmus.consent.roles import require
 from isthmus.country_b import tokens
 from isthmus.country_b.arrivals import check_subject
@@ -33,7 +35,7 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
     patient = visit.patient_in(country)
     participant = client.directory.country(country)
     pack = load_pack(participant.pack)
-    asked = wire.write_search(query, pack, handle=patient.handle)
+    asked = wire.write_search(replace(query, patient_handle=patient.handle), pack)
     path, method, body = "/DocumentReference/_search", "POST", asked
     found: list[Document] = []
     for _ in range(PAGES_MAX):

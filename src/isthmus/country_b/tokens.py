@@ -35,11 +35,16 @@ async def identify(client: Client, visit: Visit, country: str) -> str:
 
 async def care(client: Client, visit: Visit, country: str) -> str:
     """A token for the patient of this visit. Raises InsufficientRights when the relationship is not confirmed."""
+    return (await care_token(client, visit, country)).access_token
+
+
+async def care_token(client: Client, visit: Visit, country: str) -> Token:
+    """The same with what is said about it: life and scope."""
     if visit.relationship is None or client.clock() >= visit.expires:
         raise InsufficientRights(
             "the treatment relationship is not confirmed, or its two hours are over", reason="scope"
         )
-    return (await _token(client, visit, country, visit.patient_in(country))).access_token
+    return await _token(client, visit, country, visit.patient_in(country))
 
 
 async def _token(client: Client, visit: Visit, country: str, patient: Patient | None) -> Token:

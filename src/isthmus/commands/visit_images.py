@@ -1,0 +1,172 @@
+"""`isthmus visit images`: instances into a folder as they arrive, whole files only, and what came in `received.json`.
+
+Source: interfaces.md §4.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from isthmus.country_b.arrivals import Arrived, Likeness
+from isthmus.country_b.client import Client
+from isthmus.country_b.fetch import Wanted, plan, wanted_of
+from isthmus.country_b.images import get_images
+from isthmus.country_b.visit import Visit
+from isthmus.errors import ContentMismatch, ImagesNotFound, Unavailable
+
+Key = tuple[str, str]
+EXPLAINABLE = "Some images name the patient a little differently, or not in full; compare before use."
+
+
+class Folder:
+    """A shelf on disk: DIR/STUDY/SERIES/SOP.dcm, mode 0600; what is still arriving is a hidden part file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(".part-*"):
+            stale.unlink(missing_ok=True)
+        self._file: Any = None
+        self._part: Path | None = None
+
+    def begin(self) -> None:
+        self._part = self.folder / f".part-{secrets.token_hex(8)}"
+        self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+
+    def write(self, view: bytes | memoryview) -> None:
+        self._file.write(view)
+
+    async def keep(self, arrived: Arrived) -> None:
+        """Rename the part to its name. UIDs were checked: digits and dots alone."""
+        self._file.close()
+        assert self._part is not None  # begun before
+        series = self.folder / arrived.header.series_instance_uid
+        series.mkdir(exist_ok=True)
+        self._part.rename(series / f"{arrived.header.sop_instance_uid}.dcm")
+        self._part = None
+
+    def drop(self) -> None:
+        if self._part is not None:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+            self._part = None
+
+    def here(self) -> dict[Key, Path]:
+        """Whole files that lie here."""
+        return {(p.parent.name, p.stem): p for p in sorted(self.folder.glob("*/*.dcm"))}
+
+
+class Received:
+    """What came, for `received.json`: of every file that lies there, its size, digest, and what it was recoded from."""
+
+    def __init__(self, shelf: Folder, study: str) -> None:
+        self._shelf, self._study = shelf, study
+        self._told: dict[Key, dict[str, Any]] = {}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            before = orjson.loads((shelf.folder / "received.json").read_bytes())
+            self._told = {(i["series_instance_uid"], i["sop_instance_uid"]): i for i in before["instances"]}
+
+    def add(self, arrived: Arrived) -> None:
+        key = (arrived.header.series_instance_uid, arrived.header.sop_instance_uid)
+        self._told[key] = _told(key, arrived.size_bytes, arrived.sha256, arrived.recoded_from)
+
+    def write(self, wanted: Sequence[Wanted]) -> dict[str, Any]:
+        """Write `received.json`, true to the files as they lie, and give it."""
+        here = self._shelf.here()
+        instances = [self._entry(key, path) for key, path in here.items()]
+        missing = [w for w in wanted if (w.series_instance_uid, w.sop_instance_uid) not in here]
+        note = {
+            "study_instance_uid": self._study,
+            "count": len(instances),
+            "bytes": sum(i["bytes"] for i in instances),
+            "instances": instances,
+            "missing": [
+                {"series_instance_uid": w.series_instance_uid, "sop_instance_uid": w.sop_instance_uid} for w in missing
+            ],
+        }
+        part = self._shelf.folder / f".part-{secrets.token_hex(8)}"
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(orjson.dumps(note, option=orjson.OPT_INDENT_2))
+        part.rename(self._shelf.folder / "received.json")
+        return note
+
+    def _entry(self, key: Key, path: Path) -> dict[str, Any]:
+        told, size = self._told.get(key), path.stat().st_size
+        if told is not None and told.get("bytes") == size:
+            return told
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return _told(key, size, digest, None)
+
+
+def _told(key: Key, size: int, sha256: str, recoded_from: str | None) -> dict[str, Any]:
+    names: Mapping[str, Any] = {"series_instance_uid": key[0], "sop_instance_uid": key[1]}
+    return {**names, "bytes": size, "sha256": sha256, "recoded_from": recoded_from}
+
+
+def chosen(everything: Sequence[Wanted], series: Iterable[str], instance: str | None) -> list[Wanted]:
+    """What of the manifest was asked for. Raises ImagesNotFound when that is nothing."""
+    wanted = [w for w in everything if not series or w.series_instance_uid in set(series)]
+    wanted = [w for w in wanted if instance is None or w.sop_instance_uid == instance]
+    if not wanted:
+        raise ImagesNotFound("the study has no such series or instance")
+    return wanted
+
+
+async def fetch_study(
+    client: Client,
+    visit: Visit,
+    country: str,
+    study: str,
+    *,
+    folder: Path,
+    series: Sequence[str],
+    instance: str | None,
+    resume: bool,
+    bar: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Fetch into a folder. A broken transfer leaves whole files and a true `received.json`.
+
+    Raises ContentMismatch (exit 6) when something is missing at the end, with what to do.
+    """
+    everything = await wanted_of(client, visit, country, study)
+    wanted = chosen(everything, series, instance)
+    shelf = Folder(folder / study)
+    received = Received(shelf, study)
+    here = shelf.here() if resume else {}
+    missing = [w for w in wanted if (w.series_instance_uid, w.sop_instance_uid) not in here]
+    notices: set[str] = set()
+    broken: ContentMismatch | Unavailable | None = None
+    total, done = len(wanted), len(wanted) - len(missing)
+    bar(done, total)
+    try:
+        for query in plan(study, everything, missing):
+            async with contextlib.aclosing(get_images(client, visit, country, query, shelf)) as arriving:
+                async for arrived in arriving:
+                    received.add(arrived)
+                    done += 1
+                    bar(done, total)
+                    if arrived.likeness is Likeness.EXPLAINABLE:
+                        notices.add(EXPLAINABLE)
+    except (ContentMismatch, Unavailable) as error:
+        broken = error
+    finally:
+        shelf.drop()
+        note = received.write(wanted)
+    if note["missing"]:
+        came = len(wanted) - len(note["missing"])
+        raise ContentMismatch(
+            f"{came} of {len(wanted)} images came{f' ({broken})' if broken else ''}; the same command with --resume fetches the rest",
+            exchange_id=broken.facts.get("exchange_id") if broken else None,
+        )
+    if broken is not None:
+        raise broken
+    return {**note, "notices": sorted(notices)}
