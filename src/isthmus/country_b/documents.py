@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isthmus.consent.roles import require
+from isthmus.consent.roles import Act
 from isthmus.country_b import tokens
 from isthmus.country_b.arrivals import check_subject
 from isthmus.country_b.client import Call, Client
@@ -31,7 +31,7 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
 
     Raises CountryMisanswered when the answer is not about the patient asked for, or has no end.
     """
-    require(visit.professional.role, "list")
+    visit.require(Act.LIST)
     patient = visit.patient_in(country)
     participant = client.directory.country(country)
     pack = load_pack(participant.pack)
@@ -75,7 +75,7 @@ async def get_report(client: Client, visit: Visit, country: str, document_id: st
 
     Raises ArrivalRefused (wrong-patient), CountryMisanswered, DocumentNotFound.
     """
-    require(visit.professional.role, "report")
+    visit.require(Act.REPORT)
     body = await get_document(client, visit, country, document_id)
     report = read_report(body, load_pack(client.directory.country(country).pack))
     check_subject(visit.patient_in(country), report.patient, country)
@@ -84,7 +84,7 @@ async def get_report(client: Client, visit: Visit, country: str, document_id: st
 
 async def get_manifest(client: Client, visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
     """Fetch the manifest of a study: what it describes, and its bytes. Refused when it is about another person."""
-    require(visit.professional.role, "manifest")
+    visit.require(Act.MANIFEST)
     body = await get_document(client, visit, country, document_id)
     read = read_manifest(body, load_pack(client.directory.country(country).pack))
     check_subject(visit.patient_in(country), read.manifest.study.patient, country)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 
-from isthmus.consent.roles import require
+from isthmus.consent.roles import Act
 from isthmus.country_b import tokens
 from isthmus.country_b.arrivals import Arrival, Arrived
 from isthmus.country_b.client import Call, Client, Exchange
@@ -38,7 +38,7 @@ async def get_images(
     Holds no more than a window of bytes. What broke off is dropped. Raises ImagesNotFound, ArrivalRefused,
     ContentMismatch (reason incomplete when the closing boundary never came).
     """
-    require(visit.professional.role, "pixels")
+    visit.require(Act.PIXELS)
     patient = visit.patient_in(country)
     token = await tokens.care(client, visit, country)
     call = Call(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
-from isthmus.consent.roles import require
+from isthmus.consent.roles import Act
 from isthmus.country_b.client import Call, Client
 from isthmus.country_b.visit import Visit
 from isthmus.errors import InsufficientRights
@@ -29,7 +29,7 @@ EARLY = timedelta(seconds=30)
 
 async def identify(client: Client, visit: Visit, country: str) -> str:
     """A token that opens the patient search, and nothing else. Raises InsufficientRights before anything is sent."""
-    require(visit.professional.role, "identify")
+    visit.require(Act.IDENTIFY)
     return (await _token(client, visit, country, None)).access_token
 
 

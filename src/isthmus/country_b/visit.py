@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
+from isthmus.consent.roles import Act, acts_of
 from isthmus.errors import InsufficientRights, PatientNotFound
 from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.people import HealthProfessional, Patient
@@ -49,6 +50,14 @@ class Visit:
     @property
     def expires(self) -> datetime:
         return (self.relationship.confirmed_at if self.relationship else self.started) + LIFE
+
+    def require(self, act: Act) -> None:
+        """Refuse here, before anything is sent, what this role may not do. Raises InsufficientRights (reason role).
+
+        Source: trust.md D11, §3.4.
+        """
+        if act not in acts_of(self.professional.role):
+            raise InsufficientRights(f"role {self.professional.role} may not {act.value}", reason="role")
 
     def patient_in(self, country: str) -> Patient:
         """The person found in that country. Raises PatientNotFound when nobody was looked for there."""
