@@ -103,9 +103,9 @@ export class Overlay {
     bar(6, 0, 2, 100, 'track');
     bar(5, 0, 4, (100 * stack.loaded.here) / total, 'loaded');
     stack.slides.forEach((slide, i) => {
-      if (keys.some((k) => k.instance === slide.uid && (k.frame === null || k.frame === slide.frame))) bar(2, (100 * (i + 0.5)) / total, 10, 1, 'key');
+      if (keys.some((k) => k.instance === slide.uid && (k.frame === null || k.frame === slide.frame))) bar(2, (100 * (i + 0.5)) / total - 0.5, 10, 1, 'key');
     });
-    bar(1, Math.min(97, (100 * stack.at) / total), 12, 3, 'here');
+    bar(1, Math.min(97, Math.max(0, (100 * (stack.at + 0.5)) / total - 1.5)), 12, 3, 'here');
   }
 
   /** A sentence in place of, or beside, the image; with links when objects are offered for download. */

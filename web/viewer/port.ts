@@ -139,7 +139,7 @@ export class Port {
     context.fillRect(0, 0, width, height);
     if (this.#picture !== undefined) {
       const { left, top, scale, aspect } = this.#frame();
-      context.imageSmoothingEnabled = scale * sharp < 6;
+      context.imageSmoothingEnabled = scale * sharp < 24;
       context.imageSmoothingQuality = 'high';
       context.setTransform(sharp * scale, 0, 0, sharp * scale * aspect, sharp * left, sharp * top);
       context.drawImage(this.#source, 0, 0);

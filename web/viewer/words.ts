@@ -11,6 +11,8 @@ export function say(name: string, places: Readonly<Record<string, string | numbe
   return (words[name] ?? name).replace(/\{(\w+)\}/g, (whole, place: string) => String(places[place] ?? whole));
 }
 
+/** The page's language; English is written the European way. */
 export function language(): string {
-  return document.documentElement.lang || 'en';
+  const lang = document.documentElement.lang || 'en';
+  return lang === 'en' ? 'en-GB' : lang;
 }
