@@ -98,10 +98,8 @@ class Directives:
             raise DocumentNotFound("no such directive of this patient is in force")
         if said and not withdraw:
             return None
-        if withdraw:
-            directive = replace(said[0], active=False, until=now)
-        else:
-            directive = Directive(secrets.token_hex(16), kind, scope, patient, now)
+        new = Directive(secrets.token_hex(16), kind, scope, patient, now)
+        directive = replace(said[0], active=False, until=now) if withdraw else new
         others = [d for d in kept.directives.directives if d.id != directive.id]
         return Change(patient, directive, kept.number + 1, DirectiveSet((*others, directive)).digest)
 
@@ -121,7 +119,7 @@ class Directives:
                 signature=sign_detached(body, self._signing, DIRECTIVE_TYPE),
             )
         )
-        head = {"number": change.number, "digest": change.digest}
+        head: dict[str, Any] = {"number": change.number, "digest": change.digest}
         head["signature"] = sign_detached(_head(tag, change.number, change.digest), self._signing, HEAD_TYPE)
         if change.number == 1:
             connection.execute(insert(CONSENT_HEADS).values(patient_tag=tag, **head))

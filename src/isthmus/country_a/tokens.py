@@ -1,0 +1,241 @@
+"""The knock: who asks, for whom and why. Statements are verified here, where they arrive; what follows is a token of five minutes.
+
+Source: trust.md §2.4–2.6 (M2, M5); RFC 6749; RFC 7523; RFC 8705; RFC 9068.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from isthmus.audit.events import Intent
+from isthmus.consent.decision import Decision, DirectiveSet, decide
+from isthmus.consent.roles import Act, acts_of
+from isthmus.consent.rules import Rules
+from isthmus.country_a.handles import Handles
+from isthmus.country_a.passes import Asker, Known
+from isthmus.errors import (
+    InsufficientRights,
+    InvalidAssertion,
+    MalformedRequest,
+    Replayed,
+    TooLarge,
+    WeakAuthentication,
+)
+from isthmus.model.codes import ACT_REASON, ISCO_08
+from isthmus.model.context import PointOfCare, Purpose
+from isthmus.model.people import HealthProfessional
+from isthmus.transport.answers import Answer, json_answer
+from isthmus.transport.inbound import Request
+from isthmus.trust.jws import INNER_MAX_BYTES, KeyFor, Statement, read_statement, sign
+from isthmus.trust.keys import SigningKey, StatementKey
+from isthmus.trust.replay import remember
+from isthmus.trust.trustlist import Participant
+from isthmus.wire import assertions
+from isthmus.wire.tokens import IDENTIFY_SCOPES, care_scope, read_token_request, write_token
+
+BODY_MAX_BYTES = 32 << 10
+TOKEN_LIFE_S = 300
+SIGN_IN_MAX_S = 8 * 3600 + 60
+ASSURANCE = ("low", "substantial", "high")
+
+
+class Keys(Protocol):
+    """What the trust list says of keys. `trust/directory.py`."""
+
+    def key(self, iss: str, kid: str, use: str) -> StatementKey: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A token request whose statements hold. `asker` has a patient at the care stage."""
+
+    asker: Asker
+    statements: tuple[Statement, ...] = field(repr=False)
+    latest: int  # when the token must end
+    scope: str
+
+    @property
+    def is_care(self) -> bool:
+        return self.asker.patient is not None
+
+
+async def read_request(known: Known, request: Request, ours: Participant, keys: Keys, handles: Handles) -> Asked:
+    """Verify a token request: client assertion, professional, role, purpose; then the relationship and its handle.
+
+    Raises the error of each in this order. Nothing is remembered yet.
+    """
+    if len(request.body) > BODY_MAX_BYTES:
+        raise TooLarge("a token request is at most 32 KiB", limit_bytes=BODY_MAX_BYTES)
+    form = request.form()
+    desk = _Desk(known, ours, keys)
+    client = desk.read(
+        read_token_request(form), assertions.CLIENT_TYPES, "client_auth", "client-assertion", assertions.CLIENT_LIFE_S
+    )
+    if client.claims["sub"] != client.issuer:
+        raise InvalidAssertion("the client speaks of another", reason="client-assertion")
+    inner_hpa, inner_trc = assertions.read_client_assertion(client.claims)
+    hpa = desk.read(inner_hpa, frozenset({assertions.HPA_TYPE}), "hpa", "hpa-invalid", assertions.HPA_LIFE_S)
+    professional, purpose, point = assertions.read_hpa(hpa.claims)
+    _strong_enough(professional, ours.policy.min_loa, known.now)
+    _may(professional.role, purpose, Act.IDENTIFY if inner_trc is None else Act.LIST)
+    organisation = professional.organisation.identifier or professional.organisation.name
+    asker = Asker(
+        peer=known.peer.ncp_id, sub=professional.sub, name=professional.name, role=professional.role,
+        organisation=organisation, point_of_care=point.id, purpose=purpose.value,
+    )  # fmt: skip
+    latest = int(known.now.timestamp()) + TOKEN_LIFE_S
+    if inner_trc is None:
+        return Asked(
+            asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, " ".join(IDENTIFY_SCOPES))
+        )
+    trc = desk.read(inner_trc, frozenset({assertions.TRC_TYPE}), "trc", "trc-invalid", assertions.TRC_LIFE_S)
+    asker = await _with_patient(asker, assertions.read_trc(trc.claims), professional, point, handles)
+    latest = min(latest, trc.expires_at)
+    return Asked(asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, _care(asker.role, ours)))
+
+
+def intent_of(asked: Asked, known: Known) -> Intent:
+    """What the trail says of a token request. Source: trust.md §4.1."""
+    return Intent(
+        side="A",
+        transaction="ITI-71",
+        exchange_id=known.exchange_id,
+        peer=known.peer.ncp_id,
+        organisation=asked.asker.organisation,
+        person=f"{asked.asker.sub} {asked.asker.name}",
+        role=asked.asker.role,
+        purpose=asked.asker.purpose,
+        patient=asked.asker.patient,
+        details={"stage": "care" if asked.is_care else "identify", "hpa": asked.statements[1].jti},
+    )
+
+
+def remembering(asked: Asked, known: Known) -> Callable[[Connection], None]:
+    """One use each: the client assertion and the statement about the professional. In the transaction of the record."""
+    client, hpa = asked.statements
+
+    def also(connection: Connection) -> None:
+        remember(connection, client.issuer, client.typ, client.jti, client.expires_at, known.now)
+        try:
+            remember(connection, hpa.issuer, hpa.typ, hpa.jti, hpa.expires_at, known.now)
+        except Replayed as error:
+            raise Replayed("the statement about the professional was used before", reason="replay-hpa") from error
+
+    return also
+
+
+def decide_for(
+    asker: Asker, country: str, directives: DirectiveSet, rules: Rules, now: datetime, zone: Any
+) -> Decision:
+    """What may be given to this professional, now. Asked at every request."""
+    return decide(
+        role=asker.role, purpose=asker.purpose, presence=asker.presence, directives=directives, rules=rules,
+        peer_country=country, organisation=asker.organisation, now=now, zone=zone,
+    )  # fmt: skip
+
+
+def write_answer(asked: Asked, known: Known, ours: Participant, signing: SigningKey, did: str) -> Answer:
+    """The access token: bound to this certificate, naming the handle, saying nothing of what the patient said."""
+    issued = int(known.now.timestamp())
+    asker = asked.asker
+    claims: dict[str, Any] = {
+        "iss": ours.ncp_id,
+        "aud": ours.ncp_id,
+        "sub": asker.sub,
+        "client_id": asker.peer,
+        "jti": secrets.token_urlsafe(16),
+        "iat": issued,
+        "exp": asked.latest,
+        "scope": asked.scope,
+        "cnf": {"x5t#S256": known.x5t},
+        "did": did,
+        "extensions": {
+            "ihe_iua": {
+                "purpose_of_use": [{"system": ACT_REASON, "code": asker.purpose}],
+                "subject_role": [{"system": ISCO_08, "code": asker.role}],
+                "subject_organization_id": asker.organisation,
+            }
+        },
+    }
+    if asker.handle is not None:
+        claims["patient"] = asker.handle
+    body = write_token(sign(claims, signing, "at+jwt"), asked.latest - issued, asked.scope, asker.handle)
+    return json_answer(200, body, "application/json")
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Reads the statements of one request: all from the country at the other end, all for us, on this certificate."""
+
+    known: Known
+    ours: Participant
+    keys: Keys
+
+    def read(self, token: str, typ: frozenset[str], use: str, reason: str, max_life_s: int) -> Statement:
+        is_client = use == "client_auth"
+        audience = {self.ours.ncp_id} | ({self.ours.endpoints.token} if is_client else set())
+        key_for: KeyFor = lambda iss, kid: self.keys.key(iss, kid, use)  # noqa: E731
+        statement = read_statement(
+            token, typ=typ, key_for=key_for, audience=frozenset(audience), max_life_s=max_life_s,
+            now=self.known.now, x5t=self.known.x5t, reason=reason, **({} if is_client else {"max_bytes": INNER_MAX_BYTES}),
+        )  # fmt: skip
+        if statement.issuer != self.known.peer.ncp_id:
+            raise InvalidAssertion("a statement of another country than the one on the line", reason=reason)
+        return statement
+
+
+def _strong_enough(professional: HealthProfessional, least: str, now: datetime) -> None:
+    level = professional.acr.rsplit("/", 1)[-1]
+    base = professional.acr.rsplit("/", 1)[0]
+    age = int(now.timestamp()) - professional.auth_time
+    known = base == "http://eidas.europa.eu/LoA" and level in ASSURANCE
+    if not known or ASSURANCE.index(level) < ASSURANCE.index(least) or not -60 <= age <= SIGN_IN_MAX_S:
+        raise WeakAuthentication(
+            "the professional's sign-in is weaker or older than this country asks",
+            acr_values=f"http://eidas.europa.eu/LoA/{least}",
+        )
+
+
+def _may(role: str, purpose: Purpose, act: Act) -> None:
+    if act not in acts_of(role):
+        raise InsufficientRights("this role may not do this here", reason="role")
+    if purpose is not Purpose.TREAT:
+        raise InsufficientRights("this purpose of use is not answered yet", reason="purpose")
+
+
+async def _with_patient(
+    asker: Asker, trc: assertions.Trc, professional: HealthProfessional, point: PointOfCare, handles: Handles
+) -> Asker:
+    """The relationship against the professional, and the handle against whom it was given to."""
+    bond = trc.relationship
+    if (trc.sub, trc.sid, bond.purpose.value) != (professional.sub, professional.session, asker.purpose):
+        raise InvalidAssertion("professional and relationship are not of one session", reason="trc-invalid")
+    if bond.point_of_care.id != point.id:
+        raise InvalidAssertion("professional and relationship are not of one point of care", reason="trc-invalid")
+    patient = await handles.patient_of(trc.handle, asker.peer, asker.sub)
+    if patient is None or patient != trc.identifier:
+        raise InvalidAssertion("no such handle was given to this professional", reason="trc-invalid")
+    return Asker(
+        peer=asker.peer, sub=asker.sub, name=asker.name, role=asker.role, organisation=asker.organisation,
+        point_of_care=asker.point_of_care, purpose=asker.purpose, presence=bond.method, handle=trc.handle, patient=patient,
+    )  # fmt: skip
+
+
+def _care(role: str, ours: Participant) -> str:
+    """By role and offered services alone."""
+    needs = {"imaging-report": Act.REPORT, "imaging-manifest": Act.MANIFEST, "imaging-pixels": Act.PIXELS}
+    return care_scope(frozenset(s for s in ours.services if needs.get(s) in acts_of(role)))
+
+
+def _scope(form: tuple[tuple[str, str], ...], granted: str) -> str:
+    """What is granted; a scope asked for beyond it is refused, a narrower one followed."""
+    asked = dict(form).get("scope", "").split()
+    if set(asked) - set(granted.split()):
+        raise MalformedRequest("a scope beyond this stage", reason="grant-scope", path="scope")
+    return " ".join(asked) or granted
