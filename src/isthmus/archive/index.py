@@ -1,0 +1,94 @@
+"""Rows into the index. Each function works inside a writing transaction of its caller.
+
+Source: performance.md §3; field-faults F11, F12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, insert, update
+from sqlalchemy.dialects.sqlite import insert as insert_or
+
+from isthmus.dicom.header import Code, Header
+from isthmus.storage.schema.archive import documents, instances, studies
+
+_STUDY_FACTS = (
+    "study_date", "study_time", "timezone_offset", "study_description", "accession_number", "accession_issuer",
+    "placer_order_number", "procedure_code", "institution_name",
+)  # fmt: skip
+_SERIES_FACTS = (
+    "modality", "series_number", "series_description", "body_part_examined", "anatomic_region", "laterality", "series_date",
+    "series_time", "timezone_offset",
+)  # fmt: skip
+
+
+def facts(values: Mapping[str, Any]) -> str:
+    """Facts as text: the same facts are the same text."""
+    return orjson.dumps(
+        {k: v for k, v in values.items() if v not in (None, "", [], ())}, option=orjson.OPT_SORT_KEYS
+    ).decode()
+
+
+def _facts_of(header: Header, names: tuple[str, ...]) -> str:
+    return facts({name: _plain(getattr(header, name)) for name in names})
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, Code) else value
+
+
+def header_columns(header: Header) -> dict[str, Any]:
+    """What the index keeps of an instance's header."""
+    title = facts({"code": _plain(header.document_title)}) if header.document_title else None
+    return {
+        "sop_instance_uid": header.sop_instance_uid,
+        "series_instance_uid": header.series_instance_uid,
+        "study_instance_uid": header.study_instance_uid,
+        "sop_class_uid": header.sop_class_uid,
+        "number": _bounded(header.instance_number),
+        "frames": _bounded(header.number_of_frames),
+        "title": title,
+        "description": header.key_object_description,
+        "study_facts": _facts_of(header, _STUDY_FACTS),
+        "series_facts": _facts_of(header, _SERIES_FACTS),
+        "transfer_syntax_uid": header.transfer_syntax_uid,
+    }
+
+
+def _bounded(number: int | None) -> int | None:
+    """A number of 20 digits is none the database can hold. Source: field-faults F22."""
+    return number if number is not None and abs(number) < 1 << 62 else None
+
+
+def insert_instance(connection: Connection, columns: Mapping[str, Any]) -> None:
+    connection.execute(insert(instances).values(**columns))
+
+
+def assign_instance(connection: Connection, number: int, patient: int) -> None:
+    connection.execute(update(instances).where(instances.c.id == number).values(state="served", patient_id=patient))
+
+
+def raise_generation(connection: Connection, study_instance_uid: str, patient: int | None) -> None:
+    """Say that what is offered of a study changed; the study comes to be with its first instance."""
+    values = {"study_instance_uid": study_instance_uid, "patient_id": patient, "generation": 1}
+    change: dict[str, Any] = {"generation": studies.c.generation + 1}
+    if patient is not None:
+        change["patient_id"] = patient
+    connection.execute(
+        insert_or(studies).values(**values).on_conflict_do_update(index_elements=["study_instance_uid"], set_=change)
+    )
+
+
+def insert_document(connection: Connection, columns: Mapping[str, Any]) -> int:
+    """Add a document; gives its number."""
+    number = connection.execute(insert(documents).values(**columns)).inserted_primary_key
+    return int(number[0]) if number else 0
+
+
+def supersede(connection: Connection, kind: str, family: str, but: int) -> None:
+    """Say of every other version of a document that it is no longer the current one."""
+    others = (documents.c.kind == kind) & (documents.c.family == family) & (documents.c.number != but)
+    connection.execute(update(documents).where(others, documents.c.state == "served").values(status="superseded"))

@@ -1,0 +1,166 @@
+"""Manifests, made once for a study's content and kept ready: the first who makes one wins, and everyone reads what was kept.
+
+A manifest is good for one generation of its study. When the content changed, the next one is a new document that replaces the old; when
+it did not, the same one stays.
+
+Source: interfaces.md §10; performance.md §3; MADO.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from isthmus.archive import index
+from isthmus.archive.studies import Described, describe
+from isthmus.config import Settings, Source
+from isthmus.dicom.uids import derived_uid
+from isthmus.model.documents import DocumentKind
+from isthmus.model.imaging import Manifest
+from isthmus.model.people import Organisation
+from isthmus.storage.database import Database
+from isthmus.storage.schema.archive import documents, prepared, studies
+from isthmus.wire.manifests import manifest_uid, write_manifest
+from isthmus.wire.packs.pack import Pack
+
+KIND = DocumentKind.MANIFEST_FHIR
+MEDIA_TYPE = "application/fhir+json"
+ATTEMPTS = 5
+
+
+class Manifests:
+    """Makes the manifests that are missing."""
+
+    def __init__(self, settings: Settings, database: Database, clock: Callable[[], datetime], pack: Pack) -> None:
+        self.settings, self.database, self.clock, self.pack = settings, database, clock, pack
+        self.source = settings.sources.images[0] if settings.sources.images else Source()
+        self.location_uid = self.source.location_uid or derived_uid("isthmus:location", settings.ncp_id)
+
+    def missing(self, connection: Connection, patient: int) -> list[str]:
+        """The studies of a patient whose manifest is not there, or not that of the present generation."""
+        fitting = and_(
+            prepared.c.study_instance_uid == studies.c.study_instance_uid,
+            prepared.c.pack == self.pack.name,
+            prepared.c.kind == KIND.value,
+            prepared.c.generation == studies.c.generation,
+        )
+        statement = (
+            select(studies.c.study_instance_uid)
+            .outerjoin(prepared, fitting)
+            .where(studies.c.patient_id == patient, prepared.c.document.is_(None))
+        )
+        return list(connection.execute(statement.order_by(studies.c.study_instance_uid)).scalars())
+
+    def make(self, study_instance_uids: Iterable[str]) -> int:
+        """Make the manifests of these studies; gives how many are new. A study that changes meanwhile is described again."""
+        return sum(self._make(uid) for uid in study_instance_uids)
+
+    def _make(self, study_instance_uid: str) -> bool:
+        for _ in range(ATTEMPTS):
+            generation, described = self.database.read_now(lambda c: self._described(c, study_instance_uid))
+            if described is None:
+                return False
+            manifest = self._manifest(described)
+            body = write_manifest(manifest, self.pack)
+            kept = self.database.write_now(lambda c: self._keep(c, manifest, body, generation))  # noqa: B023  # called at once
+            if kept is not None:
+                return kept
+        return False  # it changes faster than it can be described; whoever needs it tries again
+
+    def _described(self, connection: Connection, uid: str) -> tuple[int, Described | None]:
+        generation = _generation(connection, uid)
+        return generation, describe(connection, uid, self.source)
+
+    def _manifest(self, described: Described) -> Manifest:
+        study, border = described.study, self.settings.border
+        return Manifest(
+            uid=manifest_uid(study, self.pack),
+            study=study,
+            created=self.clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            location_uid=self.location_uid,
+            source=study.custodian or Organisation(self.source.institution or self.settings.ncp_id),
+            endpoint_address=f"{border.public.rstrip('/')}/dicom-web" if border else None,
+            warnings=described.warnings,
+        )
+
+    def _keep(self, connection: Connection, manifest: Manifest, body: bytes, generation: int) -> bool | None:
+        """Insert a manifest unless its content is there already. None: the study has changed since it was read."""
+        uid = manifest.study.study_instance_uid
+        if _generation(connection, uid) != generation:
+            return None
+        of_study = and_(
+            prepared.c.study_instance_uid == uid, prepared.c.pack == self.pack.name, prepared.c.kind == KIND.value
+        )
+        held = connection.execute(select(prepared.c.document).where(of_study, prepared.c.uid == manifest.uid)).scalar()
+        number = self._document(connection, manifest, body) if held is None else held
+        if held is None:
+            row = {"document": number, "study_instance_uid": uid, "pack": self.pack.name, "kind": KIND.value}
+            row |= {"generation": generation, "uid": manifest.uid, "body": zlib.compress(body)}
+            connection.execute(insert(prepared).values(**row))
+        else:
+            connection.execute(update(prepared).where(prepared.c.document == held).values(generation=generation))
+            connection.execute(update(documents).where(documents.c.number == held).values(status="current"))
+        index.supersede(connection, KIND.value, self._family(uid), number)
+        return held is None
+
+    def _family(self, uid: str) -> str:
+        return f"{self.pack.name}/{uid}"
+
+    def _document(self, connection: Connection, manifest: Manifest, body: bytes) -> int:
+        study, family = manifest.study, self._family(manifest.study.study_instance_uid)
+        before = select(documents.c.number).where(documents.c.kind == KIND.value, documents.c.family == family)
+        patient = select(studies.c.patient_id).where(studies.c.study_instance_uid == study.study_instance_uid)
+        columns: dict[str, Any] = {
+            "kind": KIND.value,
+            "state": "served",
+            "patient_id": connection.execute(patient).scalar(),
+            "unique_system": "urn:dicom:uid",
+            "unique_value": f"urn:oid:{manifest.uid}",
+            "family": family,
+            "title": study.description or "Imaging study",
+            "status": "current",
+            "replaces": connection.execute(before.order_by(documents.c.number.desc()).limit(1)).scalar(),
+            "created": manifest.created,
+            "indexed": manifest.created,
+            "language": "en",
+            "facts": _facts(manifest),
+            "media_type": MEDIA_TYPE,
+            "size": len(body),
+            "sha256": hashlib.sha256(body).hexdigest(),
+        }
+        return index.insert_document(connection, columns)
+
+
+def _generation(connection: Connection, uid: str) -> int:
+    found = connection.execute(select(studies.c.generation).where(studies.c.study_instance_uid == uid)).scalar()
+    return int(found or 0)
+
+
+def _facts(manifest: Manifest) -> str:
+    study, custodian = manifest.study, manifest.study.custodian
+    return index.facts(
+        {
+            "study_instance_uids": [study.study_instance_uid],
+            "accession_numbers": [[number.system, number.value] for number in study.accession_numbers],
+            "authors": [manifest.source.name],
+            "custodian": [custodian.name, custodian.identifier, custodian.system] if custodian else None,
+            "modalities": list(study.modalities),
+            "regions": [[region.system, region.code, region.display] for region in study.regions],
+            "period_start": study.started,
+            "description": study.description,
+            "series_count": len(study.series),
+            "instance_count": study.instance_count,
+            "study_bytes": study.size_bytes,
+        }
+    )
+
+
+def read_prepared(connection: Connection, number: int) -> bytes | None:
+    """The bytes of a manifest, as they were made."""
+    body = connection.execute(select(prepared.c.body).where(prepared.c.document == number)).scalar()
+    return None if body is None else zlib.decompress(body)

@@ -1,0 +1,146 @@
+"""Rows out of the index, as values of the domain. Only what is `served` is ever given for a patient.
+
+Source: performance.md §3; field-faults F10, F38.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, func, select
+
+from isthmus.dicom.syntaxes import EXPLICIT_LE, SYNTAXES
+from isthmus.model.codes import Code
+from isthmus.model.documents import Document, DocumentKind
+from isthmus.model.identifiers import Identifier, PatientIdentifier
+from isthmus.model.people import Organisation
+from isthmus.model.pieces import FileRange, StoredInstance
+from isthmus.model.queries import ImagesQuery
+from isthmus.storage.schema.archive import documents, instances, patients, studies
+
+
+def find_instance(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:
+    """The instance of a UID that is kept and not in quarantine."""
+    return connection.execute(
+        select(instances).where(instances.c.sop_instance_uid == sop_instance_uid, instances.c.state != "quarantined")
+    ).first()
+
+
+def quarantined(connection: Connection, sha256: str) -> list[int]:
+    """Rows of these very bytes that are in quarantine."""
+    rows = select(instances.c.id).where(instances.c.sha256 == sha256, instances.c.state == "quarantined")
+    return list(connection.execute(rows).scalars())
+
+
+def study_patient(connection: Connection, study_instance_uid: str) -> int | None:
+    """The row of the patient to whom a study belongs."""
+    row = select(studies.c.patient_id).where(studies.c.study_instance_uid == study_instance_uid)
+    return connection.execute(row).scalar()
+
+
+def find_stored(
+    connection: Connection, blobs: Path, patient: PatientIdentifier, query: ImagesQuery
+) -> list[StoredInstance]:
+    """What would cross of a study, series or instance of this patient: by series number, instance number, UIDs."""
+    i = instances.c
+    statement = (
+        select(instances)
+        .join(patients, patients.c.id == i.patient_id)
+        .where(patients.c.system == patient.system, patients.c.value == patient.value, i.state == "served")
+        .where(i.study_instance_uid == query.study_instance_uid)
+    )
+    if query.series_instance_uid is not None:
+        statement = statement.where(i.series_instance_uid == query.series_instance_uid)
+    if query.sop_instance_uid is not None:
+        statement = statement.where(i.sop_instance_uid == query.sop_instance_uid)
+    order = (
+        func.json_extract(i.series_facts, "$.series_number"), i.series_instance_uid, i.number, i.sop_instance_uid,
+    )  # fmt: skip
+    return [_stored(row, blobs) for row in connection.execute(statement.order_by(*order))]
+
+
+def _stored(row: Row[Any], blobs: Path) -> StoredInstance:
+    recoded = row.crossing_container is not None
+    place = ("crossing_container", "crossing_offset", "crossing_size") if recoded else ("container", "offset", "size")
+    container, offset, size = (getattr(row, name) for name in place)
+    return StoredInstance(
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        transfer_syntax_uid=EXPLICIT_LE if recoded else row.transfer_syntax_uid,
+        content=FileRange(str(blobs / container), offset, size),
+        size_bytes=size,
+        sha256=row.crossing_sha256 if recoded else row.sha256,
+        recoded_from=row.transfer_syntax_uid if recoded else None,
+        video=SYNTAXES[row.transfer_syntax_uid].video,
+    )
+
+
+def list_instances(connection: Connection, study_instance_uid: str | None, after: int, limit: int) -> list[Row[Any]]:
+    """A page of what is kept, in the order it came; for the operator, so quarantine is in it."""
+    named = patients.alias("named")
+    statement = (
+        select(instances, named.c.system, named.c.value)
+        .join(named, named.c.id == instances.c.patient_id, isouter=True)
+        .where(instances.c.id > after)
+    )
+    if study_instance_uid is not None:
+        statement = statement.where(instances.c.study_instance_uid == study_instance_uid)
+    return list(connection.execute(statement.order_by(instances.c.id).limit(limit)))
+
+
+def documents_of(connection: Connection, patient: int) -> list[Document]:
+    """Every document of a patient that is offered, oldest first; earlier versions too."""
+    rows = connection.execute(_served().where(documents.c.patient_id == patient).order_by(documents.c.number))
+    return [document_of(row) for row in rows]
+
+
+def find_document(connection: Connection, patient: PatientIdentifier, number: int) -> Row[Any] | None:
+    """The row of one of this patient's documents; never a stranger's."""
+    return connection.execute(
+        _served().where(
+            documents.c.number == number, patients.c.system == patient.system, patients.c.value == patient.value
+        )
+    ).first()
+
+
+def _served() -> Any:
+    return (
+        select(documents, patients.c.system, patients.c.value)
+        .join(patients, patients.c.id == documents.c.patient_id)
+        .where(documents.c.state == "served")
+    )
+
+
+def document_of(row: Row[Any]) -> Document:
+    facts = orjson.loads(row.facts)
+    custodian = facts.get("custodian")
+    return Document(
+        id=str(row.number),
+        kind=DocumentKind(row.kind),
+        patient=PatientIdentifier(row.system, row.value),
+        unique_id=Identifier(row.unique_system, row.unique_value),
+        title=row.title,
+        indexed=row.indexed,
+        created=row.created,
+        media_type=row.media_type,
+        study_instance_uids=tuple(facts.get("study_instance_uids", ())),
+        accession_numbers=tuple(Identifier(*pair) for pair in facts.get("accession_numbers", ())),
+        status=row.status,
+        language=row.language,
+        authors=tuple(facts.get("authors", ())),
+        custodian=Organisation(*custodian) if custodian else None,
+        modalities=tuple(facts.get("modalities", ())),
+        regions=tuple(Code(*code) for code in facts.get("regions", ())),
+        period_start=facts.get("period_start"),
+        size_bytes=row.size,
+        series_count=facts.get("series_count"),
+        instance_count=facts.get("instance_count"),
+        study_bytes=facts.get("study_bytes"),
+        report_status=facts.get("report_status"),
+        report_version=facts.get("report_version"),
+        replaces=None if row.replaces is None else str(row.replaces),
+        description=facts.get("description"),
+    )

@@ -1,0 +1,187 @@
+"""A study as the archive describes it, from its rows; the written rules by which one text is chosen of several.
+
+Of each attribute the value that most instances say counts, of equals the first in order: never the one that came first. That others
+say otherwise is a warning. What files do not hold is the operator's statement, from the source's settings.
+
+Source: field-faults F05, F08, F09, F13, F14; interfaces.md §8; wire.md §1.6.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, select
+
+from isthmus.archive import register
+from isthmus.config import Source
+from isthmus.dicom.names import fold
+from isthmus.model.codes import DCM, SNOMED, Code
+from isthmus.model.identifiers import Identifier, is_uid
+from isthmus.model.imaging import Instance, Series, Study
+from isthmus.model.people import Organisation
+from isthmus.model.queries import REGIONS
+from isthmus.storage.schema.archive import instances
+from isthmus.terminology.regions import ENTIRE_BODY, find_region
+
+SYSTEMS = {"SCT": SNOMED, "SNOMED-CT": SNOMED, "DCM": DCM}
+LATERALITY = {
+    "L": Code(SNOMED, "7771000", "Left"),
+    "R": Code(SNOMED, "24028007", "Right"),
+    "B": Code(SNOMED, "51440002", "Right and left"),
+}
+NO_MODALITY = "OT"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A study, and what had to be chosen or assumed to describe it."""
+
+    study: Study
+    warnings: tuple[str, ...]
+
+
+def describe(connection: Connection, study_instance_uid: str, source: Source) -> Described | None:
+    """Describe what is served of a study; None when that is nothing."""
+    i = instances.c
+    rows = connection.execute(
+        select(instances)
+        .where(i.study_instance_uid == study_instance_uid, i.state == "served")
+        .order_by(i.series_instance_uid, i.number, i.sop_instance_uid)
+    ).all()
+    if not rows:
+        return None
+    warnings: list[str] = []
+    said = _Said(Counter(row.study_facts for row in rows), warnings)
+    by_series: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        by_series.setdefault(row.series_instance_uid, []).append(row)
+    described = [_series(uid, held, source, warnings) for uid, held in by_series.items()]
+    series = sorted(
+        (one for one, _ in described), key=lambda s: (s.number is None, s.number or 0, s.series_instance_uid)
+    )
+    procedure = said.one("procedure_code")
+    study = Study(
+        study_instance_uid=study_instance_uid,
+        patient=register.patient_of(connection, rows[0].patient_id),
+        series=tuple(series),
+        started=started(said.one("study_date"), said.one("study_time"), said.one("timezone_offset"), source),
+        description=said.one("study_description"),
+        accession_numbers=said.identifiers("accession_number", "accession_issuer", source.accession_issuer),
+        placer_order_numbers=said.identifiers("placer_order_number", None, source.placer_issuer),
+        regions=_regions([region for _, region in described], warnings),
+        procedure=procedure[2] or None if procedure else None,
+        custodian=_custodian(said.one("institution_name"), source),
+        size_bytes=sum(row.crossing_size or row.size for row in rows),
+    )
+    return Described(study, tuple(dict.fromkeys(warnings)))
+
+
+class _Said:
+    """What the instances of a study, or of a series, say of it: each distinct set of facts with how many say it."""
+
+    def __init__(self, facts: Counter[str], warnings: list[str]) -> None:
+        self._facts: list[tuple[Mapping[str, Any], int]] = [(orjson.loads(text), n) for text, n in facts.items()]
+        self._warnings = warnings
+
+    def _values(self, name: str, other: str | None = None) -> list[Any]:
+        """Distinct values, those most said first, of equals in order."""
+        count: Counter[bytes] = Counter()
+        for facts, n in self._facts:
+            if facts.get(name) is not None:
+                count[orjson.dumps([facts[name], facts.get(other) if other else None])] += n
+        ordered = sorted(count, key=lambda value: (-count[value], value))
+        if len(ordered) > 1:
+            self._warnings.append(f"not all instances agree on {name}")
+        return [orjson.loads(value) for value in ordered]
+
+    def one(self, name: str) -> Any:
+        values = self._values(name)
+        return values[0][0] if values else None
+
+    def identifiers(self, name: str, issuer_name: str | None, default_issuer: str) -> tuple[Identifier, ...]:
+        """Numbers with who issued them; without issuer the source's own, without that none."""
+        pairs = ((value, issuer or default_issuer) for value, issuer in self._values(name, issuer_name))
+        return tuple(Identifier(_system(issuer), value) for value, issuer in pairs)
+
+
+def _system(issuer: str) -> str | None:
+    return f"urn:oid:{issuer}" if is_uid(issuer) else issuer or None
+
+
+def _series(uid: str, rows: Iterable[Row[Any]], source: Source, warnings: list[str]) -> tuple[Series, Code | None]:
+    held = list(rows)
+    said = _Said(Counter(row.series_facts for row in held), warnings)
+    modality, body_part = said.one("modality") or NO_MODALITY, said.one("body_part_examined")
+    body_site = _code(said.one("anatomic_region"))
+    region = REGIONS.get(body_site.code) if body_site else None
+    series = Series(
+        series_instance_uid=uid,
+        modality=modality,
+        instances=tuple(_instance(row) for row in held),
+        number=said.one("series_number"),
+        description=said.one("series_description"),
+        body_site=body_site,
+        laterality=LATERALITY.get(said.one("laterality") or ""),
+        started=started(said.one("series_date"), said.one("series_time"), said.one("timezone_offset"), source),
+    )
+    return series, region or find_region(body_part, modality, source.regions)
+
+
+def _instance(row: Row[Any]) -> Instance:
+    return Instance(
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        number=row.number,
+        number_of_frames=row.frames if row.frames and row.frames > 1 else None,
+        title=_code(orjson.loads(row.title)["code"]) if row.title else None,
+        description=row.description,
+    )
+
+
+def _code(parts: Any) -> Code | None:
+    """A code whose system we know by its DICOM name; any other would be a code of nobody."""
+    if not parts or parts[1] not in SYSTEMS:
+        return None
+    return Code(SYSTEMS[parts[1]], parts[0], parts[2] or None)
+
+
+def _regions(found: Iterable[Code | None], warnings: list[str]) -> tuple[Code, ...]:
+    regions = sorted({region for region in found if region is not None}, key=lambda region: region.code)
+    if regions:
+        return tuple(regions)
+    warnings.append("no body part that a region is known for: the entire body is said")
+    return (REGIONS[ENTIRE_BODY],)
+
+
+def _custodian(institution: str | None, source: Source) -> Organisation | None:
+    """The institution in the files; the source's own name, and its identifier, where files say none or the same."""
+    name = institution or source.institution
+    if not name:
+        return None
+    system, _, value = source.institution_id.partition("|")
+    is_ours = not institution or fold(institution) == fold(source.institution)
+    return Organisation(name, value, system) if is_ours and value else Organisation(name)
+
+
+def started(date: str | None, time: str | None, offset: str | None, source: Source) -> str | None:
+    """A date and a time of day as FHIR dateTime: with the file's offset, else that of the source's zone; else the date alone.
+
+    Source: field-faults F13; R4 dateTime.
+    """
+    if not date or not time or len(date) < 10 or len(time) < 5:
+        return date
+    full = time if len(time) >= 8 else f"{time}:00"
+    if offset:
+        return f"{date}T{full}{offset}"
+    if not source.time_zone:
+        return date
+    try:
+        there = datetime.fromisoformat(f"{date}T{full[:5]}").replace(tzinfo=source.zone)
+    except ValueError:
+        return date
+    return f"{date}T{full}{there.isoformat()[16:].removeprefix(':00')}"

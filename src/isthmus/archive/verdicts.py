@@ -1,0 +1,74 @@
+"""Verdicts: what becomes of a file, and the fixed list of reasons.
+
+Source: interfaces.md §11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from isthmus.dicom import faults
+
+ACCEPTED, UNCHANGED, QUARANTINED, REFUSED = "accepted", "unchanged", "quarantined", "refused"
+OVER_A_BOUND: Final = frozenset({"too-deep", "too-many-elements", "too-large", "inflation"})
+
+REASONS: Final[dict[str, str]] = faults.REASONS | {
+    "other-bytes": "An instance of this UID is already kept with other bytes; the first one stays.",
+    "contradicts-register": "The register knows this identifier with another name and birth date.",
+    "contradicts-study": "The rest of the study belongs to another patient.",
+    "contradicts-assignment": "The file names another patient than the one it was to be assigned to.",
+    "unreadable": "The file cannot be read.",
+    "empty": "The file is empty.",
+    "unknown-form": "The content is neither DICOM, a zip or tar archive, nor a document that is read here.",
+    "not-a-report": "The JSON is not a FHIR document Bundle with an imaging report that can be read.",
+    "no-patient": "The document does not say whose it is; give --patient.",
+    "unknown-patient": "The patient is not in the register, and the report does not carry identifier, name and birth date.",
+    "other-document": "A document of this identifier is already kept with other bytes; the first one stays.",
+    "older-version": "A newer version of this report is already kept.",
+    "not-built-yet": "CDA documents are not read yet.",
+    "path-outside": "The member's path leads out of the archive.",
+    "link": "The entry is a link or a device, not a file.",
+    "nested-archive": "Archives inside archives are not opened.",
+    "bomb": "The member inflates far beyond what it is packed to.",
+    "bad-archive": "The archive, or this member of it, cannot be read: damaged, encrypted or packed in an unknown way.",
+    "too-many-members": "The archive has more than 100 000 members.",
+}
+
+
+class Unreadable(Exception):
+    """The bytes of one file cannot be had: a reason of the list, and what engineers want to know."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One file's fate. `path` is as given, `archive!member` inside an archive; `detail` names no value of the patient."""
+
+    outcome: str
+    path: str
+    kind: str = "instance"  # or the kind of a document
+    reason: str | None = None
+    detail: str | None = None
+    sop_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+    state: str | None = None  # served, unassigned, stored
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As the command line tells it."""
+        if self.outcome in (ACCEPTED, UNCHANGED):
+            row = {"sop_instance_uid": self.sop_instance_uid, "study_instance_uid": self.study_instance_uid}
+            row |= {"kind": self.kind, "state": self.state}
+            return {"path": self.path, **row, **({"warnings": list(self.warnings)} if self.warnings else {})}
+        return {"path": self.path, "reason": self.reason, "detail": self.detail or REASONS[self.reason or "unreadable"]}
+
+
+def held(outcome: str, path: str, reason: str, detail: str = "", **facts: Any) -> Verdict:
+    """A refusal or a quarantine, its sentence from the list."""
+    sentence = REASONS[reason]
+    return Verdict(outcome, path, reason=reason, detail=f"{sentence} ({detail})" if detail else sentence, **facts)

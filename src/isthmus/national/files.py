@@ -1,0 +1,90 @@
+"""The embedded archive and register as a national connector.
+
+Source: interfaces.md §7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, tzinfo
+
+from sqlalchemy import Connection
+
+from isthmus.archive import prepared, queries, register
+from isthmus.archive.containers import read_slice
+from isthmus.config import Settings
+from isthmus.errors import DocumentNotFound, ImagesNotFound, NationalInfrastructureUnavailable
+from isthmus.model.documents import Document, DocumentContent
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.people import Patient
+from isthmus.model.pieces import StoredInstance
+from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
+from isthmus.storage.database import Database
+from isthmus.wire.packs.pack import Pack, load_pack
+
+
+class Files:
+    """What the archive holds, by the four verbs. Manifests are made where they are missing."""
+
+    def __init__(
+        self, settings: Settings, index: Database, clock: Callable[[], datetime], pack: Pack | None = None
+    ) -> None:
+        self._blobs = settings.path(settings.blobs)
+        self._index = index
+        self._manifests = prepared.Manifests(settings, index, clock, pack or load_pack())
+        sources = (*settings.sources.images, *settings.sources.reports, *settings.sources.patients)
+        self._zone: tzinfo = next((source.zone for source in sources if source.time_zone), UTC)
+
+    @property
+    def zone(self) -> tzinfo:
+        return self._zone
+
+    async def find_patients(self, query: PatientQuery) -> Sequence[Patient]:
+        return await self._index.read(lambda connection: register.find(connection, query))
+
+    async def find_documents(self, query: DocumentQuery) -> Sequence[Document]:
+        patient = query.patient
+        if patient is None:
+            return ()
+        missing = await self._index.read(lambda connection: self._missing(connection, patient))
+        if missing:
+            await asyncio.to_thread(self._manifests.make, missing)
+        return await self._index.read(lambda connection: _documents(connection, patient))
+
+    async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        content = await self._index.read(lambda connection: self._content(connection, patient, id))
+        if content is None:
+            raise DocumentNotFound("this patient has no such document")
+        return content
+
+    async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:
+        found = await self._index.read(lambda c: queries.find_stored(c, self._blobs, patient, query))
+        if not found:
+            raise ImagesNotFound("this patient has no such images")
+        return found
+
+    def _missing(self, connection: Connection, patient: PatientIdentifier) -> list[str]:
+        known = register.patient_row(connection, patient)
+        return [] if known is None else self._manifests.missing(connection, known[0])
+
+    def _content(self, connection: Connection, patient: PatientIdentifier, id: str) -> DocumentContent | None:
+        row = (
+            queries.find_document(connection, patient, int(id))
+            if id.isascii() and id.isdecimal() and len(id) < 19
+            else None
+        )
+        if row is None:
+            return None
+        body = prepared.read_prepared(connection, row.number)
+        if body is None:
+            try:
+                body = read_slice(self._blobs, row.container, row.offset, row.size)
+            except OSError as error:
+                raise NationalInfrastructureUnavailable("a document's bytes cannot be read") from error
+        return DocumentContent(queries.document_of(row), row.media_type, body, etag=row.sha256)
+
+
+def _documents(connection: Connection, patient: PatientIdentifier) -> list[Document]:
+    known = register.patient_row(connection, patient)
+    return [] if known is None else queries.documents_of(connection, known[0])
