@@ -54,6 +54,7 @@ class Portal:
     host: str = setting("address to listen on", "127.0.0.1")
     port: int = setting("port to listen on", 8700)
     public: str = setting("how browsers address it; other Host headers are refused")
+    credits: str = setting("file with attributions that the About page shows, a line each", "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from typing import Annotated
 
 import typer
 
@@ -12,7 +14,12 @@ app = typer.Typer()
 
 
 @app.command()
-def serve(ctx: typer.Context) -> None:
+def serve(
+    ctx: typer.Context,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", hidden=True, help="End when standard input closes.")
+    ] = False,
+) -> None:
     """Run one country's node until it is told to stop (SIGINT, SIGTERM).
 
     The settings say which listeners it has: the border where Country A answers, the portal of Country B, the local
@@ -24,4 +31,13 @@ def serve(ctx: typer.Context) -> None:
     """
     from isthmus.app import run_node
 
-    asyncio.run(run_node(settings_of(ctx)))
+    asyncio.run(run_node(settings_of(ctx), until=_parent_gone() if with_parent else None))
+
+
+async def _parent_gone() -> None:
+    """Returns when whoever holds the other end of standard input is gone."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), gone.set)
+    await gone.wait()
+    loop.remove_reader(sys.stdin.fileno())

@@ -1,0 +1,285 @@
+"""Where everything meets: settings → adapters → listeners and what runs beside them.
+
+`asking` is Country B for a command; `run_node` is a whole node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from isthmus.audit.trail import Trail
+from isthmus.config import Settings
+from isthmus.country_b.client import Client
+from isthmus.country_b.spool import Spool
+from isthmus.country_b.visit import Visits
+from isthmus.errors import AuditUnavailable, IsthmusError, SettingsProblem
+from isthmus.model.people import HealthProfessional
+from isthmus.signin.accounts import Accounts
+from isthmus.storage.database import Database, open_index, open_state
+from isthmus.storage.sealed import MasterKey
+from isthmus.telemetry import configure
+from isthmus.transport.listeners import Listener
+from isthmus.transport.outbound import Outbound
+from isthmus.trust.certificates import client_context, own_certificate_der, server_context
+from isthmus.trust.directory import Directory
+from isthmus.trust.keys import load_signing_key
+
+LOG = logging.getLogger("isthmus")
+RECOVER_S = 20
+SWEEP_S = 30
+MIB = 1 << 20
+
+
+def now() -> datetime:
+    """The node's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every part of a node stands on."""
+
+    settings: Settings
+    state: Database
+    master: MasterKey
+    directory: Directory
+    trail: Trail
+
+    @classmethod
+    def open(cls, settings: Settings) -> Ground:
+        state = open_state(settings)
+        master = MasterKey.load(settings.path(settings.keys.env))
+        directory = Directory(settings, state, now)
+        directory.refresh()
+        return cls(settings, state, master, directory, Trail(state, master, now, settings.folder))
+
+    def client(self, outbound: Outbound) -> Client:
+        """Country B's way out, with this node's keys."""
+        keys, env = self.settings.keys, self.settings.env
+        return Client(
+            self.settings,
+            self.directory,
+            self.trail,
+            outbound,
+            sig=load_signing_key(self.settings.path(keys.sig), env),
+            hpa=load_signing_key(self.settings.path(keys.hpa), env),
+            certificate=own_certificate_der(self.settings),
+            clock=now,
+        )
+
+    def outbound(self) -> Outbound:
+        return Outbound(lambda: client_context(self.settings, self.directory))
+
+
+def speak_for(settings: Settings, login: str) -> HealthProfessional:
+    """The professional behind `--as`: a stand-in for sign-in. Raises InsufficientRights, SettingsProblem outside demo and test."""
+    return _accounts(settings).speak_for(login, now())
+
+
+def _accounts(settings: Settings) -> Accounts:
+    if not settings.signin.accounts:
+        raise SettingsProblem(
+            "signin.accounts names no file, and no other way to sign in is built yet", key="signin.accounts"
+        )
+    return Accounts(settings.path(settings.signin.accounts), settings.env)
+
+
+@contextlib.asynccontextmanager
+async def asking(settings: Settings) -> AsyncIterator[Client]:
+    """Country B for a command: its keys, its trail, its way out. The node itself need not run."""
+    ground = Ground.open(settings)
+    outbound = ground.outbound()
+    try:
+        await ground.trail.start()
+        yield ground.client(outbound)
+    finally:
+        await outbound.close()
+        await ground.trail.stop()
+        ground.state.close()
+
+
+class Node:
+    """A node while it runs: its listeners, and what goes on beside them."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.listeners: list[Listener] = []
+        self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, self._recover]
+        self._closing: list[Callable[[], Awaitable[None]]] = []
+        self._index: Database | None = None
+
+    def mount(self) -> None:
+        """Make the listeners that the settings ask for. Raises SettingsProblem when there is none, or one is not allowed."""
+        settings = self.ground.settings
+        if settings.border is not None:
+            self._mount_border()
+        if settings.portal is not None:
+            self._mount_portal()
+        if not self.listeners:
+            raise SettingsProblem("the settings have neither [border] nor [portal]: nothing to serve", key="border")
+        if settings.operations is not None:
+            self._mount_operations()
+
+    def _mount_border(self) -> None:
+        from isthmus.consent.directives import Directives
+        from isthmus.country_a.api import border_app
+
+        settings, ground = self.ground.settings, self.ground
+        assert settings.border is not None  # asked before
+        national = None
+        if settings.answers:
+            from isthmus.national.files import Files
+
+            self._index = open_index(settings)
+            national = Files(settings, self._index, now)
+        app = border_app(
+            settings=settings,
+            directory=ground.directory,
+            trail=ground.trail,
+            state=ground.state,
+            master=ground.master,
+            directives=Directives.of_settings(settings, ground.state, now),
+            national=national,
+            clock=now,
+        )
+        border = settings.border
+        self.listeners.append(
+            Listener("border", app, border.host, border.port, tls=lambda: server_context(settings, ground.directory))
+        )
+
+    def _mount_portal(self) -> None:
+        from isthmus.country_b.portal.app import portal_app
+        from isthmus.signin.sessions import Sessions
+
+        settings, ground = self.ground.settings, self.ground
+        assert settings.portal is not None  # asked before
+        if settings.env == "prod":
+            raise SettingsProblem(
+                "a portal in production needs TLS and sign-in by the national provider: not built yet", key="portal"
+            )
+        outbound = ground.outbound()
+        self._closing.append(outbound.close)
+        visits = Visits(ground.state, ground.master, now)
+        spool = Spool(
+            settings.path(settings.spool.folder), ground.state, ground.master, now, settings.spool.limit_mib * MIB
+        )
+        credits_ = (
+            settings.path(settings.portal.credits).read_text(encoding="utf-8").splitlines()
+            if settings.portal.credits
+            else []
+        )
+        app = portal_app(
+            settings,
+            ground.client(outbound),
+            Sessions(ground.state, now),
+            _accounts(settings),
+            visits,
+            spool,
+            credits=credits_,
+            clock=now,
+        )
+        self.listeners.append(Listener("portal", app, settings.portal.host, settings.portal.port, tls=None))
+
+        async def sweep() -> None:
+            await spool.sweep()
+            while True:
+                ended = await visits.ended()
+                await spool.forget(*ended)
+                await asyncio.sleep(SWEEP_S)
+
+        self.beside.append(sweep)
+
+    def _mount_operations(self) -> None:
+        from isthmus.operations.health import operations_app
+
+        operations = self.ground.settings.operations
+        assert operations is not None  # asked before
+        hosts = frozenset({f"{operations.host}:{operations.port}", operations.host, f"localhost:{operations.port}"})
+        app = operations_app(hosts, {"database": self._database, "trust-list": self._trust, "audit": self._audit})
+        self.listeners.append(Listener("operations", app, operations.host, operations.port, tls=None))
+
+    async def _database(self) -> None:
+        await self.ground.state.read(lambda c: c.exec_driver_sql("SELECT 1").scalar())
+
+    async def _trust(self) -> None:
+        _ = self.ground.directory.current
+
+    async def _audit(self) -> None:
+        if not self.ground.trail.writable:
+            raise AuditUnavailable("the trail cannot be written")
+
+    async def _recover(self) -> None:
+        """Close what writers left open that are gone. Source: trust.md §4.2."""
+        while True:
+            await asyncio.sleep(RECOVER_S)
+            with contextlib.suppress(IsthmusError):
+                await self.ground.trail.recover()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until told to stop; then let what runs end, within seconds."""
+        await self.ground.trail.start()
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            for listener in self.listeners:
+                port = await listener.start()
+                LOG.info("%s listens on port %d", listener.name, port)
+            tasks = [asyncio.create_task(_kept_running(work)) for work in self.beside]
+            await stop.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*(listener.stop() for listener in self.listeners), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for close in self._closing:
+                await close()
+            await self.ground.trail.stop()
+            self.ground.state.close()
+            if self._index is not None:
+                self._index.close()
+
+
+async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
+    """What runs beside the listeners goes on after a fault; the fault is said."""
+    while True:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            raise
+        except Exception as fault:
+            LOG.error(
+                "%s stopped with %s and is started again", getattr(work, "__qualname__", "work"), type(fault).__name__
+            )
+        await asyncio.sleep(1)
+
+
+async def run_node(settings: Settings, *, until: Awaitable[None] | None = None) -> None:
+    """Run a node until SIGINT or SIGTERM, or until `until` is done."""
+    configure(settings.env)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sig, stop.set)
+    node = Node(Ground.open(settings))
+    node.mount()
+    waiting = asyncio.ensure_future(until) if until is not None else None
+    if waiting is not None:
+        waiting.add_done_callback(lambda _: stop.set())
+    try:
+        await node.run(stop)
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+
+
+def public_hosts(public: str) -> frozenset[str]:
+    """What a Host header may say for this address: with the port and, where that is the scheme's own, without."""
+    parts = urlsplit(public)
+    name, port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
+    return frozenset({f"{name}:{port}", name})
