@@ -118,7 +118,7 @@ def write_signing_key(file: Path, key: SigningKey) -> None:
 
 
 def write_public_key(file: Path, key: SigningKey) -> None:
-    file.write_text(json.dumps({"kid": key.kid, **key.public_jwk, "demo": key.demo}, indent=1) + "\n")
+    write_private(file, json.dumps({"kid": key.kid, **key.public_jwk, "demo": key.demo}, indent=1).encode() + b"\n")
 
 
 def write_private(file: Path, content: bytes) -> None:

@@ -1,0 +1,61 @@
+"""Additions wait, removals do not: a stolen list key can silence a country, not quietly become one.
+
+Since when each entry of the list is known is kept; an entry younger than `trust.hold_h` does not count yet. A participant
+that moves to a new origin waits whole: there is no telling what its old address now is. The countersignature that ends a
+wait early, and `isthmus trust accept`, are not built yet.
+
+Source: trust.md §2.2, T87.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from isthmus.trust.keys import StatementKey
+from isthmus.trust.trustlist import Participant, TlsKey, TrustList
+
+
+def entries(listed: TrustList) -> Iterator[str]:
+    """The name of everything in a list whose appearance must wait."""
+    for participant in listed.participants:
+        yield from _whole(participant)
+        yield from (_tls(participant, key) for key in participant.tls)
+        yield from (_key(participant, key) for key in participant.keys)
+
+
+def known_since(before: Mapping[str, int] | None, listed: TrustList, second: int) -> dict[str, int]:
+    """When each entry was first seen. A first list has nothing to wait for; what left and comes back is new."""
+    if before is None:
+        return dict.fromkeys(entries(listed), 0)
+    return {name: before.get(name, second) for name in entries(listed)}
+
+
+def counting(listed: TrustList, since: Mapping[str, int], hold_s: int, second: int) -> TrustList:
+    """The list without what must still wait."""
+    young = {name for name, first in since.items() if first and first + hold_s > second}
+    if not young:
+        return listed
+    participants = (
+        replace(
+            participant,
+            tls=tuple(key for key in participant.tls if _tls(participant, key) not in young),
+            keys=tuple(key for key in participant.keys if _key(participant, key) not in young),
+        )
+        for participant in listed.participants
+        if young.isdisjoint(_whole(participant))
+    )
+    return replace(listed, participants=tuple(participants))
+
+
+def _whole(participant: Participant) -> tuple[str, ...]:
+    origins = sorted(participant.endpoints.origins)
+    return (f"participant {participant.ncp_id}", *(f"origin {participant.ncp_id} {entry}" for entry in origins))
+
+
+def _tls(participant: Participant, key: TlsKey) -> str:
+    return f"tls {participant.ncp_id} {key.spki_sha256} {','.join(sorted(key.uses))}"
+
+
+def _key(participant: Participant, key: StatementKey) -> str:
+    return f"key {participant.ncp_id} {key.kid} {key.thumbprint} {','.join(sorted(key.uses))}"
