@@ -20,6 +20,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,20 +28,12 @@ from isthmus.demo.provenance import origins
 from isthmus.demo.relabel import write_dicom
 from isthmus.demo.stories import REGISTER_HEADER, directives, ready_patients, register_rows, report_files
 from isthmus.errors import NationalInfrastructureUnavailable, SettingsProblem
-from isthmus.signin.accounts import AccountEntry, write_accounts
+from isthmus.signin.accounts import practice_entries, write_accounts
 from isthmus.trust.pki import CountryPorts, init, sign_again
 
 COUNTRIES = ("AA", "BB")
 HOST = "127.0.0.1"
 READY_S, STOP_S = 60, 8
-
-STAFF: tuple[tuple[str, str, str, str], ...] = (
-    ("radiologist", "Dr Ines Radnova", "2212", "Hospital"),
-    ("emergency", "Dr Tomas Eilig", "2211", "Hospital"),
-    ("nurse", "Mara Pflege", "2221", "Hospital"),
-    ("clerk", "Otto Amtmann", "4110", "Hospital"),
-)
-ORGANISATION, ORGANISATION_ID = "University Hospital of Beland (demo)", "urn:oid:2.999.2.6|H1"
 
 Say = Callable[[str], None]
 
@@ -108,7 +101,7 @@ class Demo:
 
     def __init__(self, folder: Path, ports: Ports, say: Say) -> None:
         self.folder, self.ports, self._say = folder, ports, say
-        self.passwords = {login: secrets.token_urlsafe(12) for login, *_ in STAFF}
+        self.staff = practice_entries()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[BinaryIO] = []
 
@@ -119,19 +112,20 @@ class Demo:
 
     def prepare(self) -> None:
         """Keys, settings, accounts, patients, images, reports, directives: what is missing of them."""
+        now = datetime.now(UTC)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if (self.folder / "trustlist.jws").exists():
-            sign_again(self.folder, ports=self.ports.countries, portal_port=self.ports.portal)
+            sign_again(self.folder, ports=self.ports.countries, portal_port=self.ports.portal, now=now)
         else:
             self._say("making keys, certificates and the trust list")
-            init(self.folder, countries=COUNTRIES, ports=self.ports.countries, portal_port=self.ports.portal)
-        entries = [
-            AccountEntry(login, self.passwords[login], name, role, ORGANISATION, ORGANISATION_ID, facility)
-            for login, name, role, facility in STAFF
-        ]
-        write_accounts(self.folder / "bb" / "accounts.toml", entries)
+            init(self.folder, countries=COUNTRIES, ports=self.ports.countries, portal_port=self.ports.portal, now=now)
+        write_accounts(self.folder / "bb" / "accounts.toml", self.staff)
         credits_ = "\n".join(dict.fromkeys(origin.credit for origin in origins().values()))
         (self.folder / "bb" / "credits.txt").write_text(credits_ + "\n", encoding="utf-8")
+        settings = self.config("BB").read_text(encoding="utf-8")
+        self.config("BB").write_text(
+            settings.replace("[portal]\n", '[portal]\ncredits = "credits.txt"\n'), encoding="utf-8"
+        )
         filled = self.folder / "aa" / "filled"
         if not filled.exists():
             self._fill()

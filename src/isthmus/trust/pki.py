@@ -175,7 +175,7 @@ def _participant(
         "identifiers": [
             {
                 "system": f"urn:oid:2.999.{number}.2.1",
-                "pattern": "^[0-9]{10}$",
+                "pattern": "^[0-9A-Za-z-]{4,20}$",
                 "label": {"en": "National identifier"},
             }
         ],
