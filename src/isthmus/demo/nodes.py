@@ -29,7 +29,8 @@ from isthmus.demo.relabel import write_dicom
 from isthmus.demo.stories import REGISTER_HEADER, directives, ready_patients, register_rows, report_files
 from isthmus.errors import NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.signin.accounts import practice_entries, write_accounts
-from isthmus.trust.pki import CountryPorts, init, sign_again
+from isthmus.trust.pki import init, sign_again
+from isthmus.trust.settings_text import CountryPorts
 
 COUNTRIES = ("AA", "BB")
 HOST = "127.0.0.1"
@@ -217,14 +218,8 @@ class Demo:
         """The ready file's content. Source: interfaces.md §3."""
         portal = f"http://{HOST}:{self.ports.portal}"
         accounts = [
-            {
-                "login": login,
-                "password": self.passwords[login],
-                "name": name,
-                "role": role,
-                "organisation": ORGANISATION,
-            }
-            for login, name, role, _ in STAFF
+            {"login": e.login, "password": e.password, "name": e.name, "role": e.role, "organisation": e.organisation}
+            for e in self.staff
         ]
         keys = self.folder / "bb" / "keys"
         client = {"country": "BB", "certificate": str(keys / "tls.pem"), "key": str(keys / "tls.key")}
