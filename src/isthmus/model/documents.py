@@ -59,6 +59,7 @@ class Document:
     report_status: str | None = None  # reports: DiagnosticReport.status
     report_version: str | None = None
     replaces: str | None = None  # id of the earlier version
+    twin: str | None = None  # id of the same manifest in its other form
     url: str | None = None  # where it is read; compared, never followed
     description: str | None = None
     sensitivity: tuple[str, ...] = ()  # labels, inside Country A

@@ -44,6 +44,7 @@ class DocumentQuery:
     count: int = 50
     cursor: str | None = None  # opaque, as given
     asked: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # name and value as asked, for the self link
+    further: tuple[DocumentQuery, ...] = ()  # what a repeated parameter asks in addition
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,147 @@
+"""Patients: the search for one person, and its answer, both directions.
+
+Nothing found, several found and opted out look alike but for one outcome that tells nobody's data.
+
+Source: ITI-78; NCPeH API patient identification; trust.md §2.6 M3; PID-01 to PID-14.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import re2
+
+from isthmus.errors import CountryMisanswered, MalformedRequest, PatientAmbiguous, PatientNotFound
+from isthmus.fhir import bundles, search
+from isthmus.fhir import elements as el
+from isthmus.model.identifiers import PatientIdentifier, checked_id
+from isthmus.model.masks import SearchMask
+from isthmus.model.people import Patient
+from isthmus.model.queries import PatientQuery
+from isthmus.wire.packs.pack import Pack
+from isthmus.wire.people import GENDERS, read_patient_resource, write_patient_resource
+
+SEARCH_PARAMETERS = ("identifier", "family", "given", "birthdate", "gender")
+_HINTS = ("_elements", "_count")
+_BIRTH_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+NAME_MAX = 128
+
+
+def write_search(query: PatientQuery, pack: Pack) -> bytes:
+    """Write the form body of a search; never an address, so that no identifier stands in a log."""
+    pairs = [("identifier", search.write_token(i.system, i.value)) for i in query.identifiers]
+    pairs += [("given", search.escape(given)) for given in query.given]
+    one = (("family", query.family), ("birthdate", query.birth_date), ("gender", query.gender))
+    pairs += [(name, search.escape(value)) for name, value in one if value is not None]
+    return urlencode(pairs).encode()
+
+
+def read_search(pairs: Iterable[tuple[str, str]], mask: SearchMask, pack: Pack) -> PatientQuery:
+    """Read a search and hold it against the country's mask.
+
+    Two identifiers must both fit. `_elements` and `_count` are hints: the answer is one person in five elements anyway.
+    Raises MalformedRequest (search-mask when the mask is not filled), UnsupportedRequest for any other parameter.
+    """
+    query, seen = PatientQuery(identifiers=()), set[str]()
+    for name, value in pairs:
+        search.plain_name(name, (*SEARCH_PARAMETERS, *_HINTS))
+        if name in _HINTS:
+            continue
+        if not value or len(search.split(value, ",")) > 1 or len(value) > 2 * NAME_MAX:
+            raise MalformedRequest(f"{name} takes one value", reason="value", path=name)
+        if name in seen and name not in ("identifier", "given"):
+            raise MalformedRequest(f"{name} is given twice", reason="value", path=name)
+        seen.add(name)
+        query = _with(query, name, value)
+    _check(query, mask)
+    return query
+
+
+def _with(query: PatientQuery, name: str, value: str) -> PatientQuery:
+    if name == "identifier":
+        system, code = search.read_token(value)
+        return replace(query, identifiers=(*query.identifiers, PatientIdentifier(system or "", code)))
+    plain = search.unescape(value)
+    if name == "given":
+        return replace(query, given=(*query.given, plain))
+    if name == "family":
+        return replace(query, family=plain)
+    if name == "gender":
+        code = search.read_token(value)[1]
+        if code not in GENDERS:
+            raise MalformedRequest("a gender that FHIR does not know", reason="value", path=name)
+        return replace(query, gender=code)
+    plain = plain.removeprefix("eq")
+    if _BIRTH_DATE.fullmatch(plain) is None:
+        raise MalformedRequest("a birth date is compared as a whole", reason="value", path=name)
+    return replace(query, birth_date=plain)
+
+
+def _check(query: PatientQuery, mask: SearchMask) -> None:
+    if not query.identifiers:
+        raise MalformedRequest("an identifier is required", reason="search-mask", path="identifier")
+    given = {"family": query.family, "given": query.given, "birthdate": query.birth_date, "gender": query.gender}
+    for trait, value in given.items():
+        if mask.required(trait) and not value:
+            raise MalformedRequest(f"{trait} is required", reason="search-mask", path=trait)
+    patterns = {kind.system: kind.pattern for kind in mask.identifiers if kind.pattern}
+    for identifier in query.identifiers:
+        pattern = patterns.get(identifier.system)
+        if pattern is not None and re2.fullmatch(pattern, identifier.value) is None:
+            raise MalformedRequest("not a number of this country", reason="search-mask-value", path="identifier")
+
+
+def write_found(patient: Patient | None, *, several: bool, self_link: str, base: str, pack: Pack) -> bytes:
+    """Write the one person, or nobody; that several fit is told without telling who."""
+    entries: list[el.Node] = []
+    if several:
+        entries.append(
+            {
+                "resource": {
+                    "resourceType": "OperationOutcome",
+                    "issue": [{"severity": "information", "code": "multiple-matches"}],
+                },
+                "search": {"mode": "outcome"},
+            }
+        )
+    elif patient is not None:
+        entries.append(bundles.match(f"{base.rstrip('/')}/Patient/{patient.handle}", _resource(patient, pack)))
+    total = int(patient is not None and not several)
+    return el.write_object(bundles.searchset(entries, total=total, self_link=self_link))
+
+
+def write_patient(patient: Patient, pack: Pack) -> bytes:
+    """Write a person under the handle, as `Patient/{handle}` gives it."""
+    return el.write_object(_resource(patient, pack))
+
+
+def _resource(patient: Patient, pack: Pack) -> el.Node:
+    node = write_patient_resource(patient, pack)
+    profiles = [pack.profiles["patient_minimal"], pack.profiles["patient"]]
+    return {"resourceType": "Patient", "id": patient.handle} | node | {"meta": {"profile": profiles}}
+
+
+def read_found(body: bytes, pack: Pack, *, asked: Sequence[PatientIdentifier] = ()) -> Patient:
+    """Read the one person found. Raises PatientNotFound, PatientAmbiguous, CountryMisanswered.
+
+    Several persons in an answer count as ambiguous; none of them is read. `asked` chooses among a person's identifiers.
+    """
+    bundle = el.read_resource(body, "Bundle")
+    if bundle.get("type") != "searchset":
+        raise CountryMisanswered("not an answer to a search", path="Bundle.type")
+    resources = [el.child(entry, "resource") for entry in el.children(bundle, "entry")]
+    patients = [resource for resource in resources if resource.get("resourceType") == "Patient"]
+    told = {issue.get("code") for resource in resources for issue in el.children(resource, "issue")}
+    if len(patients) > 1 or "multiple-matches" in told:
+        raise PatientAmbiguous("several persons fit")
+    if not patients:
+        raise PatientNotFound("no person with these traits")
+    patient = read_patient_resource(patients[0], asked)
+    try:
+        checked_id(patient.handle or "", "Patient.id")
+    except MalformedRequest:
+        raise CountryMisanswered("a person without a handle", path="Patient.id") from None
+    return patient

@@ -1,0 +1,90 @@
+"""People: a patient as resource, and back. Shared by the search, the manifest and the report.
+
+Source: patient-eu-core; PatientMinimalMyHealthEu.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isthmus.errors import CountryMisanswered, MalformedRequest
+from isthmus.fhir import elements as el
+from isthmus.fhir.elements import Node
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.people import HumanName, Organisation, Patient
+from isthmus.wire.packs.pack import Pack
+
+_LANGUAGE = "http://hl7.org/fhir/StructureDefinition/language"
+GENDERS = ("male", "female", "other", "unknown")
+
+
+def write_patient_resource(patient: Patient, pack: Pack) -> Node:
+    """Write identifier, names, gender, birth date: what is asked for and nothing else."""
+    return {
+        "resourceType": "Patient",
+        "meta": {"profile": [pack.profiles["patient"]]},
+        "identifier": [{"system": patient.identifier.system, "value": patient.identifier.value}],
+        "name": [write_name(name) for name in patient.names],
+        "gender": patient.gender,
+        "birthDate": patient.birth_date,
+    }
+
+
+def write_name(name: HumanName) -> Node:
+    language = [{"url": _LANGUAGE, "valueCode": name.language}] if name.language else None
+    return el.without_nothing({"extension": language, "family": name.family, "given": list(name.given)})
+
+
+def read_names(node: Node) -> tuple[HumanName, ...]:
+    """Read every name, in its order; one that is text alone is kept as family name."""
+    names = []
+    for name in el.children(node, "name"):
+        family = el.text(name, "family") or el.text(name, "text")
+        if family is not None or el.texts(name, "given"):
+            language = el.extensions(name, _LANGUAGE)
+            names.append(
+                HumanName(
+                    family or "", el.texts(name, "given"), el.text(language[0], "valueCode") if language else None
+                )
+            )
+    return tuple(names)
+
+
+def read_patient_resource(node: Node, asked: Sequence[PatientIdentifier] = ()) -> Patient:
+    """Read a patient. Of several identifiers the one that was asked for stands. Raises CountryMisanswered."""
+    identifiers = []
+    for identifier in el.children(node, "identifier"):
+        system, value = el.text(identifier, "system"), el.text(identifier, "value")
+        if system is not None and value is not None:
+            try:
+                identifiers.append(PatientIdentifier(system, value))
+            except MalformedRequest:
+                continue
+    names = read_names(node)
+    birth_date = el.text(node, "birthDate")
+    if not identifiers or not names or birth_date is None:
+        raise CountryMisanswered("a person without identifier, name or birth date", path="Patient")
+    gender = el.text(node, "gender") or "unknown"
+    return Patient(
+        identifier=next((i for i in identifiers if i in asked), identifiers[0]),
+        names=names,
+        birth_date=birth_date,
+        gender=gender if gender in GENDERS else "unknown",
+        handle=el.text(node, "id"),
+    )
+
+
+def write_organisation(organisation: Organisation) -> Node:
+    identifier = el.without_nothing({"system": organisation.system, "value": organisation.identifier})
+    return el.without_nothing(
+        {
+            "resourceType": "Organization",
+            "identifier": [identifier] if organisation.identifier else None,
+            "name": organisation.name,
+        }
+    )
+
+
+def read_organisation(node: Node) -> Organisation:
+    identifier = el.child(node, "identifier")
+    return Organisation(el.text(node, "name") or "", el.text(identifier, "value"), el.text(identifier, "system"))
