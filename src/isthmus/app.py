@@ -24,7 +24,7 @@ from isthmus.model.people import HealthProfessional
 from isthmus.signin.accounts import Accounts
 from isthmus.storage.database import Database, open_index, open_state
 from isthmus.storage.sealed import MasterKey
-from isthmus.telemetry import configure
+from isthmus.telemetry import set_up
 from isthmus.transport.listeners import Listener
 from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
@@ -261,7 +261,7 @@ async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
 
 async def run_node(settings: Settings, *, until: Awaitable[None] | None = None) -> None:
     """Run a node until SIGINT or SIGTERM, or until `until` is done."""
-    configure(settings.env)
+    set_up()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGINT, signal.SIGTERM):

@@ -1,0 +1,149 @@
+"""Write the reference pages that come from code: settings, errors, commands. `--check` says which are out of date.
+
+python tools/reference.py [--check]
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from isthmus import config, errors
+from isthmus.commands.root import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def example_toml() -> str:
+    """Every setting with default, unit and meaning."""
+    lines = [
+        "# Every setting of a node, with its default, unit and meaning. Written from config.py; do not edit by hand.",
+        "# Each can be overridden by ISTHMUS_SECTION__KEY. Relative paths are meant from this file's folder.",
+        "",
+    ]
+    sections: list[tuple[str, Any]] = []
+    hints = get_type_hints(config.Settings)
+    for entry in fields(config.Settings):
+        if entry.metadata.get("hidden"):
+            continue
+        inner = next((k for k in (hints[entry.name], *get_args(hints[entry.name])) if is_dataclass(k)), None)
+        if inner is None:
+            lines += _setting(entry)
+        else:
+            sections.append((entry.name, inner))
+    for name, kind in sections:
+        lines += _section(name, kind)
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, kind: Any) -> list[str]:
+    lines: list[str] = []
+    inner_hints = get_type_hints(kind)
+    lists = [
+        f
+        for f in fields(kind)
+        if get_origin(inner_hints[f.name]) is tuple and is_dataclass(get_args(inner_hints[f.name])[0])
+    ]
+    doc = inspect.getdoc(kind) or ""
+    if lists:
+        lines += ["", *_words(doc)]
+        for entry in lists:
+            inner = get_args(inner_hints[entry.name])[0]
+            lines += ["", *_words(entry.metadata["help"]), f"# [[{name}.{entry.name}]]"]
+            if entry is lists[-1]:
+                lines += [f"# {line}" if line else "" for f in fields(inner) for line in _setting(f)]
+        return lines
+    lines += ["", *_words(doc), f"[{name}]"]
+    for entry in fields(kind):
+        lines += _setting(entry)
+    return lines
+
+
+def _words(text: str) -> list[str]:
+    return [f"# {line}".rstrip() for line in text.splitlines()]
+
+
+def _setting(entry: Any) -> list[str]:
+    unit = f" ({entry.metadata['unit']})" if entry.metadata.get("unit") else ""
+    default = (
+        entry.default
+        if entry.default is not MISSING
+        else entry.default_factory()
+        if entry.default_factory is not MISSING
+        else None
+    )
+    comment = f"# {entry.metadata['help']}{unit}"
+    if entry.default is MISSING and entry.default_factory is MISSING:
+        return [f"{comment}; must be given", f'{entry.name} = ""']
+    return [comment, f"{entry.name} = {_toml(default)}"]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
+    return str(value)
+
+
+def error_page() -> str:
+    """Every reason with what it means outside."""
+    rows = ["# Errors", "", "Written from `errors.py`. The class tree stands at its top.", ""]
+    rows += [
+        "| reason | urn:ncp:error | HTTP | FHIR issue | audit outcome | exit | what the professional reads |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for reason, m in errors.MEANINGS.items():
+        rows.append(f"| {reason} | {m.code} | {m.status} | {m.issue} | {m.outcome} | {m.exit_status} | {m.words} |")
+    return "\n".join(rows) + "\n"
+
+
+def command_page() -> str:
+    """The commands, a line each."""
+    rows = [
+        "# Commands",
+        "",
+        "Written from `commands/root.py`; `isthmus COMMAND --help` has options and an example.",
+        "",
+    ]
+    rows += ["| command | does |", "|---|---|"]
+    rows += [f"| `isthmus {name}` | {help_} |" for name, (_, help_) in COMMANDS.items()]
+    return "\n".join(rows) + "\n"
+
+
+PAGES = {
+    "isthmus.example.toml": example_toml,
+    "docs/reference/errors.md": error_page,
+    "docs/reference/commands.md": command_page,
+}
+
+
+def stale() -> list[str]:
+    """Pages that differ from what the code says."""
+    return [
+        name
+        for name, make in PAGES.items()
+        if not (ROOT / name).exists() or (ROOT / name).read_text(encoding="utf-8") != make()
+    ]
+
+
+def main() -> int:
+    if "--check" in sys.argv:
+        print("\n".join(f"out of date: {name}; run python tools/reference.py" for name in stale()))
+        return 1 if stale() else 0
+    for name, make in PAGES.items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(make(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
