@@ -112,11 +112,11 @@ class Charset:
         parts: list[str] = []
         sets = first = {"G0": "ascii", "G1": self._codec, "two-byte": "", "escape": ""}
         head, *rest = raw.split(b"\x1b")
-        runs = [(b"", head)] + [_split_escape(piece) for piece in rest]
+        runs: list[tuple[bytes | None, bytes]] = [(None, head), *map(_split_escape, rest)]
         for escape, run in runs:
             if escape:
                 sets = _after_escape(sets, escape)
-            elif run and (run is not head or not parts) and (escape, run) != runs[0]:
+            elif escape is not None:
                 parts.append(REPLACEMENT)
             two_byte = bool(sets["two-byte"])
             delimiters = _CONTROLS_ALONE if two_byte else _NAME_DELIMITERS if name else _TEXT_DELIMITERS
@@ -158,10 +158,10 @@ def _decode_run(run: bytes, sets: dict[str, str]) -> str:
     return run.decode(codec, "replace")
 
 
-_DATE: Final = re.compile(r"(\d{4})(?:(\d{2})(\d{2})?|\.(\d{2})\.(\d{2}))?")
-_TIME: Final = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(\.\d{1,6})?)?)?")
-_OFFSET: Final = re.compile(r"([+-])(\d{2})(\d{2})")
-_WHOLE: Final = re.compile(r"[+-]?\d{1,12}")
+_DATE: Final = re.compile(r"(\d{4})(?:(\d{2})(\d{2})?|\.(\d{2})\.(\d{2}))?", re.ASCII)
+_TIME: Final = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(\.\d{1,6})?)?)?", re.ASCII)
+_OFFSET: Final = re.compile(r"([+-])(\d{2})(\d{2})", re.ASCII)
+_WHOLE: Final = re.compile(r"[+-]?\d{1,12}", re.ASCII)
 _INT32: Final = 1 << 31
 
 
