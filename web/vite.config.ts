@@ -12,7 +12,9 @@ function pdfFiles(): Plugin {
     name: 'pdf-files',
     closeBundle() {
       for (const folder of ['cmaps', 'standard_fonts', 'wasm', 'iccs']) {
-        cpSync(join(here, 'node_modules/pdfjs-dist', folder), join(built, 'pdfjs', folder), { recursive: true });
+        // quickjs would run the scripts of a document; they are switched off
+        const filter = (source: string) => !/quickjs/i.test(source);
+        cpSync(join(here, 'node_modules/pdfjs-dist', folder), join(built, 'pdfjs', folder), { recursive: true, filter });
       }
     },
   };

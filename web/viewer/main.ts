@@ -115,7 +115,7 @@ class Desk {
       this.#moveInToolbar(at, event.key === 'ArrowRight' ? 1 : -1);
     } else if (this.#measuring.busy && this.#measureByKey(event)) {
       this.#describe();
-    } else if (at.closest('button, a, summary') !== null && (event.key === ' ' || event.key === 'Enter')) {
+    } else if (event.key === 'Enter' || (event.key === ' ' && at.closest('button, summary') !== null)) {
       return;
     } else if (at.closest('.chart, .strip') !== null && /^(Arrow|Page|Home|End)/.test(event.key)) {
       return;
@@ -123,7 +123,8 @@ class Desk {
       const action = actionOf(event);
       if (action === undefined) return;
       this.#act(action);
-      this.#overlay.speak(/^(previous|next|back-ten|on-ten|first|last|key)$/.test(action) ? positionWords(this.#stack) : '');
+      if (/^(previous|next|back-ten|on-ten|first|last)$/.test(action)) this.#overlay.speak(positionWords(this.#stack));
+      if (/^(key|.*-series)$/.test(action)) this.#overlay.speak(this.#port.element.getAttribute('aria-label') ?? '');
     }
     event.preventDefault();
   }
