@@ -69,7 +69,7 @@ class _Account(msgspec.Struct):
             sub=self.login,
             name=self.name,
             role=self.role,
-            organisation=Organisation(self.organisation, self.organisation_id),
+            organisation=_organisation(self.organisation, self.organisation_id),
             facility_type=self.facility_type,
             acr=self.acr,
             auth_time=auth_time,
@@ -193,6 +193,12 @@ def _fits(account: _Account | None, password: str) -> bool:
         password.encode("utf-8", "replace")[:1024], salt=bytes.fromhex(salt), maxmem=_MEMORY_BYTES, dklen=32, **cost
     )
     return hmac.compare_digest(digest, bytes.fromhex(kept)) and account is not None
+
+
+def _organisation(name: str, id_: str) -> Organisation:
+    """`SYSTEM|VALUE`, or a value alone."""
+    system, bar, value = id_.partition("|")
+    return Organisation(name, value, system) if bar else Organisation(name, id_)
 
 
 def _toml(value: str | int) -> str:
