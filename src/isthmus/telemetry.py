@@ -1,0 +1,83 @@
+"""What the operator sees: one structured line an exchange on standard error, and figures without anybody's identifier.
+
+No query, no body, no header, no names: what is logged is listed in the signature. The audit trail is another thing.
+
+Source: interfaces.md §9; field-faults F67.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+_LABELS = ("country", "transaction", "outcome")
+EXCHANGES = Counter("isthmus_exchanges", "Exchanges by outcome", _LABELS, registry=REGISTRY)
+BYTES = Counter("isthmus_exchange_bytes", "Bytes of what crossed", _LABELS, registry=REGISTRY)
+DURATION = Histogram(
+    "isthmus_exchange_seconds",
+    "Duration of exchanges",
+    _LABELS,
+    registry=REGISTRY,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+
+
+def set_up(*, verbose: bool = False) -> None:
+    """Log lines as JSON to standard error. Libraries speak only from warnings on: they would print addresses and bodies."""
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True
+    )
+    for name in ("aiohttp", "asyncio", "uvicorn", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def log() -> Any:
+    """The logger, with what `set_up` said."""
+    return structlog.get_logger()
+
+
+def exchange(
+    log: Any,
+    *,
+    exchange_id: str,
+    country: str,
+    transaction: str,
+    outcome: str,
+    size_bytes: int,
+    duration_ms: float,
+) -> None:
+    """One exchange has ended: one line, three figures."""
+    labels = (country, transaction, outcome)
+    EXCHANGES.labels(*labels).inc()
+    BYTES.labels(*labels).inc(size_bytes)
+    DURATION.labels(*labels).observe(duration_ms / 1000)
+    log.info(
+        "exchange",
+        exchange_id=exchange_id,
+        country=country,
+        transaction=transaction,
+        outcome=outcome,
+        size_bytes=size_bytes,
+        duration_ms=round(duration_ms, 1),
+    )
+
+
+def metrics_text() -> bytes:
+    """The figures as Prometheus reads them."""
+    return generate_latest(REGISTRY)
