@@ -166,6 +166,15 @@ def test_an_accession_number_is_text(raw: str, read_as: str | None, explicit: Wr
     assert read(explicit.file(explicit.element(0x00080050, "SH", raw))).accession_number == read_as
 
 
+def test_a_zero_inside_a_text_becomes_a_replacement_sign(explicit: Writing) -> None:
+    header = read(
+        explicit.file(explicit.element(0x00100010, "PN", b"A\0B^C\0"), explicit.element(0x00100020, "LO", b"1\0002"))
+    )
+
+    assert header.patient_names == (PersonName("alphabetic", "A\ufffdB", "C"),)
+    assert header.patient_id == "1\ufffd2"
+
+
 @pytest.mark.fault("F10")
 def test_a_uid_with_a_leading_zero_is_read_as_it_is_with_a_warning(explicit: Writing) -> None:
     header = read(explicit.file(sop="1.2.840.00044.1", study="1.2.00044", series="1.2.00044.3"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import struct
 import subprocess
@@ -198,3 +199,21 @@ def test_pixels_are_recoded_in_pieces(sample: Callable[[str], Path], implicit: W
 
     assert max(len(piece) for piece in pieces) < 600_000
     assert sum(len(piece) for piece in pieces) > 5_000_000
+
+
+@pytest.mark.parametrize("name", ["MR_small_implicit.dcm", "MR_small_bigendian.dcm", "image_dfl.dcm"])
+def test_recoding_a_corrupted_file_ends_only_in_a_fault(name: str, sample: Callable[[str], Path]) -> None:
+    whole = sample(f"dicom/transfer_syntaxes_small/{name}").read_bytes()
+    dice = random.Random(20260925)
+    refused = 0
+
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for _ in range(dice.randint(1, 8)):
+            damaged[dice.randrange(132, 2000)] = dice.choice((0, 0xFF, 0xFE, dice.randrange(256)))
+        try:
+            recoded(bytes(damaged))
+        except DicomFault:
+            refused += 1
+
+    assert 0 < refused <= 100

@@ -161,6 +161,23 @@ def test_a_deflate_bomb_stops_without_memory(explicit: Writing) -> None:
 
 
 @pytest.mark.fault("F19")
+def test_what_follows_a_deflated_data_set_is_counted_and_not_kept(explicit: Writing) -> None:
+    data = deflated(iter((explicit.data_set(),)))
+    scanner = Scanner()
+    tracemalloc.start()
+
+    scanner.feed(data)
+    for _ in range(100):
+        scanner.feed(bytes(256 * 1024))
+    result = scanner.close()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert result.size_bytes == len(data) + 100 * 256 * 1024
+    assert peak < 2 * 1024 * 1024
+
+
+@pytest.mark.fault("F19")
 def test_a_deflated_data_set_cut_short_or_damaged_is_refused(explicit: Writing) -> None:
     data = deflated(iter((explicit.data_set(explicit.element(0x00100010, "PN", bytes(range(32, 122)))),)))
 

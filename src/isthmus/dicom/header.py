@@ -14,7 +14,7 @@ from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.names import PersonName, read_person_name
 from isthmus.dicom.part10 import FileMeta, front
 from isthmus.dicom.uids import has_leading_zero, is_uid
-from isthmus.dicom.values import Charset, iso_date, iso_offset, iso_time, whole_number
+from isthmus.dicom.values import REPLACEMENT, Charset, iso_date, iso_offset, iso_time, whole_number
 from isthmus.dicom.walker import UNDEFINED, Element, Plan, walk
 from isthmus.dicom.windows import AT_IMPORT, Bounds, InflatingWindow, Source, SourceWindow, Window
 
@@ -235,6 +235,11 @@ def header_of(found: Collected) -> Header:
     return reading.header()
 
 
+def _clean(text: str) -> str:
+    """Take off the padding; a zero inside, which no database takes, becomes a replacement sign."""
+    return text.strip(" \0").replace("\0", REPLACEMENT)
+
+
 class _Reading:
     """Values turned into text, with the warnings that come up on the way."""
 
@@ -297,18 +302,18 @@ class _Reading:
     def text(self, tag: int, values: Values | None = None) -> str | None:
         """Give a text without the blanks at its ends; blanks inside count (PS3.5 §6.2)."""
         raw = (self.values if values is None else values).get(tag)
-        return self.charset.text(raw).strip(" \0") or None if raw and isinstance(raw, bytes) else None
+        return _clean(self.charset.text(raw)) or None if raw and isinstance(raw, bytes) else None
 
     def names(self, tag: int) -> tuple[PersonName, ...]:
         raw = self.raw(tag)
-        return read_person_name(self.charset.text(raw, name=True)) if raw else ()
+        return read_person_name(_clean(self.charset.text(raw, name=True))) if raw else ()
 
     def read(self, tag: int, reader: Reader) -> str | int | None:
         """Read the first value of a date, a time or a number; keep the original when it is none."""
         raw = self.raw(tag)
         if not raw:
             return None
-        text = raw.decode("ascii", "replace").split("\\")[0].strip(" \0")
+        text = _clean(raw.decode("ascii", "replace").split("\\")[0])
         value = reader(text)
         if value is None and text:
             self.warnings.append(f"{tags.name_of(tag)} cannot be read")

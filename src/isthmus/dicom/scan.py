@@ -1,7 +1,7 @@
 """The structural scan of an instance that nobody has reason to trust, before any parser of others sees it.
 
 Every element is walked, no pixel is read, memory is bounded. `scan` reads a source, `Scanner` is fed as bytes arrive.
-Source: trust model, DICOM quarantine; PS3.5 §7, §8.
+Source: PS3.5 §7, §8, Annex A.
 """
 
 from __future__ import annotations
@@ -46,8 +46,11 @@ class Scanner:
         self._found: Collected | None = None
 
     def feed(self, view: bytes | bytearray | memoryview) -> None:
-        self._window.push(view)
-        self._advance()
+        if self._found is None:
+            self._window.push(view)
+            self._advance()
+        else:
+            self._window.arrived += len(view)  # behind the end of a deflated data set
 
     def close(self) -> ScanResult:
         """Say that all bytes came, and give the result."""
