@@ -62,10 +62,18 @@ class Decision:
     zone: tzinfo
 
     def visible(self, documents: Sequence[Document]) -> tuple[Document, ...]:
-        """Those of a patient's documents that may be given, in their order. Give it all: a report depends on its studies.
+        """Those of a patient's documents that may be given, in their order. Give it all: a report depends on its studies."""
+        return tuple(document for document in self._granted(documents) if self._offered(document))
 
-        A denied study hides its manifests and every report that names it, a denied report hides the studies it names; a report
-        shows only when every study it names does. What is denied by its own modality, date or label alone hides no more than itself.
+    def shows_study(self, study_instance_uid: str, documents: Sequence[Document]) -> bool:
+        """Whether the images of a study may be given: its manifest is the patient's, and nothing hides it."""
+        return any(d.kind.is_manifest and study_instance_uid in d.study_instance_uids for d in self._granted(documents))
+
+    def _granted(self, documents: Sequence[Document]) -> tuple[Document, ...]:
+        """A denied study hides its manifests and every report that names it, a denied report hides the studies it names.
+
+        A report shows only when every study it names does. What is denied by its own modality, date or label alone hides no
+        more than itself.
         """
         if self.everything_denied:
             return ()
@@ -80,7 +88,6 @@ class Decision:
             document
             for document in documents
             if document not in denied
-            and self._offered(document)
             and not uids.intersection(document.study_instance_uids)
             and not (of_studyless if document.study_instance_uids else numbers) & _numbers((document,))
         )

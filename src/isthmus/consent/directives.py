@@ -70,16 +70,13 @@ class Directives:
         self._tag_key = master.derive("consent/patients")
 
     @classmethod
-    def of_settings(
-        cls, settings: Settings, db: Database, master: MasterKey, clock: Callable[[], datetime]
-    ) -> Directives:
+    def of_settings(cls, settings: Settings, db: Database, clock: Callable[[], datetime]) -> Directives:
         """As the node's settings say: the consent service's public keys, and its private one where we are it."""
         pinned = [
             load_public_key(settings.path(file), settings.env, frozenset({USE})) for file in settings.consent.keys
         ]
-        signing = (
-            load_signing_key(settings.path(settings.keys.consent), settings.env) if settings.keys.consent else None
-        )
+        signing = load_signing_key(settings.path(settings.keys.consent), settings.env) if settings.keys.consent else None
+        master = MasterKey.load(settings.path(settings.keys.env))
         return cls(db, master, {key.kid: key for key in pinned}, signing, clock)
 
     async def of(self, patient: PatientIdentifier) -> DirectiveSet:

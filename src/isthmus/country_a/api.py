@@ -1,28 +1,245 @@
-"""The border's route table: path, pass needed, verb. Being built: nothing is answered yet."""
+"""The border's route table: path, pass needed, verb. Each verb is mounted as a small app: admitted, awaited, sent, recorded.
+
+Source: interfaces.md §5; architecture.md §7.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from urllib.parse import urlsplit
 
+from sqlalchemy import Connection
+
+from isthmus.audit.trail import Trail
 from isthmus.config import Settings
-from isthmus.errors import NationalInfrastructureUnavailable
+from isthmus.consent.directives import Directives
+from isthmus.country_a import capability, documents, images, patients, tokens
+from isthmus.country_a.counting import Counting
+from isthmus.country_a.gate import Gate, Needs, Visit
+from isthmus.country_a.handles import Handles
+from isthmus.country_a.holdings import may_give
+from isthmus.country_a.passes import Introduced, Known
+from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
+from isthmus.model.identifiers import checked_id
+from isthmus.national.connector import NationalConnector
+from isthmus.storage.database import Database
+from isthmus.storage.sealed import MasterKey
+from isthmus.transport.answers import Answer, Receive, Send, json_answer
+from isthmus.transport.inbound import Inbound, Request
+from isthmus.trust.directory import Directory
+from isthmus.trust.keys import SigningKey, load_signing_key
+from isthmus.wire.outcomes import outcome_headers, write_outcome
+from isthmus.wire.tokens import DICOMWEB_SCOPE, IDENTIFY_SCOPES, write_token_error
+
+TOKEN_PATH = "/oauth/token"  # noqa: S105  # an address
+SMART_PATH = "/.well-known/smart-configuration"
+REPORTS, MANIFESTS, PIXELS = "imaging-report", "imaging-manifest", "imaging-pixels"
+
+Verb = Callable[["Border", Visit, Request, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row: how the path begins or what it is, by which methods, what is needed, and who answers."""
+
+    path: str  # a last segment {id} stands for one segment, {path} for any number
+    methods: tuple[str, ...]
+    needs: Needs
+    verb: Verb
+
+    def rest(self, path: str, method: str) -> str | None:
+        """What of the path the verb still needs; None when the row is another."""
+        if ("GET" if method == "HEAD" else method) not in self.methods:
+            return None
+        head, brace, kind = self.path.partition("{")
+        if not brace:
+            return "" if path == self.path else None
+        tail = path.removeprefix(head)
+        if not path.startswith(head) or not tail or (kind == "id}" and "/" in tail):
+            return None
+        return tail
+
+
+@dataclass
+class Border:
+    """What the verbs of this border are given."""
+
+    gate: Gate
+    directory: Directory
+    handles: Handles
+    counting: Counting
+    national: NationalConnector | None
+    signing: SigningKey | None
+    base: str  # of FHIR, absolute
+
+    @property
+    def source(self) -> NationalConnector:
+        if self.national is None:
+            raise UnsupportedRequest("this node does not answer for a country", reason="no-route")
+        return self.national
+
+
+async def _metadata(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(capability.get_capability(visit.known, request, border.directory.ours, border.base))
+
+
+async def _smart(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(capability.get_smart_configuration(visit.known, request, border.directory.ours))
+
+
+async def _token(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    known, ours = visit.known, border.directory.ours
+    if border.signing is None:
+        raise UnsupportedRequest("this node gives no tokens", reason="no-route")
+    asked = await tokens.read_request(known, request, ours, border.directory, border.handles)
+    if asked.is_care:
+        await border.gate.decide_first(known, asked.asker)
+    did = secrets.token_urlsafe(16)
+    remember = tokens.remembering(asked, known)
+
+    def also(connection: Connection) -> None:
+        remember(connection)
+        border.handles.keep(connection, did, asked.asker, asked.latest)
+
+    await visit.open(tokens.intent_of(asked, known), also)
+    await visit.send(tokens.write_answer(asked, known, ours, border.signing, did))
+
+
+async def _find_patients(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    introduced = visit.introduced
+    query = patients.read_search(introduced, request, border.directory.ours.mask)
+    await visit.open(visit.intent, border.counting.search(introduced, query))
+    answer, found = await patients.find_patients(introduced, query, border.source, border.handles, border.base)
+    if not found:
+        await border.counting.nobody(introduced)
+    await visit.send(answer)
+
+
+async def _get_patient(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(await patients.get_patient(visit.admitted, request, checked_id(rest), border.source))
+
+
+async def _find_documents(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(
+        await documents.find_documents(visit.admitted, request, border.source, border.handles, border.base)
+    )
+
+
+async def _get_document(kind: str, border: Border, visit: Visit, request: Request, rest: str) -> None:
+    answer = await documents.get_document(
+        visit.admitted, request, kind, checked_id(rest), border.source, border.handles
+    )
+    await visit.send(answer)
+
+
+async def _get_images(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    admitted = visit.admitted
+    with border.counting.transfer(admitted):
+        answer, query = await images.get_images(admitted, request, rest.split("/"), border.source)
+        await visit.send(answer, lambda decision: may_give(admitted, decision, query, border.source))
+
+
+async def _nothing(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    raise UnsupportedRequest("this border has no such path", reason="no-route")
+
+
+_TOKEN = Needs(transaction="ITI-71", stage=Known, opens=False)
+_TOLD = Needs(transaction="capability", stage=Known)
+_SEARCH = Needs(
+    transaction="ITI-78", stage=Introduced, opens=False, scopes=frozenset({*IDENTIFY_SCOPES, "patient/Patient.rs"})
+)
+_PATIENT = Needs(transaction="ITI-78", scopes=frozenset({"patient/Patient.rs"}))
+_IMAGING = ("imaging-study", "imaging-report")
+_DOCUMENTS = frozenset({REPORTS, MANIFESTS})
+_LIST = Needs(
+    transaction="ITI-67", services=_DOCUMENTS, scopes=frozenset({"patient/DocumentReference.rs"}), categories=_IMAGING
+)
+_BUNDLE = Needs(transaction="ITI-68", services=_DOCUMENTS, scopes=frozenset({"patient/Bundle.r"}), categories=_IMAGING)
+_BINARY = Needs(transaction="ITI-68", services=_DOCUMENTS, scopes=frozenset({"patient/Binary.r"}), categories=_IMAGING)
+_IMAGES = Needs(
+    transaction="RAD-107",
+    services=frozenset({PIXELS}),
+    scopes=frozenset({DICOMWEB_SCOPE}),
+    categories=("imaging-study",),
+)
+_UNKNOWN = Needs(transaction="capability", stage=Introduced, opens=False)
+_ANY = ("GET", "POST")
+
+ROUTES: tuple[Route, ...] = (
+    Route(TOKEN_PATH, ("POST",), _TOKEN, _token),
+    Route("/fhir/metadata", ("GET",), _TOLD, _metadata),
+    Route(SMART_PATH, ("GET",), _TOLD, _smart),
+    Route(f"/fhir{SMART_PATH}", ("GET",), _TOLD, _smart),
+    Route("/fhir/Patient", ("GET",), _SEARCH, _find_patients),
+    Route("/fhir/Patient/_search", ("POST",), _SEARCH, _find_patients),
+    Route("/fhir/Patient/{id}", ("GET",), _PATIENT, _get_patient),
+    Route("/fhir/DocumentReference", ("GET",), _LIST, _find_documents),
+    Route("/fhir/DocumentReference/_search", ("POST",), _LIST, _find_documents),
+    Route("/fhir/Bundle/{id}", ("GET",), _BUNDLE, partial(_get_document, "Bundle")),
+    Route("/fhir/Binary/{id}", ("GET",), _BINARY, partial(_get_document, "Binary")),
+    Route("/dicom-web/{path}", ("GET",), _IMAGES, _get_images),
+    Route("/fhir/{path}", _ANY, _UNKNOWN, _nothing),
+    Route("/dicom-web/{path}", _ANY, _UNKNOWN, _nothing),
+)
+_ELSEWHERE = Route("/{path}", _ANY, Needs(transaction="capability", stage=Known, opens=False), _nothing)
 
 
 def border_app(
     settings: Settings,
     *,
-    directory: Any,  # trust.directory.Directory
-    trail: Any,  # audit.trail.Trail
-    state: Any,  # storage.database.Database of STATE
-    master: Any,  # storage.sealed.MasterKey (K-env)
-    national: Any,  # national.connector.NationalConnector, or None for a node that only asks
-    directives: Any,  # consent.directives.Directives
+    directory: Directory,
+    trail: Trail,
+    state: Database,
+    master: MasterKey,
+    national: NationalConnector | None,
+    directives: Directives,
     clock: Callable[[], datetime],
-) -> Any:
-    """The ASGI app of the border's listener: transport.inbound.Inbound around Country A's rows.
+) -> Inbound:
+    """The ASGI app of the border's listener. A node without sources (`national` None) answers its capability alone."""
+    if settings.border is None:
+        raise SettingsProblem("the settings have no [border]", key="border")
+    public = settings.border.public.rstrip("/")
+    prefix = urlsplit(public).path
+    signing = load_signing_key(settings.path(settings.keys.at), settings.env) if national is not None else None
+    handles = Handles(state, master, clock)
+    counting = Counting(state, master, settings.limits, settings.env, clock)
+    gate = Gate(
+        directory=directory, trail=trail, handles=handles, directives=directives, national=national,
+        counting=counting,
+        opt_in=settings.consent.regime != "opt-out", clock=clock,
+    )  # fmt: skip
+    border = Border(gate, directory, handles, counting, national, signing, f"{public}/fhir")
 
-    The node's own keys (`at`, its certificate) are read from the settings. A node without sources answers its capability alone.
-    """
-    raise NationalInfrastructureUnavailable("the border is not built yet")
+    async def handle(request: Request, send: Send, receive: Receive) -> None:
+        path = request.path.removeprefix(prefix) if request.path.startswith(f"{prefix}/") else "/"
+        route, rest = _route(path, request.method)
+        async with gate.admit(request, route.needs, send, receive) as visit:
+            await route.verb(border, visit, request, rest)
+
+    def render(error: IsthmusError, request: Request | None, exchange_id: str) -> Answer:
+        if request is not None and request.path == prefix + TOKEN_PATH:
+            body, headers = write_token_error(error)
+            return json_answer(error.meaning.status, body, "application/json", (*headers, *gate.trust_header()))
+        headers = (*outcome_headers(error), *gate.trust_header())
+        return json_answer(error.meaning.status, write_outcome(error), "application/fhir+json; charset=utf-8", headers)
+
+    return Inbound(handle, hosts=_hosts(public), render=render)
+
+
+def _route(path: str, method: str) -> tuple[Route, str]:
+    for route in ROUTES:
+        rest = route.rest(path, method)
+        if rest is not None:
+            return route, rest
+    return _ELSEWHERE, ""
+
+
+def _hosts(public: str) -> frozenset[str]:
+    """What a Host header may say: our name with its port, and without."""
+    parts = urlsplit(public)
+    name = parts.hostname or ""
+    return frozenset({f"{name}:{parts.port or 443}", name})

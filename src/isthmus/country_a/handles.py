@@ -126,22 +126,22 @@ class Handles:
 
     # pages
 
-    def write_cursor(self, position: tuple[str, str], binding: bytes) -> str:
+    def write_cursor(self, position: tuple[str, ...], binding: bytes) -> str:
         """Where a page ends, for the one who asked, for ten minutes."""
         until = int((self._clock() + CURSOR_LIFE).timestamp())
         sealed = seal(self._paging, orjson.dumps([*position, until]), binding)
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
-    def read_cursor(self, cursor: str, binding: bytes) -> tuple[str, str]:
+    def read_cursor(self, cursor: str, binding: bytes) -> tuple[str, ...]:
         """Raises MalformedRequest when it is not one of ours for this query, or too old."""
         try:
             sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-            first, second, until = orjson.loads(unseal(self._paging, sealed, binding))
+            *position, until = orjson.loads(unseal(self._paging, sealed, binding))
         except (ContentMismatch, ValueError, binascii.Error):
             raise MalformedRequest("not a page of this search", reason="value", path="_cursor") from None
         if until < self._clock().timestamp():
             raise MalformedRequest("the page is too old; search again", reason="value", path="_cursor")
-        return first, second
+        return tuple(position)
 
     def _opened(self, key: bytes, sealed: bytes, digest: bytes) -> Any:
         try:

@@ -23,7 +23,6 @@ from isthmus.errors import (
     InsufficientRights,
     InvalidAssertion,
     MalformedRequest,
-    Replayed,
     TooLarge,
     WeakAuthentication,
 )
@@ -32,7 +31,7 @@ from isthmus.model.context import PointOfCare, Purpose
 from isthmus.model.people import HealthProfessional
 from isthmus.transport.answers import Answer, json_answer
 from isthmus.transport.inbound import Request
-from isthmus.trust.jws import INNER_MAX_BYTES, KeyFor, Statement, read_statement, sign
+from isthmus.trust.jws import INNER_MAX_BYTES, MAX_BYTES, KeyFor, Statement, read_statement, sign
 from isthmus.trust.keys import SigningKey, StatementKey
 from isthmus.trust.replay import remember
 from isthmus.trust.trustlist import Participant
@@ -121,11 +120,16 @@ def remembering(asked: Asked, known: Known) -> Callable[[Connection], None]:
     client, hpa = asked.statements
 
     def also(connection: Connection) -> None:
-        remember(connection, client.issuer, client.typ, client.jti, client.expires_at, known.now)
-        try:
-            remember(connection, hpa.issuer, hpa.typ, hpa.jti, hpa.expires_at, known.now)
-        except Replayed as error:
-            raise Replayed("the statement about the professional was used before", reason="replay-hpa") from error
+        for statement, reason in ((client, "replay"), (hpa, "replay-hpa")):
+            remember(
+                connection,
+                statement.issuer,
+                statement.typ,
+                statement.jti,
+                statement.expires_at,
+                known.now,
+                reason=reason,
+            )
 
     return also
 
@@ -183,7 +187,7 @@ class _Desk:
         key_for: KeyFor = lambda iss, kid: self.keys.key(iss, kid, use)  # noqa: E731
         statement = read_statement(
             token, typ=typ, key_for=key_for, audience=frozenset(audience), max_life_s=max_life_s,
-            now=self.known.now, x5t=self.known.x5t, reason=reason, **({} if is_client else {"max_bytes": INNER_MAX_BYTES}),
+            now=self.known.now, x5t=self.known.x5t, reason=reason, max_bytes=MAX_BYTES if is_client else INNER_MAX_BYTES,
         )  # fmt: skip
         if statement.issuer != self.known.peer.ncp_id:
             raise InvalidAssertion("a statement of another country than the one on the line", reason=reason)

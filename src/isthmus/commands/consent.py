@@ -1,0 +1,168 @@
+"""`isthmus consent`: what a patient of Country A said about sharing across the border. It holds from the next request on.
+
+Source: interfaces.md §2; trust.md §3.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus.commands.output import Json, emit, settings_of, show, table
+from isthmus.errors import SettingsProblem
+from isthmus.model.identifiers import PatientIdentifier
+
+if TYPE_CHECKING:
+    from isthmus.app import Ground
+    from isthmus.consent.directives import Change, Directives
+    from isthmus.consent.records import Directive
+
+app = typer.Typer(no_args_is_help=True, help="A patient's directives in Country A.")
+
+Who = Annotated[str, typer.Option("--patient", metavar="SYSTEM|VALUE", help="The patient's identifier.")]
+Uid = Annotated[str | None, typer.Option("--restrict-study", metavar="UID", help="A study, with its reports.")]
+Report = Annotated[
+    str | None, typer.Option("--restrict-report", metavar="ID", help="A report, with the studies it is about.")
+]
+Period = Annotated[
+    str | None, typer.Option("--restrict-period", metavar="D..D", help="Examinations of these days, both included.")
+]
+Modality = Annotated[str | None, typer.Option("--restrict-modality", metavar="CT", help="Examinations of a modality.")]
+Region = Annotated[str | None, typer.Option("--restrict-region", metavar="SCT", help="Examinations of a body region.")]
+Country = Annotated[str | None, typer.Option("--restrict-country", metavar="CC", help="Everything, for one country.")]
+Organisation = Annotated[
+    str | None,
+    typer.Option("--restrict-organisation", metavar="ID", help="What this organisation made, and what it asks for."),
+]
+Imaging = Annotated[bool, typer.Option("--restrict-imaging", help="All imaging.")]
+OptOut = Annotated[bool, typer.Option("--opt-out", help="Nothing crosses the border.")]
+Permit = Annotated[
+    bool, typer.Option("--permit", help="Sharing is permitted; needed where the country's rule is opt-in.")
+]
+Withdraw = Annotated[bool, typer.Option("--withdraw", help="Take the directive back.")]
+
+
+@app.command("set")
+def set_(
+    ctx: typer.Context,
+    patient: Who,
+    opt_out: OptOut = False,
+    permit: Permit = False,
+    restrict_imaging: Imaging = False,
+    restrict_study: Uid = None,
+    restrict_report: Report = None,
+    restrict_period: Period = None,
+    restrict_modality: Modality = None,
+    restrict_region: Region = None,
+    restrict_country: Country = None,
+    restrict_organisation: Organisation = None,
+    withdraw: Withdraw = False,
+    as_json: Json = False,
+) -> None:
+    """Keep a directive of a patient, or take one back. One at a time.
+
+    \b
+    Example:
+      isthmus --config aa/isthmus.toml consent set --patient 'urn:oid:2.999.1.2.1|…' --opt-out
+    """
+    flags = {"opt-out": opt_out, "permit": permit, "restrict-imaging": restrict_imaging}
+    scoped = {
+        "restrict-study": restrict_study,
+        "restrict-report": restrict_report,
+        "restrict-period": restrict_period,
+        "restrict-modality": restrict_modality,
+        "restrict-region": restrict_region,
+        "restrict-country": restrict_country,
+        "restrict-organisation": restrict_organisation,
+    }
+    said = [(kind, "") for kind, given in flags.items() if given]
+    said += [(kind, scope) for kind, scope in scoped.items() if scope is not None]
+    if len(said) != 1:
+        raise SettingsProblem("say one directive: --opt-out, --permit, or one --restrict-…", reason="usage")
+    (kind, scope), identifier = said[0], PatientIdentifier.read(patient)
+    settings = settings_of(ctx)
+    from isthmus.app import Ground
+
+    ground = Ground.open(settings)
+    try:
+        directives = _directives(ground)
+        change = directives.change_now(identifier, kind, scope, withdraw=withdraw)
+        if change is not None:
+            asyncio.run(_write(ground, directives, change))
+        found = [_told(d) for d in directives.of_now(identifier).directives if d.active]
+    finally:
+        ground.state.close()
+    words = "unchanged" if change is None else "withdrawn" if withdraw else "kept"
+    emit({"changed": change is not None, "directives": found}, as_json, lambda _: typer.echo(words))
+
+
+@app.command("show")
+def show_(ctx: typer.Context, patient: Who, as_json: Json = False) -> None:
+    """Show what a patient said that is in force.
+
+    \b
+    Example:
+      isthmus --config aa/isthmus.toml consent show --patient 'urn:oid:2.999.1.2.1|…'
+    """
+    identifier, settings = PatientIdentifier.read(patient), settings_of(ctx)
+    from isthmus.app import Ground, now
+
+    ground = Ground.open(settings)
+    try:
+        found = _directives(ground).of_now(identifier)
+    finally:
+        ground.state.close()
+    told = [_told(directive) for directive in found.directives if directive.active and directive.holds(now())]
+    emit({"directives": told}, as_json, _show)
+
+
+def _directives(ground: Ground) -> Directives:
+    from isthmus.app import now
+    from isthmus.consent.directives import Directives
+
+    return Directives.of_settings(ground.settings, ground.state, now)
+
+
+async def _write(ground: Ground, directives: Directives, change: Change) -> None:
+    """The change and the record of it, or neither. The record knows the patient's new head."""
+    from isthmus.audit.events import Intent, Outcome
+
+    intent = Intent(
+        side="A",
+        transaction="consent",
+        exchange_id=secrets.token_hex(16),
+        peer=ground.settings.ncp_id,
+        patient=change.patient,
+        details={"kind": change.directive.kind, "head": str(change.number), "digest": change.digest},
+    )
+    await ground.trail.start()
+    try:
+        await ground.trail.record(
+            intent, Outcome(outcome="complete"), also=lambda connection: directives.write(connection, change)
+        )
+    finally:
+        await ground.trail.stop()
+
+
+def _told(directive: Directive) -> dict[str, Any]:
+    until = directive.until.isoformat() if directive.until else None
+    return {
+        "id": directive.id,
+        "kind": directive.kind,
+        "scope": directive.scope,
+        "since": directive.since.isoformat(),
+        "until": until,
+    }
+
+
+def _show(answer: dict[str, Any]) -> None:
+    if not answer["directives"]:
+        typer.echo("This patient has said nothing.")
+        return
+    rows = table("directive", "about", "since", "until")
+    for directive in answer["directives"]:
+        rows.add_row(directive["kind"], directive["scope"], directive["since"], directive["until"] or "")
+    show(rows)

@@ -1,0 +1,93 @@
+"""How often, how much, counted at the border: requests of a peer, searches and patients as rows, transfers that run.
+
+Source: trust.md §3.6; T38, T81.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from isthmus.config import Limits
+from isthmus.country_a.passes import Admitted, Introduced, Known
+from isthmus.errors import TooOften
+from isthmus.model.queries import PatientQuery
+from isthmus.storage.database import Database
+from isthmus.storage.sealed import MasterKey
+from isthmus.trust.limits import Buckets, count_failure, count_patient, count_search
+
+LOG = logging.getLogger("isthmus.country_a")
+
+
+class Counting:
+    """The counters of one border."""
+
+    def __init__(
+        self, state: Database, master: MasterKey, limits: Limits, env: str, clock: Callable[[], datetime]
+    ) -> None:
+        self._state, self._limits, self._env, self._clock = state, limits, env, clock
+        self._tag = master.derive("country_a/patients-asked")
+        self._tokens, self._requests = Buckets(limits.tokens_per_s), Buckets(limits.requests_per_s)
+        self._running: Counter[str] = Counter()
+
+    def token(self, known: Known) -> None:
+        """One token request of a peer. Raises TooOften."""
+        self._tokens.take(known.peer.ncp_id)
+
+    def request(self, known: Known) -> None:
+        """One search or read of a peer. Raises TooOften."""
+        self._requests.take(known.peer.ncp_id)
+
+    def search(self, introduced: Introduced, query: PatientQuery) -> Callable[[Connection], None]:
+        """One patient search: of the professional, the point of care, and of the peer's patients of today.
+
+        For the transaction of the record. Absent, found and opted out count alike.
+        """
+        peer, asker, now = introduced.known.peer, introduced.asker, introduced.known.now
+        asked = "\n".join(sorted(f"{i.system}|{i.value}" for i in query.identifiers))
+        patient = hmac.digest(self._tag, asked.encode(), hashlib.sha256).hex()
+        most = peer.policy.patients_per_day
+
+        def count(connection: Connection) -> None:
+            professional, point = self._professional(introduced), f"{peer.ncp_id} {asker.point_of_care}"
+            count_search(connection, professional, point, limits=self._limits, env=self._env, now=now)
+            asked_today = count_patient(connection, peer.ncp_id, patient, patients_per_day=most, env=self._env, now=now)
+            if asked_today * 2 == most:
+                LOG.warning("%s has asked for half of its patients of today", peer.ncp_id)
+
+        return count
+
+    async def nobody(self, introduced: Introduced) -> None:
+        """A search that found nobody."""
+        professional, now = self._professional(introduced), introduced.known.now
+        await self._state.write(
+            lambda connection: count_failure(connection, professional, limits=self._limits, env=self._env, now=now)
+        )
+
+    @contextmanager
+    def transfer(self, admitted: Admitted) -> Iterator[None]:
+        """One image transfer while it runs. Raises TooOften when too many run already."""
+        peer = admitted.peer
+        slots = ((f"{peer} {admitted.sub}", self._limits.parallel_images), (peer, self._limits.parallel_images_peer))
+        for subject, most in slots:
+            if self._running[subject] >= most:
+                raise TooOften("too many image transfers at a time", retry_after_s=1)
+        for subject, _ in slots:
+            self._running[subject] += 1
+        try:
+            yield
+        finally:
+            for subject, _ in slots:
+                self._running[subject] -= 1
+                if not self._running[subject]:
+                    del self._running[subject]
+
+    def _professional(self, introduced: Introduced) -> str:
+        return f"{introduced.known.peer.ncp_id} {introduced.asker.sub}"

@@ -1,0 +1,319 @@
+"""The only way in, and the order of its checks; it encloses the sending, so that a streamed study ends inside its own record.
+
+peer → token → offered service, scope → patient → decision → record opened → verb → sent → record closed. Whatever is refused is
+recorded like an answer, with as many records. Passes are made here and nowhere else.
+
+Source: trust.md §2.6 (order on every resource request), §4.2; architecture.md §7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+import anyio
+from sqlalchemy import Connection
+
+from isthmus.audit.events import Intent, Outcome
+from isthmus.audit.trail import Opened, Trail
+from isthmus.consent.decision import Decision, DirectiveSet
+from isthmus.consent.rules import Rules
+from isthmus.country_a.counting import Counting
+from isthmus.country_a.floods import Floods
+from isthmus.country_a.handles import Handles
+from isthmus.country_a.passes import GATE, Admitted, Asker, Introduced, Known
+from isthmus.country_a.tokens import TOKEN_LIFE_S, decide_for
+from isthmus.errors import (
+    InsufficientRights,
+    InvalidToken,
+    IsthmusError,
+    ServiceNotOffered,
+    UntrustedCountry,
+)
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.national.connector import NationalConnector
+from isthmus.transport.answers import Answer, Receive, Send
+from isthmus.transport.inbound import Request
+from isthmus.transport.pump import Sent, pump
+from isthmus.trust.certificates import spki_sha256, x5t_s256
+from isthmus.trust.directory import Directory
+from isthmus.trust.jws import read_statement
+from isthmus.trust.keys import StatementKey
+from isthmus.wire.packs.pack import load_pack
+
+ASK_AGAIN_S = 1.0
+P = TypeVar("P")
+
+Also = Callable[[Connection], None]
+
+
+class DirectiveSource(Protocol):
+    """What patients said. `consent/directives.py`."""
+
+    async def of(self, patient: PatientIdentifier) -> DirectiveSet: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a route asks of the one who comes: which pass, for which service, under which scope; and its name in the trail."""
+
+    transaction: str
+    stage: type = Admitted  # the pass: Known, Introduced, Admitted
+    services: frozenset[str] = frozenset()  # one of them must be offered
+    scopes: frozenset[str] = frozenset()  # one of them must be held
+    categories: tuple[str, ...] = ()
+    opens: bool = True  # the gate opens the record; otherwise the row does, when it knows more
+
+
+@dataclass
+class Visit:
+    """One request inside the gate: its passes, its record, its sending."""
+
+    gate: Gate
+    request: Request
+    needs: Needs
+    send_message: Send
+    receive: Receive
+    intent: Intent
+    passes: dict[str, Known | Introduced | Admitted] = field(default_factory=dict)
+    opened: Opened | None = None
+    closed: bool = False
+
+    @property
+    def known(self) -> Known:
+        return _as(Known, self.passes.get("known"))
+
+    @property
+    def introduced(self) -> Introduced:
+        return _as(Introduced, self.passes.get("introduced"))
+
+    @property
+    def admitted(self) -> Admitted:
+        return _as(Admitted, self.passes.get("admitted"))
+
+    async def open(self, intent: Intent, also: Also | None = None) -> None:
+        """Open the record: durable before anything is asked for. `also` runs in the same transaction."""
+        self.intent = intent
+        self.opened = await self.gate.trail.open(intent, also)
+
+    async def send(self, answer: Answer, still: Callable[[Decision], Awaitable[bool]] | None = None) -> Sent:
+        """Send the answer and close the record. `still` asks whether a changed decision would give the same."""
+        may_go_on = None if still is None else self.gate.watching(self.admitted, still)
+        answer = replace(answer, headers=(*answer.headers, *self.gate.trust_header()))
+        sent = await pump(answer, self.request, self.send_message, self.receive, may_go_on=may_go_on)
+        await self.close(
+            Outcome(
+                outcome="complete" if sent.complete else "incomplete", status=sent.status, instances=sent.instances,
+                bytes=sent.bytes, digest=sent.digest, reason=sent.why,
+            )
+        )  # fmt: skip
+        return sent
+
+    async def close(self, outcome: Outcome) -> None:
+        """Close the record, also when the asker has hung up: closing words are shielded."""
+        with anyio.CancelScope(shield=True):
+            if self.closed:
+                return
+            self.closed = True
+            if self.opened is not None:
+                await self.gate.trail.close(self.opened, outcome)
+            else:
+                await self.gate.refuse(self, outcome)
+
+
+class Gate:
+    """Everything a request must pass before a verb is asked."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        trail: Trail,
+        handles: Handles,
+        directives: DirectiveSource,
+        national: NationalConnector | None,
+        counting: Counting,
+        opt_in: bool,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.directory, self.trail, self.handles, self.counting = directory, trail, handles, counting
+        self._directives, self._national, self._opt_in, self._clock = directives, national, opt_in, clock
+        self._floods = Floods()
+
+    @asynccontextmanager
+    async def admit(
+        self,
+        request: Request,
+        needs: Needs,
+        send: Send,
+        receive: Receive,
+        also: Callable[[Visit], Also | None] | None = None,
+    ) -> AsyncIterator[Visit]:
+        """Check, open the record, hand over a visit with its passes; close the record whatever happens inside."""
+        intent = Intent(
+            side="A", transaction=needs.transaction, exchange_id=request.exchange_id, peer="unknown", categories=needs.categories
+        )  # fmt: skip
+        visit = Visit(self, request, needs, send, receive, intent)
+        try:
+            await self._check(visit)
+            if needs.opens:
+                await visit.open(visit.intent)
+            yield visit
+        except IsthmusError as error:
+            failed = error.meaning.status >= 500 and not isinstance(error, ServiceNotOffered)
+            outcome = Outcome(
+                outcome="failed" if failed else "refused", status=error.meaning.status, reason=error.reason
+            )
+            await visit.close(outcome)
+            raise
+        except Exception:
+            await visit.close(Outcome(outcome="failed", status=500, reason="internal"))
+            raise
+        except BaseException:
+            await visit.close(Outcome(outcome="incomplete", reason="hang-up"))
+            raise
+
+    async def _check(self, visit: Visit) -> None:
+        known = self._known(visit.request)
+        visit.passes["known"] = known
+        visit.intent = replace(visit.intent, peer=known.peer.ncp_id)
+        if visit.needs.stage is Known:
+            self.counting.token(known)
+            return
+        self.counting.request(known)
+        introduced = await self._introduced(known, visit.request)
+        visit.passes["introduced"] = introduced
+        asker = introduced.asker
+        visit.intent = replace(
+            visit.intent, organisation=asker.organisation, person=f"{asker.sub} {asker.name}", role=asker.role,
+            purpose=asker.purpose, patient=asker.patient, token_jti=introduced.jti, decision_id=introduced.did,
+        )  # fmt: skip
+        self._permitted(visit.needs, introduced)
+        if visit.needs.stage is Admitted:
+            admitted = await self._admitted(introduced)
+            visit.passes["admitted"] = admitted
+            visit.intent = replace(visit.intent, decision_version=admitted.decision.version)
+
+    def _known(self, request: Request) -> Known:
+        if request.peer_der is None:
+            raise UntrustedCountry("the connection has no client certificate")
+        peer = self.directory.peer(request.peer_der)
+        return Known(
+            seal=GATE, peer=peer, x5t=x5t_s256(request.peer_der), der=request.peer_der, exchange_id=request.exchange_id,
+            now=self._clock(), pack=load_pack(self.directory.ours.pack),
+        )  # fmt: skip
+
+    async def _introduced(self, known: Known, request: Request) -> Introduced:
+        """The access token: ours, on this certificate, in time; and what it was given for."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise InvalidToken("an access token is needed", reason="token-missing")
+        ours = self.directory.ours.ncp_id
+
+        def key_for(iss: str, kid: str) -> StatementKey:
+            if iss != ours:
+                raise UntrustedCountry("a token that we did not issue")
+            return self.directory.key(ours, kid, "at")
+
+        statement = read_statement(
+            token.strip(), typ=frozenset({"at+jwt"}), key_for=key_for, audience=frozenset({ours}), max_life_s=TOKEN_LIFE_S,
+            now=known.now, x5t=known.x5t, reason="token", error=InvalidToken,
+        )  # fmt: skip
+        claims = statement.claims
+        asker = await self.handles.asker_of(str(claims.get("did")))
+        if asker is None or claims.get("client_id") != known.peer.ncp_id or not _is_of(asker, claims, known):
+            raise InvalidToken("a token of another country, or one whose decision is gone")
+        return Introduced(
+            seal=GATE, known=known, asker=asker, jti=statement.jti, did=str(claims["did"]),
+            scope=frozenset(str(claims.get("scope", "")).split()),
+        )  # fmt: skip
+
+    def _permitted(self, needs: Needs, introduced: Introduced) -> None:
+        """Offered at all, by our own list entry; then the scope. Both before any patient is looked at."""
+        if needs.services and not needs.services & self.directory.ours.services:
+            raise ServiceNotOffered("this country does not offer it", service=", ".join(sorted(needs.services)))
+        if needs.scopes and not needs.scopes & introduced.scope:
+            raise InsufficientRights("the token does not reach that far", reason="scope")
+
+    async def _admitted(self, introduced: Introduced) -> Admitted:
+        asker = introduced.asker
+        if asker.patient is None or asker.handle is None:
+            raise InsufficientRights("a token of the care stage is needed", reason="scope")
+        decision = await self._decide(introduced)
+        return Admitted(seal=GATE, introduced=introduced, patient=asker.patient, handle=asker.handle, decision=decision)
+
+    async def _decide(self, introduced: Introduced) -> Decision:
+        """Asked anew at every request: what the patient said a second ago counts."""
+        asker = introduced.asker
+        if asker.patient is None or self._national is None:
+            raise InsufficientRights("a token of the care stage is needed", reason="scope")
+        directives = await self._directives.of(asker.patient)
+        ours = self.directory.ours
+        rules = Rules(opt_in=self._opt_in, presence=ours.policy.patient_presence, services=ours.services)
+        return decide_for(asker, introduced.known.peer.country, directives, rules, self._clock(), self._national.zone)
+
+    async def decide_first(self, known: Known, asker: Asker) -> None:
+        """The decision of the care stage: refuses by role, purpose and presence; its filter is asked for later, each time."""
+        introduced = Introduced(seal=GATE, known=known, asker=asker, jti="", did="", scope=frozenset())
+        await self._decide(introduced)
+
+    def watching(
+        self, admitted: Admitted, still: Callable[[Decision], Awaitable[bool]]
+    ) -> Callable[[], Awaitable[bool]]:
+        """Whether a transfer may go on: the peer is still active, and the patient has not changed their mind about it."""
+        known, version, asked = admitted.introduced.known, admitted.decision.version, anyio.current_time()
+
+        async def may_go_on() -> bool:
+            nonlocal version, asked
+            if not self.directory.is_active(known.peer.ncp_id, known.der):
+                return False
+            if anyio.current_time() - asked < ASK_AGAIN_S:
+                return True
+            asked = anyio.current_time()
+            try:
+                decision = await self._decide(admitted.introduced)
+                if decision.version != version and not await still(decision):
+                    return False
+            except IsthmusError:
+                return False
+            version = decision.version
+            return True
+
+        return may_go_on
+
+    async def refuse(self, visit: Visit, outcome: Outcome) -> None:
+        """Record what was refused before a record was open; a flood of them counts instead."""
+        subject = visit.intent.peer
+        if subject == "unknown" and visit.request.peer_der is not None:
+            subject = _spki(visit.request.peer_der)
+        count = self._floods.count(subject, anyio.current_time())
+        if count is not None:
+            more = {"refusals": str(count)} if count > 1 else {}
+            await self.trail.record(replace(visit.intent, details={**visit.intent.details, **more}), outcome)
+
+    def trust_header(self) -> tuple[tuple[str, str], ...]:
+        """Which trust list we follow. Source: trust.md §2.2."""
+        try:
+            return (("NCP-Trust-Seq", self.directory.seq_header),)
+        except IsthmusError:
+            return ()
+
+
+def _as(kind: type[P], given: object) -> P:
+    if not isinstance(given, kind):
+        raise RuntimeError("a verb asks for a pass that its route does not name")
+    return given
+
+
+def _is_of(asker: Asker, claims: dict[str, object], known: Known) -> bool:
+    return asker.peer == known.peer.ncp_id and (asker.sub, asker.handle) == (claims.get("sub"), claims.get("patient"))
+
+
+def _spki(der: bytes) -> str:
+    try:
+        return spki_sha256(der)
+    except UntrustedCountry:
+        return "unreadable"

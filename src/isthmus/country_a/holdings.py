@@ -1,0 +1,19 @@
+"""Everything the patient has: the decision needs it whole, before anything is filtered, counted or sent."""
+
+from __future__ import annotations
+
+from isthmus.consent.decision import Decision
+from isthmus.country_a.passes import Admitted
+from isthmus.model.documents import Document
+from isthmus.model.queries import DocumentQuery, ImagesQuery
+from isthmus.national.connector import NationalConnector
+
+
+async def all_documents(admitted: Admitted, national: NationalConnector) -> list[Document]:
+    """All documents of the attested patient, also when nothing may be given: asking takes the same time then."""
+    return list(await national.find_documents(DocumentQuery(patient=admitted.patient, statuses=())))
+
+
+async def may_give(admitted: Admitted, decision: Decision, query: ImagesQuery, national: NationalConnector) -> bool:
+    """Whether this decision shows the study. Asked again while a transfer runs."""
+    return decision.shows_study(query.study_instance_uid, await all_documents(admitted, national))

@@ -1,0 +1,75 @@
+"""Who is the patient: the one person who fits all that was said, or nobody; never candidates.
+
+Answers leave on a grid of time, so that how long the register searched tells nothing.
+
+Source: ITI-78; trust.md §2.6 (M3), F14; PID-01 to PID-14.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import anyio
+
+from isthmus.country_a.handles import Handles
+from isthmus.country_a.media import check_fhir, fhir_answer
+from isthmus.country_a.passes import Admitted, Introduced
+from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable
+from isthmus.model.masks import SearchMask
+from isthmus.model.queries import PatientQuery
+from isthmus.national.connector import NationalConnector
+from isthmus.transport.answers import Answer
+from isthmus.transport.inbound import Request
+from isthmus.wire import patients as wire
+
+FIRST_MS = 150
+GRID_MS = 50
+
+
+def read_search(introduced: Introduced, request: Request, mask: SearchMask) -> PatientQuery:
+    """Read a patient search, by GET or POST, and hold it against our mask."""
+    check_fhir(request.accept)
+    pairs = request.query if request.method != "POST" else (*request.query, *request.form())
+    return wire.read_search(pairs, mask, introduced.pack)
+
+
+async def find_patients(
+    introduced: Introduced, query: PatientQuery, national: NationalConnector, handles: Handles, base: str
+) -> tuple[Answer, bool]:
+    """Answer a patient search; also whether someone was found. Under a care token only the attested person is.
+
+    Source: ITI-78; PID-08, PID-12.
+    """
+    began = anyio.current_time()
+    found = list(await national.find_patients(query))
+    asker = introduced.asker
+    if asker.patient is not None:
+        found = [patient for patient in found if patient.identifier == asker.patient]
+    patient = None
+    if len(found) == 1:
+        handle = asker.handle or await handles.give(asker.peer, asker.sub, found[0].identifier)
+        patient = replace(found[0], handle=handle)
+    body = wire.write_found(
+        patient, several=len(found) > 1, self_link=f"{base}/Patient", base=base, pack=introduced.pack
+    )
+    await _on_the_grid(began)
+    return fhir_answer(body), patient is not None
+
+
+async def get_patient(admitted: Admitted, request: Request, handle: str, national: NationalConnector) -> Answer:
+    """Answer the reading of the attested patient. Raises DocumentNotFound for any other handle."""
+    check_fhir(request.accept)
+    if handle != admitted.handle:
+        raise DocumentNotFound("no such patient under this token")
+    found = list(await national.find_patients(PatientQuery(identifiers=(admitted.patient,))))
+    if len(found) != 1:
+        raise NationalInfrastructureUnavailable("the register does not know the attested patient any more")
+    return fhir_answer(wire.write_patient(replace(found[0], handle=handle), admitted.pack))
+
+
+async def _on_the_grid(began: float) -> None:
+    """Wait until 150 ms after the beginning, or the next 50 ms after that. Source: trust.md F14."""
+    passed_ms = (anyio.current_time() - began) * 1000
+    leaves_ms = max(FIRST_MS, math.ceil(passed_ms / GRID_MS) * GRID_MS)
+    await anyio.sleep((leaves_ms - passed_ms) / 1000)
