@@ -35,8 +35,8 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
     patient = visit.patient_in(country)
     participant = client.directory.country(country)
     pack = load_pack(participant.pack)
-    asked = wire.write_search(replace(query, patient_handle=patient.handle), pack)
-    path, method, body = "/DocumentReference/_search", "POST", asked
+    path, method = "/DocumentReference/_search", "POST"
+    body: bytes | None = wire.write_search(replace(query, patient_handle=patient.handle), pack)
     found: list[Document] = []
     for _ in range(PAGES_MAX):
         token = await tokens.care(client, visit, country)

@@ -14,7 +14,7 @@ from isthmus.country_b import tokens
 from isthmus.country_b.arrivals import Arrival, Arrived
 from isthmus.country_b.client import Call, Client, Exchange
 from isthmus.country_b.visit import Visit
-from isthmus.errors import CountryMisanswered
+from isthmus.errors import CountryMisanswered, MalformedRequest
 from isthmus.model.queries import ImagesQuery
 from isthmus.wire.images import IMAGES_ACCEPT, PartEnd, PartReader, PartStart, boundary_of, images_path
 
@@ -52,7 +52,7 @@ async def get_images(
         categories=("imaging-study",),
     )
     async with client.exchange(visit, country, call) as exchange:
-        reader = PartReader(boundary_of(exchange.response.headers.get("content-type", "")))
+        reader = PartReader(_boundary(exchange, country))
         digests = hashlib.sha256()
         intake = _Intake(visit, country, query, shelf)
         try:
@@ -65,6 +65,20 @@ async def get_images(
         finally:
             intake.drop()
             exchange.digest = digests.hexdigest()
+
+
+def _boundary(exchange: Exchange, country: str) -> str:
+    try:
+        boundary = boundary_of(exchange.response.headers.get("content-type"))
+    except MalformedRequest as error:
+        raise CountryMisanswered(
+            "the images did not come as multipart/related", country=country, path="Content-Type"
+        ) from error
+    if boundary is None:
+        raise CountryMisanswered(
+            "the images came without an envelope that was not waived", country=country, path="Content-Type"
+        )
+    return boundary
 
 
 def _count(exchange: Exchange, arrived: Arrived, digests: hashlib._Hash) -> None:

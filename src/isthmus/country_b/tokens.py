@@ -77,14 +77,17 @@ def statements(client: Client, visit: Visit, country: str, patient: Patient | No
     """The client assertion for a country, with the statements on professional and relationship inside, all signed."""
     now, audience = client.clock(), client.directory.country(country).ncp_id
     ours = client.directory.ours
-    frame = {"issuer": ours.ncp_id, "audience": audience, "x5t": x5t, "now": now}
+    issuer = ours.ncp_id
     hpa = write_hpa(
         visit.professional,
         purpose=visit.purpose,
         point_of_care=visit.point_of_care,
         home_community_id=ours.home_community_id,
-        jti=secrets.token_urlsafe(18),
-        **frame,
+        issuer=issuer,
+        audience=audience,
+        x5t=x5t,
+        jti=_jti(),
+        now=now,
     )
     trc = None
     if patient is not None and visit.relationship is not None:
@@ -93,9 +96,17 @@ def statements(client: Client, visit: Visit, country: str, patient: Patient | No
             patient,
             sub=visit.professional.sub,
             sid=visit.professional.session,
-            jti=secrets.token_urlsafe(18),
-            **frame,
+            issuer=issuer,
+            audience=audience,
+            x5t=x5t,
+            jti=_jti(),
+            now=now,
         )
         trc = sign(claims, client.sig, TRC_TYPE)
-    outer = write_client_assertion(hpa=sign(hpa, client.hpa, HPA_TYPE), trc=trc, jti=secrets.token_urlsafe(18), **frame)
+    signed = sign(hpa, client.hpa, HPA_TYPE)
+    outer = write_client_assertion(issuer=issuer, audience=audience, x5t=x5t, jti=_jti(), now=now, hpa=signed, trc=trc)
     return sign(outer, client.sig, CLIENT_TYPE)
+
+
+def _jti() -> str:
+    return secrets.token_urlsafe(18)
