@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from isthmus.dicom.uids import derived_uid, has_leading_zero, is_uid, normalise_uid, uid_from_uuid
+from isthmus.dicom.uids import derived_uid, is_clean_uid, is_uid, normalise_uid, uid_from_uuid
 
 
 @pytest.mark.parametrize("text", ["1.2", "1.2.840.0012.3", "2.25." + "9" * 39, "1." + "2" * 62])
@@ -19,8 +19,8 @@ def test_anything_else_is_no_uid(text: str) -> None:
 
 @pytest.mark.fault("F10")
 def test_a_leading_zero_is_seen_and_a_zero_alone_is_none() -> None:
-    assert has_leading_zero("1.2.840.0012.3")
-    assert not has_leading_zero("1.0.840.0.3")
+    assert not is_clean_uid("1.2.840.0012.3")
+    assert is_clean_uid("1.0.840.0.3")
 
 
 def test_prefixes_and_padding_are_taken_off() -> None:
@@ -37,6 +37,6 @@ def test_a_derived_uid_is_one_for_the_same_parts_and_another_for_others() -> Non
     uid = derived_uid("manifest", "1.2", "3.4")
 
     assert is_uid(uid)
-    assert not has_leading_zero(uid)
+    assert is_clean_uid(uid)
     assert uid == derived_uid("manifest", "1.2", "3.4")
     assert len({uid, derived_uid("manifest", "1.2", "3", "4"), derived_uid("receipt", "1.2", "3.4")}) == 3

@@ -13,7 +13,7 @@ from isthmus.dicom import tags
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.names import PersonName, read_person_name
 from isthmus.dicom.part10 import FileMeta, front
-from isthmus.dicom.uids import has_leading_zero, is_uid
+from isthmus.dicom.uids import is_clean_uid, is_uid
 from isthmus.dicom.values import REPLACEMENT, Charset, iso_date, iso_offset, iso_time, whole_number
 from isthmus.dicom.walker import UNDEFINED, Element, Plan, walk
 from isthmus.dicom.windows import AT_IMPORT, Bounds, InflatingWindow, Source, SourceWindow, Window
@@ -199,6 +199,7 @@ def collect(window: Window, bounds: Bounds, *, whole: bool) -> Generator[None, N
         start = meta.dataset_offset
     found = Collected(meta, little_endian=meta.syntax.little_endian)
     plan = _SCANNING if whole else _SKIMMING
+    keep_bytes = plan.keep_bytes
     levels: list[Values] = [found.values] + [{} for _ in range(CAPTURE_DEPTH + 1)]
     open_items: list[Items] = [[] for _ in range(CAPTURE_DEPTH + 1)]
     for element in walk(window, start, meta.syntax.explicit, meta.syntax.little_endian, bounds, plan):
@@ -206,26 +207,25 @@ def collect(window: Window, bounds: Bounds, *, whole: bool) -> Generator[None, N
             yield None
             continue
         tag, vr, length, offset, depth, _ = element
-        if tag >= tags.FLOAT_PIXEL_DATA and depth == 0:
-            if tag in tags.PIXELS:
-                found.pixel = element
-                if not whole:
-                    break
-            elif tag == tags.SEQUENCE_END and found.pixel is not None and found.pixel.length == UNDEFINED:
-                found.pixel_end = offset if found.pixel_end is None else found.pixel_end
-        elif tag == tags.ITEM:
-            if vr == b"":
-                levels[depth] = {}
-                open_items[depth - 1].append(levels[depth])
+        if tag < tags.FLOAT_PIXEL_DATA and tag not in tags.SEQUENCES:
+            if length <= keep_bytes:
+                at = offset - window.base
+                levels[depth][tag] = window.data[at : at + length]
+            else:
+                found.too_long.append(tag)
         elif tag in tags.SEQUENCES:
             found.has_sequences = True
             open_items[depth] = []
             levels[depth][tag] = open_items[depth]
-        elif tag < tags.FLOAT_PIXEL_DATA and length <= plan.keep_bytes:
-            at = offset - window.base
-            levels[depth][tag] = window.data[at : at + length]
-        elif tag < tags.FLOAT_PIXEL_DATA:
-            found.too_long.append(tag)
+        elif tag == tags.ITEM and vr == b"":
+            levels[depth] = {}
+            open_items[depth - 1].append(levels[depth])
+        elif tag in tags.PIXELS and depth == 0:
+            found.pixel = element
+            if not whole:
+                break
+        elif tag == tags.SEQUENCE_END and depth == 0 and found.pixel is not None and found.pixel.length == UNDEFINED:
+            found.pixel_end = offset if found.pixel_end is None else found.pixel_end
     return found
 
 
@@ -330,9 +330,9 @@ class _Reading:
         if not uid:
             directory = meta.sop_class_uid == MEDIA_STORAGE_DIRECTORY
             raise DicomFault("dicomdir" if directory else missing, tags.name_of(tag))
-        if not is_uid(uid):
-            raise DicomFault("bad-uid", tags.name_of(tag))
-        if has_leading_zero(uid):
+        if not is_clean_uid(uid):
+            if not is_uid(uid):
+                raise DicomFault("bad-uid", tags.name_of(tag))
             self.warnings.append(f"{tags.name_of(tag)} has a component with a leading zero")
         if tag == tags.SOP_INSTANCE_UID and meta.sop_instance_uid not in ("", uid):
             self.warnings.append("the file meta information names another SOP Instance UID")

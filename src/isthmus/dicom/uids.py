@@ -12,7 +12,7 @@ from typing import Final
 
 MAX_LENGTH: Final = 64
 _SYNTAX: Final = re.compile(r"[0-9]+(?:\.[0-9]+){1,31}")
-_LEADING_ZERO: Final = re.compile(r"(?:^|\.)0[0-9]")
+_CLEAN: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*)){1,31}")
 _PREFIX: Final = re.compile(r"\A(?:urn:)?oid:", re.IGNORECASE)
 
 
@@ -21,9 +21,9 @@ def is_uid(text: str) -> bool:
     return len(text) <= MAX_LENGTH and _SYNTAX.fullmatch(text) is not None
 
 
-def has_leading_zero(uid: str) -> bool:
-    """Tell whether a component begins with a zero that is not the whole of it."""
-    return _LEADING_ZERO.search(uid) is not None
+def is_clean_uid(text: str) -> bool:
+    """Tell whether the text is a UID as writers must make it: no component with a leading zero."""
+    return len(text) <= MAX_LENGTH and _CLEAN.fullmatch(text) is not None
 
 
 def normalise_uid(text: str) -> str:

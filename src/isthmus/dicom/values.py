@@ -165,6 +165,7 @@ _WHOLE: Final = re.compile(r"[+-]?\d{1,12}", re.ASCII)
 _INT32: Final = 1 << 31
 
 
+@lru_cache(maxsize=64)  # the instances of a study share theirs
 def iso_date(text: str) -> str | None:
     """Read a DA as an ISO date, at the precision it has (year, month or day); None when the calendar has no such day.
 

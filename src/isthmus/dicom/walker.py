@@ -59,6 +59,7 @@ class Element(NamedTuple):
     little_endian: bool
 
 
+_given = tuple.__new__  # as Element(…) does, without its detour
 Walk = Generator[Element | None, None, int]
 
 
@@ -129,21 +130,21 @@ class _Walker:
 
     def in_elements(self, frame: _Frame, pos: int) -> Walk:
         """Walk elements until the frame ends or a sequence opens; give the position."""
-        window, plan, most = self.window, self.plan, self.bounds.max_elements
+        window, plan, most, heads = self.window, self.plan, self.bounds.max_elements, _HEADS.get
         explicit, little, depth = frame.explicit, frame.little, frame.depth
         want = _NOTHING if frame.quiet or depth > plan.want_depth else plan.want
         unpack, unpack_long = (_EXPLICIT if explicit else _IMPLICIT)[little], _LONG[little]
-        data, base, implicit_vr, end = window.data, window.base, plan.implicit_vr, frame.end
-        cap, last, elements = min(end, self.byte_cap), base + len(data) - _HEAD_BYTES, self.elements
-        while pos < end:
+        implicit_vr, end, base, last = plan.implicit_vr, frame.end, 0, -1  # nothing in hand yet
+        cap, elements = min(end, self.byte_cap), self.elements
+        while True:
             if pos > last:
-                if not (yield from self.reach(frame, pos)):
-                    return pos
+                if pos >= end or not (yield from self.reach(frame, pos)):
+                    break
                 data, base = self.padded, window.base
-                last = base + len(data) - _HEAD_BYTES
+                last = min(end - 1, base + len(data) - _HEAD_BYTES)
             if explicit:
                 group, number, vr, length = unpack(data, pos - base)
-                tag, head, nested = group << 16 | number, _HEADS.get(vr, 0), False
+                tag, head, nested = group << 16 | number, heads(vr, 0), False
                 if head != 8 or group == 0xFFFE:
                     if group == 0xFFFE:
                         return self.delimited(frame, pos, tag, ITEM_END)
@@ -172,9 +173,9 @@ class _Walker:
             if tag in want:
                 if pos - base > len(data) and length <= plan.keep_bytes and tag < FLOAT_PIXEL_DATA:
                     yield from self.hold(value, length, tag)
-                yield Element(tag, vr, length, value, depth, little)
-                data, base = window.data, window.base
-                last = base + len(data) - _HEAD_BYTES
+                yield _given(Element, (tag, vr, length, value, depth, little))
+                if window.base != base or pos > last:
+                    last = -1  # the window may have moved
         if frame.open and len(self.stack) > 1:
             raise self.beyond(frame, frame.tag)
         return pos
