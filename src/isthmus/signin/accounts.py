@@ -69,7 +69,7 @@ class _Account(msgspec.Struct):
             sub=self.login,
             name=self.name,
             role=self.role,
-            organisation=_organisation(self.organisation, self.organisation_id),
+            organisation=Organisation(self.organisation, self.organisation_id),
             facility_type=self.facility_type,
             acr=self.acr,
             auth_time=auth_time,
@@ -172,7 +172,7 @@ def write_accounts(file: Path, entries: Iterable[Entry]) -> None:
 
 def practice_entries() -> tuple[Entry, ...]:
     """Invented professionals of a practice country, with passwords of the moment. The clerk treats no patients."""
-    hospital = {"organisation": "Boreal University Hospital (demo)", "organisation_id": "urn:oid:2.999.2.2.4|BB-H-001"}
+    hospital = {"organisation": "Boreal University Hospital (demo)", "organisation_id": "urn:oid:2.999.2.2.4.1"}
     people = (
         ("radiologist", "Dr. Runa Solvang", "2212"),
         ("emergency", "Dr. Tomas Brevik", "2211"),
@@ -193,12 +193,6 @@ def _fits(account: _Account | None, password: str) -> bool:
         password.encode("utf-8", "replace")[:1024], salt=bytes.fromhex(salt), maxmem=_MEMORY_BYTES, dklen=32, **cost
     )
     return hmac.compare_digest(digest, bytes.fromhex(kept)) and account is not None
-
-
-def _organisation(name: str, id_: str) -> Organisation:
-    """`SYSTEM|VALUE`, or a value alone."""
-    system, bar, value = id_.partition("|")
-    return Organisation(name, value, system) if bar else Organisation(name, id_)
 
 
 def _toml(value: str | int) -> str:
