@@ -1,0 +1,180 @@
+"""The one door of the archive for report documents, with the same four verdicts as images.
+
+A FHIR document Bundle says itself whose it is. A PDF says nothing, so the operator does; it is kept, and not offered until it can be made
+into a report document. A new version replaces the one before; an older one that comes late is refused.
+
+Source: interfaces.md §11; wire.md §1.4.4 (relations between entries), §2.4.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, select
+
+from isthmus.archive import index, register
+from isthmus.archive.containers import Container, Slice
+from isthmus.archive.verdicts import ACCEPTED, QUARANTINED, REFUSED, UNCHANGED, Verdict, held
+from isthmus.errors import IsthmusError
+from isthmus.model.documents import DocumentKind
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.storage.database import Database
+from isthmus.storage.schema.archive import documents
+from isthmus.wire.packs.pack import Pack
+from isthmus.wire.report.document import ReportIndex, report_index
+
+MAX_DOCUMENT_BYTES: Final = 64 << 20
+FHIR, PDF, STORED = DocumentKind.REPORT_FHIR.value, DocumentKind.REPORT_PDF.value, "stored"
+MEDIA_TYPES: Final = {FHIR: "application/fhir+json", PDF: "application/pdf"}
+
+
+class Reports:
+    """Takes documents in, one by one: each verdict is durable when it is given."""
+
+    def __init__(self, database: Database, container: Container, clock: Callable[[], datetime], pack: Pack) -> None:
+        self.database, self.container, self.clock, self.pack = database, container, clock, pack
+
+    def take(
+        self, body: bytes, form: str, path: str, patient: PatientIdentifier | None, studies: Sequence[str] = ()
+    ) -> Verdict:
+        """Take one document in; `form` is what its first bytes say: json, pdf or xml."""
+        if len(body) > MAX_DOCUMENT_BYTES:
+            return held(REFUSED, path, "too-large", f"documents have at most {MAX_DOCUMENT_BYTES >> 20} MiB")
+        if form == "json":
+            return self._fhir(body, path, patient)
+        if form == "pdf":
+            return self._pdf(body, path, patient, studies)
+        return held(REFUSED, path, "not-built-yet" if form == "xml" else "unknown-form")
+
+    def _fhir(self, body: bytes, path: str, patient: PatientIdentifier | None) -> Verdict:
+        try:
+            said = report_index(body, self.pack)
+        except IsthmusError as error:
+            return held(REFUSED, path, "not-a-report", error.message)
+        identifier = said.patient or patient
+        if identifier is None:
+            return held(REFUSED, path, "no-patient")
+        if patient is not None and patient != identifier:
+            return held(REFUSED, path, "contradicts-assignment")
+        place = self._kept(body)
+        verdict = self.database.write_now(lambda connection: self._decide(connection, said, identifier, place, path))
+        return self._told(verdict, place)
+
+    def _decide(
+        self, connection: Connection, said: ReportIndex, patient: PatientIdentifier, place: Slice, path: str
+    ) -> Verdict:
+        known = register.patient_row(connection, patient)
+        traits = register.Traits(said.names, said.birth_date or "", said.gender or "unknown")
+        if known is None and not traits.suffice:
+            return held(REFUSED, path, "unknown-patient")
+        same = _same_bytes(connection, place, known[0] if known else None)
+        if same is not None:
+            return _verdict(UNCHANGED, path, FHIR, same.state, said.study_instance_uids)
+        if known is not None and register.contradicts(known[1], traits):
+            columns = self._columns(said, place) | {"state": "quarantined", "reason": "contradicts-register"}
+            index.insert_document(connection, columns)
+            return held(QUARANTINED, path, "contradicts-register")
+        number = known[0] if known else register.register(connection, patient, traits)
+        columns = self._columns(said, place) | {"patient_id": number}
+        before = _latest(connection, number, columns["family"])
+        if before is not None and (refusal := _not_newer(before, said)):
+            return held(REFUSED, path, refusal)
+        columns["replaces"] = before.number if before is not None else None
+        document = index.insert_document(connection, columns)
+        index.supersede(connection, FHIR, columns["family"], document)
+        return _verdict(ACCEPTED, path, FHIR, "served", said.study_instance_uids)
+
+    def _columns(self, said: ReportIndex, place: Slice) -> dict[str, Any]:
+        facts = {
+            "study_instance_uids": list(said.study_instance_uids),
+            "accession_numbers": [[number.system, number.value] for number in said.accession_numbers],
+            "authors": list(said.authors),
+            "custodian": [said.custodian.name, said.custodian.identifier, said.custodian.system]
+            if said.custodian
+            else None,
+            "modalities": list(said.modalities),
+            "regions": [[region.system, region.code, region.display] for region in said.regions],
+            "report_status": said.status,
+            "report_version": said.version,
+        }
+        family = f"{said.unique_id.system}|{said.unique_id.value}"
+        columns = {"unique_system": said.unique_id.system or "", "unique_value": said.unique_id.value, "family": family}
+        columns |= {
+            "title": said.title,
+            "created": said.created,
+            "language": said.language,
+            "facts": index.facts(facts),
+        }
+        return self._common(FHIR, place) | columns
+
+    def _common(self, kind: str, place: Slice) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "state": "served",
+            "status": "current",
+            "indexed": self._now(),
+            "media_type": MEDIA_TYPES[kind],
+            "size": place.size,
+            "sha256": place.sha256,
+            "container": place.container,
+            "offset": place.offset,
+        }
+
+    def _pdf(self, body: bytes, path: str, patient: PatientIdentifier | None, studies: Sequence[str]) -> Verdict:
+        if patient is None:
+            return held(REFUSED, path, "no-patient")
+        place = self._kept(body)
+
+        def decided(connection: Connection) -> Verdict:
+            known = register.patient_row(connection, patient)
+            if known is None:
+                return held(REFUSED, path, "unknown-patient")
+            same = _same_bytes(connection, place, known[0])
+            if same is not None:
+                return _verdict(UNCHANGED, path, PDF, same.state, studies)
+            unique = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{known[0]}/{place.sha256}')}"
+            columns = {"unique_system": "urn:ietf:rfc:3986", "unique_value": unique, "title": "Imaging report"}
+            columns |= {"created": self._now(), "facts": index.facts({"study_instance_uids": list(studies)})}
+            columns |= {"patient_id": known[0], "state": STORED}
+            index.insert_document(connection, self._common(PDF, place) | columns)
+            return _verdict(ACCEPTED, path, PDF, STORED, studies)
+
+        return self._told(self.database.write_now(decided), place)
+
+    def _kept(self, body: bytes) -> Slice:
+        place = self.container.append([body])
+        self.container.flush()
+        return place
+
+    def _told(self, verdict: Verdict, place: Slice) -> Verdict:
+        if verdict.outcome in (UNCHANGED, REFUSED):
+            self.container.take_back(place.offset)
+        return verdict
+
+    def _now(self) -> str:
+        return self.clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _verdict(outcome: str, path: str, kind: str, state: str, studies: Sequence[str]) -> Verdict:
+    return Verdict(outcome, path, kind=kind, state=state, study_instance_uid=studies[0] if studies else None)
+
+
+def _same_bytes(connection: Connection, place: Slice, patient: int | None) -> Row[Any] | None:
+    """The document of these very bytes, for this patient."""
+    d = documents.c
+    return connection.execute(
+        select(documents).where(d.sha256 == place.sha256, d.patient_id == patient, d.state != "quarantined")
+    ).first()
+
+
+def _latest(connection: Connection, patient: int, family: str) -> Row[Any] | None:
+    d = documents.c
+    mine = select(documents).where(d.patient_id == patient, d.kind == FHIR, d.family == family, d.state == "served")
+    return connection.execute(mine.order_by(d.number.desc()).limit(1)).first()
+
+
+def _not_newer(before: Row[Any], said: ReportIndex) -> str | None:
+    raise NotImplementedError

@@ -1,0 +1,141 @@
+"""`isthmus import`: images and reports into Country A's embedded archive, also while the node serves."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus.commands.output import Json, emit, progress, settings_of, show, table
+
+if TYPE_CHECKING:
+    from isthmus.archive.folders import Order
+    from isthmus.archive.verdicts import Verdict
+    from isthmus.config import Settings
+
+LINE_EVERY = 100
+INCOMPLETE, INTERRUPTED = 6, 130
+
+app = typer.Typer()
+
+
+@app.command()
+def import_(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, folders, zip and tar archives.")],
+    patient: Annotated[
+        str | None,
+        typer.Option(
+            "--patient", metavar="SYSTEM|VALUE", help="Whose the PDFs, and the images without PatientID, are."
+        ),
+    ] = None,
+    study: Annotated[
+        list[str] | None, typer.Option("--study", metavar="UID", help="The study a PDF is about; may be repeated.")
+    ] = None,
+    as_: Annotated[
+        str | None, typer.Option("--as", metavar="document|dicom", help="What the files are; else the content decides.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Bring images and reports into the embedded archive of Country A.
+
+    Each file is accepted, unchanged, quarantined or refused, with a reason; running it twice changes nothing. The exit
+    status is 6 when something was quarantined or refused; everything else is done all the same.
+
+    \b
+    Example:
+      isthmus --config aa/isthmus.toml import ./studies report.json
+      isthmus --config aa/isthmus.toml import scan.pdf --patient 'urn:oid:2.999.1.2.1|4710260018' --study 2.25.1234
+    """
+    settings = settings_of(ctx)
+    order = _order(patient, study or [], as_)
+    with _interruptible() as stop:
+        verdicts = _bring(settings, [str(path) for path in paths], order, stop)
+    emit(_lists(verdicts), json, _tell)
+    if stop:
+        raise typer.Exit(INTERRUPTED)
+    if any(verdict.outcome in ("quarantined", "refused") for verdict in verdicts):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _order(patient: str | None, studies: list[str], as_: str | None) -> Order:
+    from isthmus.archive.folders import Order
+    from isthmus.errors import SettingsProblem
+    from isthmus.model.identifiers import PatientIdentifier, checked_uid
+
+    if as_ not in (None, "document", "dicom"):
+        raise SettingsProblem("--as is document or dicom", reason="usage")
+    named = PatientIdentifier.read(patient) if patient else None
+    return Order(named, tuple(checked_uid(uid, "--study") for uid in studies), as_)
+
+
+def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) -> list[Verdict]:
+    from datetime import UTC, datetime
+
+    from isthmus.archive.folders import bring
+    from isthmus.archive.intake import Intake
+    from isthmus.archive.prepared import Manifests
+    from isthmus.archive.reports import Reports
+    from isthmus.storage.database import open_index
+    from isthmus.wire.packs.pack import load_pack
+
+    database, pack = open_index(settings), load_pack()
+    verdicts: list[Verdict] = []
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    try:
+        intake = Intake(settings, database, clock)
+        reports = Reports(database, intake.container, clock, pack)
+        with progress("import") as more:
+            for verdict in bring(intake, reports, paths, order, lambda: bool(stop)):
+                verdicts.append(verdict)
+                more(1)
+                if len(verdicts) % LINE_EVERY == 0 and not sys.stderr.isatty():
+                    sys.stderr.write(f"{len(verdicts)} files\n")
+        intake.close()
+        if not stop:
+            Manifests(settings, database, clock, pack).make(sorted(intake.touched))
+    finally:
+        database.close()
+    return verdicts
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """The first SIGINT ends the work after the file in hand; the second ends the process as usual."""
+    stop: list[int] = []
+
+    def stopping(number: int, frame: Any) -> None:
+        if stop:
+            raise KeyboardInterrupt
+        stop.append(number)
+
+    before = signal.signal(signal.SIGINT, stopping)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _lists(verdicts: list[Verdict]) -> dict[str, list[dict[str, Any]]]:
+    lists: dict[str, list[dict[str, Any]]] = {"accepted": [], "unchanged": [], "quarantined": [], "refused": []}
+    for verdict in verdicts:
+        lists[verdict.outcome].append(verdict.row)
+    return lists
+
+
+def _tell(lists: dict[str, list[dict[str, Any]]]) -> None:
+    print(", ".join(f"{len(rows)} {outcome}" for outcome, rows in lists.items()))
+    held = table("", "file", "reason", "what it means")
+    for outcome in ("quarantined", "refused"):
+        for row in lists[outcome]:
+            held.add_row(outcome, row["path"], row["reason"], row["detail"])
+    if held.row_count:
+        show(held)
