@@ -59,3 +59,30 @@ def test_trust_show_without_a_list_is_unavailable(tmp_path: Path, capsys: pytest
     status = run(["--config", str(tmp_path / "pki" / "bb" / "isthmus.toml"), "trust", "show"])
 
     assert status == 5
+
+
+@pytest.mark.threat("T03")
+def test_a_country_is_suspended_and_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["pki", "init", "--out", str(tmp_path / "pki")])
+    node = ["--config", str(tmp_path / "pki" / "aa" / "isthmus.toml"), "trust"]
+    capsys.readouterr()
+
+    seen = []
+    for command in (["suspend", "BB"], ["resume", "BB"], ["suspend", "XX"]):
+        status = run([*node, *command])
+        capsys.readouterr()
+        run([*node, "show", "--json"])
+        said = json.loads(capsys.readouterr().out)
+        seen.append((status, said["sequence"], said["countries"][1]["status"]))
+
+    assert seen == [(0, 2, "suspended"), (0, 3, "active"), (2, 3, "active")]
+
+
+def test_without_the_operators_key_nobody_is_suspended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["pki", "init", "--out", str(tmp_path / "pki")])
+    (tmp_path / "pki" / "operator" / "operator.key.jwk").unlink()
+
+    status = run(["--config", str(tmp_path / "pki" / "aa" / "isthmus.toml"), "trust", "suspend", "BB"])
+
+    assert status == 2
+    assert "operator.key.jwk" in capsys.readouterr().err
