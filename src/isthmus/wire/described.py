@@ -1,0 +1,154 @@
+"""Described studies: reads an ImagingStudy back into the model, from a manifest or a report, with tolerance.
+
+Source: MADO; EU imaging report; wire.md §7 (TOL rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from isthmus.errors import CountryMisanswered
+from isthmus.fhir import elements as el
+from isthmus.fhir.bundles import Closed
+from isthmus.fhir.elements import Node
+from isthmus.model.codes import Code
+from isthmus.model.identifiers import Identifier, is_uid, plain_uid
+from isthmus.model.imaging import Instance, Series, Study
+from isthmus.model.people import Organisation, Patient
+from isthmus.wire.packs.pack import Pack
+
+
+def read_uid(text: str | None, path: str) -> str:
+    """A UID with or without prefix. Raises CountryMisanswered."""
+    uid = plain_uid(text or "")
+    if not is_uid(uid):
+        raise CountryMisanswered("a UID is missing or none", path=path)
+    return uid
+
+
+def study_uid(node: Node, pack: Pack) -> str | None:
+    """The Study Instance UID among the identifiers, by system or type; None when there is none."""
+    for identifier in el.children(node, "identifier"):
+        coded = any(c.get("code") == pack.codes["study_instance_uid"] for c in el.codings(identifier, "type"))
+        uid = plain_uid(el.text(identifier, "value") or "")
+        if (coded or identifier.get("system") == pack.systems["uid"]) and is_uid(uid):
+            return uid
+    return None
+
+
+def read_regions(node: Node, pack: Pack) -> tuple[Code, ...]:
+    """Regions from any of the three extensions; the spine's codes are one. Source: TOL-01; wire.md C16."""
+    urls = (pack.extensions[name] for name in ("region_manifest", "region_report", "region_base"))
+    found: dict[str, Code] = {}
+    for extension in el.extensions(node, *urls):
+        for c in el.codings(extension, "valueCodeableConcept"):
+            code = read_code(c)
+            if code is not None and code.code in pack.aliases["spine"]:
+                code = Code(code.system, pack.codes["spine_manifest"], code.display)
+            if code is not None:
+                found.setdefault(code.code, code)
+    return tuple(found.values())
+
+
+def read_code(c: Node) -> Code | None:
+    code = el.text(c, "code")
+    return None if code is None else Code(el.text(c, "system") or "", code, el.text(c, "display"))
+
+
+def first_code(codings: Iterable[Node]) -> Code | None:
+    return next((code for c in codings if (code := read_code(c)) is not None), None)
+
+
+def order_numbers(
+    node: Node, closed: Closed, pack: Pack
+) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...], list[Node]]:
+    """Accession numbers, placer numbers, and the orders themselves, that a resource is based on."""
+    accessions: dict[Identifier, None] = {}
+    placers: dict[Identifier, None] = {}
+    orders = []
+    for reference in el.children(node, "basedOn"):
+        found = closed.find(reference, node)
+        orders += [found] if found is not None else []
+        held = el.children(reference, "identifier") + (el.children(found, "identifier") if found else [])
+        for identifier in held:
+            codes = {c.get("code") for c in el.codings(identifier, "type")}
+            value = el.text(identifier, "value")
+            if value is None:
+                continue
+            if codes & {"ACSN", pack.codes["accession_number"]}:
+                accessions.setdefault(Identifier(el.text(identifier, "system"), value))
+            elif "PLAC" in codes:
+                placers.setdefault(Identifier(el.text(identifier, "system"), value))
+    return tuple(accessions), tuple(placers), orders
+
+
+def read_study(
+    node: Node,
+    closed: Closed,
+    patient: Patient,
+    pack: Pack,
+    *,
+    custodian: Organisation | None = None,
+    forgive: Callable[[str], None] = lambda _: None,
+) -> Study:
+    """Read a study with its series and instances. Raises CountryMisanswered for a UID that is missing or none."""
+    uid = study_uid(node, pack)
+    if uid is None:
+        raise CountryMisanswered("a study without its UID", path="ImagingStudy.identifier")
+    accessions, placers, _ = order_numbers(node, closed, pack)
+    series = [_series(one, pack, forgive) for one in el.children(node, "series")]
+    counted = (len(series), sum(len(one.instances) for one in series))
+    announced = (el.number(node, "numberOfSeries"), el.number(node, "numberOfInstances"))
+    if any(said is not None and said != is_ for said, is_ in zip(announced, counted, strict=True)):
+        forgive("counts-differ")
+    procedure = el.child(node, "procedureCode")
+    return Study(
+        study_instance_uid=uid,
+        patient=patient,
+        series=tuple(sorted(series, key=lambda s: (s.number is None, s.number or 0, s.series_instance_uid))),
+        started=el.text(node, "started"),
+        description=el.text(node, "description"),
+        accession_numbers=accessions,
+        placer_order_numbers=placers,
+        regions=read_regions(node, pack),
+        procedure=el.text(procedure, "text") or el.text(procedure, "coding", "display"),
+        custodian=custodian,
+    )
+
+
+def _series(node: Node, pack: Pack, forgive: Callable[[str], None]) -> Series:
+    instances = [_instance(one, pack, forgive) for one in el.children(node, "instance")]
+    if el.number(node, "numberOfInstances") not in (None, len(instances)):
+        forgive("counts-differ")
+    body_site, laterality = el.child(node, "bodySite"), el.child(node, "laterality")
+    return Series(
+        series_instance_uid=read_uid(el.text(node, "uid"), "ImagingStudy.series.uid"),
+        modality=el.text(node, "modality", "code") or "OT",
+        instances=tuple(sorted(instances, key=lambda i: (i.number is None, i.number or 0, i.sop_instance_uid))),
+        number=el.number(node, "number"),
+        description=el.text(node, "description"),
+        body_site=read_code(body_site),
+        laterality=read_code(laterality),
+        started=el.text(node, "started"),
+    )
+
+
+def _instance(node: Node, pack: Pack, forgive: Callable[[str], None]) -> Instance:
+    sop_class = el.child(node, "sopClass")
+    if sop_class.get("system") != pack.systems["uri"]:
+        forgive("dcmuid-system")
+    told = el.extensions(node, pack.extensions["key_object_title"])
+    title = [c for e in told for c in (*el.codings(e, "valueCodeableConcept"), *el.children(e, "valueCoding"))]
+    frames = next((el.number(e, "valueInteger") for e in el.children(node, "extension") if _counts_frames(e)), None)
+    return Instance(
+        sop_instance_uid=read_uid(el.text(node, "uid"), "ImagingStudy.series.instance.uid"),
+        sop_class_uid=read_uid(el.text(sop_class, "code"), "ImagingStudy.series.instance.sopClass"),
+        number=el.number(node, "number"),
+        number_of_frames=frames,
+        title=first_code(title),
+        description=el.text(node, "title"),
+    )
+
+
+def _counts_frames(extension: Node) -> bool:
+    return str(extension.get("url", "")).endswith("NumberOfFrames")
