@@ -19,7 +19,7 @@ from isthmus.config import Settings
 from isthmus.country_b.client import Client
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
-from isthmus.errors import AuditUnavailable, IsthmusError, SettingsProblem
+from isthmus.errors import AuditUnavailable, SettingsProblem
 from isthmus.model.people import HealthProfessional
 from isthmus.signin.accounts import Accounts
 from isthmus.storage.database import Database, open_index, open_state
@@ -32,7 +32,6 @@ from isthmus.trust.directory import Directory
 from isthmus.trust.keys import load_signing_key
 
 LOG = logging.getLogger("isthmus")
-RECOVER_S = 20
 SWEEP_S = 30
 MIB = 1 << 20
 
@@ -97,11 +96,11 @@ async def asking(settings: Settings) -> AsyncIterator[Client]:
     ground = Ground.open(settings)
     outbound = ground.outbound()
     try:
-        await ground.trail.start()
+        ground.trail.start()
         yield ground.client(outbound)
     finally:
         await outbound.close()
-        await ground.trail.stop()
+        await asyncio.to_thread(ground.trail.stop)
         ground.state.close()
 
 
@@ -111,7 +110,7 @@ class Node:
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
         self.listeners: list[Listener] = []
-        self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, self._recover]
+        self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch]
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self._index: Database | None = None
 
@@ -212,19 +211,12 @@ class Node:
         _ = self.ground.directory.current
 
     async def _audit(self) -> None:
-        if not self.ground.trail.writable:
+        if not self.ground.trail.healthy:
             raise AuditUnavailable("the trail cannot be written")
-
-    async def _recover(self) -> None:
-        """Close what writers left open that are gone. Source: trust.md §4.2."""
-        while True:
-            await asyncio.sleep(RECOVER_S)
-            with contextlib.suppress(IsthmusError):
-                await self.ground.trail.recover()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop; then let what runs end, within seconds."""
-        await self.ground.trail.start()
+        self.ground.trail.start()
         tasks: list[asyncio.Task[None]] = []
         try:
             for listener in self.listeners:
@@ -239,7 +231,7 @@ class Node:
             await asyncio.gather(*tasks, return_exceptions=True)
             for close in self._closing:
                 await close()
-            await self.ground.trail.stop()
+            await asyncio.to_thread(self.ground.trail.stop)
             self.ground.state.close()
             if self._index is not None:
                 self._index.close()

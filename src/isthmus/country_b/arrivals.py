@@ -19,6 +19,7 @@ from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import Header
 from isthmus.dicom.names import fold
 from isthmus.dicom.scan import Scanner
+from isthmus.dicom.windows import AT_THE_BORDER
 from isthmus.errors import ArrivalRefused, ContentMismatch, CountryMisanswered
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
@@ -119,7 +120,7 @@ class Arrival:
 
     def __init__(self, patient: Patient, asked: ImagesQuery, part_headers: Mapping[str, str], country: str) -> None:
         self._patient, self._asked, self._country = patient, asked, country
-        self._scanner = Scanner()
+        self._scanner = Scanner(AT_THE_BORDER)
         self._hash, self._size = hashlib.sha256(), 0
         self._promised = part_headers.get("content-digest")
         self._recoded_from = part_headers.get("ncp-recoded-from")

@@ -105,11 +105,11 @@ class Client:
         exchange_id = secrets.token_hex(16)
         opened = await self.trail.open(self._intent(visit, country, call, exchange_id))
         exchange: Exchange | None = None
-        outcome = Outcome("incomplete", reason="interrupted")
+        outcome = Outcome(outcome="incomplete", reason="interrupted")
         try:
             async with self._asked(country, call, exchange_id) as exchange:
                 yield exchange
-            outcome = Outcome("complete", exchange.response.status)
+            outcome = Outcome(outcome="complete")
         except IsthmusError as error:
             error.facts.setdefault("exchange_id", exchange_id)
             error.facts.setdefault("country", country)
@@ -118,8 +118,8 @@ class Client:
         finally:
             if exchange is not None:
                 outcome = Outcome(
-                    outcome.outcome,
-                    exchange.response.status,
+                    outcome=outcome.outcome,
+                    status=exchange.response.status,
                     instances=exchange.instances,
                     bytes=exchange.size_bytes,
                     digest=exchange.digest,
@@ -171,6 +171,6 @@ class Client:
 def _outcome_of(error: IsthmusError, exchange: Exchange | None) -> Outcome:
     """How the record closes after an error: a refusal, a failure, or an answer that is not whole."""
     if isinstance(error, RequestProblem | TrustProblem | Refusal | Absence):
-        return Outcome("refused", error.meaning.status, reason=error.reason)
+        return Outcome(outcome="refused", status=error.meaning.status, reason=error.reason)
     broken = isinstance(error, IntegrityLost) and exchange is not None and exchange.size_bytes > 0
-    return Outcome("incomplete" if broken else "failed", error.meaning.status, reason=error.reason)
+    return Outcome(outcome="incomplete" if broken else "failed", status=error.meaning.status, reason=error.reason)

@@ -6,7 +6,7 @@ Source: RAD-107; PS3.18 §10.4; trust.md M8, §2.9.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Protocol
 
 from isthmus.consent.roles import Act
@@ -32,7 +32,7 @@ class Shelf(Protocol):
 
 async def get_images(
     client: Client, visit: Visit, country: str, query: ImagesQuery, shelf: Shelf
-) -> AsyncIterator[Arrived]:
+) -> AsyncGenerator[Arrived]:
     """Fetch images, one whole instance after another; each is on the shelf when it is given.
 
     Holds no more than a window of bytes. What broke off is dropped. Raises ImagesNotFound, ArrivalRefused,
