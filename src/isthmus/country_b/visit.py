@@ -19,6 +19,7 @@ from isthmus.consent.roles import Act, acts_of
 from isthmus.errors import InsufficientRights, PatientNotFound
 from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.people import HealthProfessional, Patient
+from isthmus.model.queries import PatientQuery
 from isthmus.storage.database import Database
 from isthmus.storage.schema.country_b import visit_table
 from isthmus.storage.sealed import MasterKey, seal, unseal
@@ -46,6 +47,7 @@ class Visit:
     started: datetime
     patients: tuple[VisitPatient, ...] = ()
     relationship: TreatmentRelationship | None = None
+    typed: PatientQuery | None = None  # what was looked for, to be shown beside what was found
 
     @property
     def expires(self) -> datetime:

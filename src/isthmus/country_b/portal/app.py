@@ -1,0 +1,165 @@
+"""The portal as an ASGI app: every address, and what must be so before its page is made.
+
+A page needs nobody, a session, or a visit whose person was confirmed. Posts come from pages of ours, with the page's token. Every
+error of the house is a page, in the reader's language, with one number to say.
+
+Source: architecture.md §7; trust.md §2.14; interfaces.md §6, §12.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from urllib.parse import urlsplit
+
+from isthmus.config import Settings
+from isthmus.country_b.client import Client
+from isthmus.country_b.portal import documents, images, login, patients, report, stops
+from isthmus.country_b.portal.ask import Ask
+from isthmus.country_b.portal.desk import Desk, Verbs
+from isthmus.country_b.portal.fetching import Fetching
+from isthmus.country_b.spool import Spool
+from isthmus.country_b.visit import Visits
+from isthmus.errors import DocumentNotFound, InsufficientRights, IsthmusError, MalformedRequest
+from isthmus.pages.forms import read_form, require_own_page, require_page_token
+from isthmus.signin.provider import SignInProvider
+from isthmus.signin.sessions import Sessions
+from isthmus.transport.answers import Answer, Receive, Send
+from isthmus.transport.inbound import Inbound, Request
+from isthmus.transport.pump import pump
+
+Page = Callable[[Ask], Awaitable[Answer]]
+
+
+class Needs(Enum):
+    """What must be so before a page is made."""
+
+    NOBODY = 0
+    SESSION = 1
+    VISIT = 2  # of this professional, still running
+    CONFIRMED = 3  # and the treatment relationship stands
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    pattern: re.Pattern[str]
+    needs: Needs
+    get: Page | None = None
+    post: Page | None = None
+
+
+def _route(path: str, needs: Needs, get: Page | None = None, post: Page | None = None) -> Route:
+    """`{name}` stands for one part of the path."""
+    return Route(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9._~-]+)", path)), needs, get, post)
+
+
+ROUTES = (
+    _route("/", Needs.NOBODY, login.front),
+    _route("/sign-in", Needs.NOBODY, login.sign_in_page, login.sign_in),
+    _route("/sign-out", Needs.SESSION, None, login.sign_out),
+    _route("/language", Needs.NOBODY, None, login.set_language),
+    _route("/theme", Needs.NOBODY, None, login.set_theme),
+    _route("/about", Needs.NOBODY, login.about),
+    _route("/find", Needs.SESSION, patients.find_page, patients.find),
+    _route("/visits/{visit}/confirm", Needs.VISIT, patients.confirm_page, patients.confirm),
+    _route("/visits/{visit}/close", Needs.VISIT, None, patients.close),
+    _route("/visits/{visit}/examinations", Needs.CONFIRMED, documents.examinations),
+    _route("/visits/{visit}/reports/{report}", Needs.CONFIRMED, report.report_page),
+    _route("/visits/{visit}/reports/{report}/original", Needs.CONFIRMED, report.original),
+    _route("/visits/{visit}/studies/{study}", Needs.CONFIRMED, images.study_page),
+    _route("/visits/{visit}/studies/{study}/view", Needs.CONFIRMED, images.viewer),
+    _route("/visits/{visit}/studies/{study}/study.json", Needs.CONFIRMED, images.description),
+    _route("/visits/{visit}/studies/{study}/series/{series}/instances/{instance}", Needs.CONFIRMED, images.instance),
+)
+
+
+def portal_app(
+    settings: Settings,
+    client: Client,
+    sessions: Sessions,
+    accounts: SignInProvider,
+    visits: Visits,
+    spool: Spool,
+    *,
+    credits: Sequence[str] = (),
+    clock: Callable[[], datetime],
+) -> Inbound:
+    """The portal of a node. `credits` are the attributions that the page About shows."""
+    verbs = Verbs.of(client)
+    return app_of(
+        Desk(
+            settings,
+            verbs,
+            client.directory,
+            client.trail.note,
+            sessions,
+            accounts,
+            visits,
+            spool,
+            clock,
+            Fetching(verbs, spool, settings.limits.parallel_images),
+            credits,
+        )
+    )
+
+
+def app_of(desk: Desk) -> Inbound:
+    """The ASGI app around a desk."""
+
+    async def handle(request: Request, send: Send, receive: Receive) -> None:
+        await pump(await answer(desk, request), request, send, receive)
+
+    def render(error: IsthmusError, request: Request | None, exchange_id: str) -> Answer:
+        return stops.bare(desk, error, request, exchange_id)
+
+    return Inbound(handle, hosts=frozenset({urlsplit(desk.public).netloc}), render=render, max_body_bytes=1 << 16)
+
+
+async def answer(desk: Desk, request: Request) -> Answer:
+    """The page, or the page that says why not."""
+    if "service-worker" in request.headers:
+        raise DocumentNotFound("no script of ours is a service worker")
+    if request.path.startswith("/static/"):
+        return desk.static.answer(request.path.removeprefix("/static/"), request.headers)
+    ask = Ask(desk, request)
+    try:
+        return await _answer(ask)
+    except IsthmusError as error:
+        return stops.stop(ask, error)
+
+
+async def _answer(ask: Ask) -> Answer:
+    route, parts = _find(ask.request.path)
+    ask.parts = parts
+    token = ask.cookies.get(ask.desk.cookie, "")
+    ask.session = await ask.desk.sessions.find(token) if token else None
+    if ask.request.method == "POST":
+        require_own_page(ask.request, ask.desk.public)
+        ask.form = read_form(ask.request)
+    page = route.post if ask.request.method == "POST" else route.get
+    if page is None:
+        raise MalformedRequest("this method is not offered here", reason="not-allowed", path="method")
+    if route.needs is Needs.NOBODY:
+        return await page(ask)
+    if ask.session is None:
+        return stops.signed_out(ask, had_session=bool(token))
+    if ask.request.method == "POST":
+        require_page_token(ask.session, ask.form)
+    if route.needs is not Needs.SESSION:
+        try:
+            ask.visit = await ask.desk.visits.find(parts["visit"], ask.session.professional)
+        except InsufficientRights:
+            return stops.expired(ask)
+        if route.needs is Needs.CONFIRMED and ask.visit.relationship is None:
+            return ask.to(f"{ask.at_visit}/confirm")
+    return await page(ask)
+
+
+def _find(path: str) -> tuple[Route, dict[str, str]]:
+    for route in ROUTES:
+        if (match := route.pattern.fullmatch(path)) is not None:
+            return route, match.groupdict()
+    raise MalformedRequest("no page at this address", reason="no-route", path="path")

@@ -1,0 +1,166 @@
+"""One request of a browser: who asks, in which visit, in which language; and how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from isthmus.country_b.portal.desk import Desk
+from isthmus.country_b.portal.words import sex
+from isthmus.country_b.visit import Visit
+from isthmus.errors import IsthmusError
+from isthmus.model.people import HumanName, Patient
+from isthmus.pages.language import LANGUAGES, Language, choose
+from isthmus.pages.render import moved, page_answer, render
+from isthmus.signin.sessions import Session, page_token
+from isthmus.transport.answers import Answer
+from isthmus.transport.inbound import Request
+
+LANGUAGE_COOKIE, THEME_COOKIE = "isthmus-language", "isthmus-theme"
+THEMES = ("light", "dark")
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The dark band: whose data this is. On every page that shows any."""
+
+    family: str
+    given: str
+    native: HumanName | None
+    birth_date: str
+    born: str
+    age: int | None
+    sex: str
+    identifier: str
+    identifier_label: str
+    country: str
+    visit_id: str
+    until: str
+
+
+@dataclass
+class Ask:
+    """What a page needs to answer."""
+
+    desk: Desk
+    request: Request
+    parts: Mapping[str, str] = field(default_factory=dict)  # of the path
+    session: Session | None = None
+    visit: Visit | None = None
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def cookies(self) -> Mapping[str, str]:
+        jar: SimpleCookie = SimpleCookie()
+        try:
+            jar.load(self.request.headers.get("cookie", ""))
+        except CookieError:
+            return {}
+        return {name: morsel.value for name, morsel in jar.items()}
+
+    @cached_property
+    def spoken(self) -> Language:
+        return choose(self.request.headers.get("accept-language", ""), self.cookies.get(LANGUAGE_COOKIE, ""))
+
+    @property
+    def theme(self) -> str:
+        chosen = self.cookies.get(THEME_COOKIE, "")
+        return chosen if chosen in THEMES else ""
+
+    @property
+    def today(self) -> date:
+        return self.desk.clock().astimezone().date()
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """The query's members, the last of a name."""
+        return dict(self.request.query)
+
+    @property
+    def here(self) -> str:
+        """This address, to come back to after a switch of language or theme; the front page after a post."""
+        if self.request.method == "POST":
+            return "/"
+        return self.request.path + (f"?{urlencode(self.request.query)}" if self.request.query else "")
+
+    @property
+    def signed_in(self) -> Session:
+        if self.session is None:
+            raise IsthmusError("a page was asked for without its session")
+        return self.session
+
+    @property
+    def visiting(self) -> Visit:
+        if self.visit is None:
+            raise IsthmusError("a page was asked for without its visit")
+        return self.visit
+
+    @property
+    def country(self) -> str:
+        """The country of this visit's patient."""
+        return self.visiting.patients[0].country
+
+    @property
+    def patient(self) -> Patient:
+        return self.visiting.patients[0].patient
+
+    @property
+    def at_visit(self) -> str:
+        """The address of this visit."""
+        return f"/visits/{quote(self.visiting.id)}"
+
+    def country_name(self, code: str) -> str:
+        """What the trust list calls a country, else the reader's word for it."""
+        for participant in self.desk.directory.countries:
+            if participant.country == code and code in ("AA", "BB", "CC"):
+                names = participant.name
+                return names.get(self.spoken.code) or names.get("en") or code
+        return self.spoken.territory(code)
+
+    def band(self) -> Band | None:
+        """Whose data the page shows; none before the person is confirmed."""
+        if self.visit is None or self.visit.relationship is None or not self.visit.patients:
+            return None
+        patient, spoken = self.patient, self.spoken
+        label = next((m for m in self.desk.directory.countries if m.country == self.country), None)
+        labels = {} if label is None else identifier_labels(label.mask.identifiers, patient.identifier.system)
+        return Band(
+            family=patient.name.family,
+            given=" ".join(patient.name.given),
+            native=next((n for n in patient.names[1:] if n.language), None),
+            birth_date=patient.birth_date,
+            born=spoken.date(patient.birth_date),
+            age=spoken.age(patient.birth_date, self.today),
+            sex=sex(patient.gender, spoken),
+            identifier=patient.identifier.value,
+            identifier_label=labels.get(spoken.code) or labels.get("en") or spoken.say("Number"),
+            country=self.country,
+            visit_id=self.visit.id,
+            until=spoken.clock(self.visit.expires),
+        )
+
+    def page(self, template: str, status: int = 200, headers: tuple[tuple[str, str], ...] = (), **context: Any) -> Answer:
+        """A page in the reader's language, with bar and band."""
+        body = render(
+            template,
+            self.spoken,
+            ask=self,
+            languages=LANGUAGES,
+            band=self.band(),
+            page_token=page_token(self.session) if self.session else "",
+            **context,
+        )
+        return page_answer(status, body, self.spoken, headers)
+
+    def to(self, path: str, *headers: tuple[str, str]) -> Answer:
+        return moved(path, headers)
+
+
+def identifier_labels(kinds: Any, system: str) -> Mapping[str, str]:
+    """What a country calls its identifiers of one authority, by language."""
+    return next((dict(kind.label) for kind in kinds if kind.system == system), {})

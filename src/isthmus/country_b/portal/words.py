@@ -1,0 +1,95 @@
+"""The portal's words for what is coded: kinds of image, regions, statuses, sexes. One table each, message ids in English."""
+
+from __future__ import annotations
+
+from isthmus.pages.language import Language, N_
+
+# how the filter groups modalities: name in the address, letters on the plate, words, DICOM codes
+KINDS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    ("ct", "CT", N_("CT"), ("CT",)),
+    ("mr", "MR", N_("MR"), ("MR",)),
+    ("xr", "XR", N_("X-ray"), ("CR", "DX", "RG", "RF", "PX", "IO")),
+    ("us", "US", N_("Ultrasound"), ("US", "IVUS")),
+    ("nm", "NM", N_("Nuclear medicine"), ("NM", "PT")),
+    ("mg", "MG", N_("Mammography"), ("MG",)),
+    ("xa", "XA", N_("Angiography"), ("XA",)),
+    ("ot", "", N_("Other kinds"), ()),
+)
+MODALITIES = {
+    "CT": N_("CT"),
+    "MR": N_("MR"),
+    "CR": N_("X-ray"),
+    "DX": N_("X-ray"),
+    "RG": N_("X-ray"),
+    "RF": N_("Fluoroscopy"),
+    "PX": N_("Panoramic X-ray"),
+    "IO": N_("Intra-oral X-ray"),
+    "US": N_("Ultrasound"),
+    "IVUS": N_("Ultrasound"),
+    "NM": N_("Nuclear medicine"),
+    "PT": N_("PET"),
+    "MG": N_("Mammography"),
+    "XA": N_("Angiography"),
+    "ES": N_("Endoscopy"),
+    "XC": N_("Photograph"),
+    "OP": N_("Photograph of the eye"),
+    "SM": N_("Microscopy"),
+    "SR": N_("Structured report"),
+    "KO": N_("Key images"),
+    "PR": N_("Presentation state"),
+    "SEG": N_("Segmentation"),
+    "DOC": N_("Document"),
+    "ECG": N_("ECG"),
+}
+REGIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("head", N_("Head and neck"), ("774007",)),
+    ("chest", N_("Chest"), ("67734004",)),
+    ("abdomen", N_("Abdomen"), ("63337009",)),
+    ("heart", N_("Heart and vessels"), ("80891009", "113257007")),
+    ("breast", N_("Breast"), ("76752008",)),
+    ("spine", N_("Spine"), ("1141981001", "421060004", "737561001")),
+    ("limb", N_("Arm, leg"), ("53120007", "61685007")),
+    ("whole", N_("Whole body"), ("38266002",)),
+)
+# what a report's status is called, its shape, its icon; a report that does not say is shown without
+STATUSES = {
+    "final": (N_("Final"), "final", "fine"),
+    "registered": (N_("Registered"), "preliminary", "clock"),
+    "partial": (N_("Partial"), "preliminary", "clock"),
+    "preliminary": (N_("Preliminary"), "preliminary", "clock"),
+    "amended": (N_("Amended"), "amended", "edit"),
+    "corrected": (N_("Corrected"), "amended", "edit"),
+    "appended": (N_("Appended"), "amended", "edit"),
+    "cancelled": (N_("Withdrawn"), "superseded", "cross"),
+    "entered-in-error": (N_("Entered in error"), "superseded", "cross"),
+    "superseded": (N_("Superseded"), "superseded", "history"),
+}
+SEXES = {"female": N_("Female"), "male": N_("Male"), "other": N_("Other"), "unknown": N_("Not known")}
+SERVICES = {
+    (True, True): N_("Shares reports and images."),
+    (True, False): N_("Shares reports; images not yet."),
+    (False, True): N_("Shares images; reports not yet."),
+    (False, False): N_("Shares no imaging yet."),
+}
+
+
+def plate_of(modalities: tuple[str, ...]) -> str:
+    """The letters on the plate: of the first kind that is not a by-product."""
+    for modality in modalities:
+        for _, letters, _, codes in KINDS:
+            if modality in codes:
+                return letters
+    return modalities[0] if modalities else ""
+
+
+def kind_of(modality: str) -> str:
+    """The filter's group of a modality."""
+    return next((name for name, _, _, codes in KINDS if modality in codes), "ot")
+
+
+def modality_words(modality: str, spoken: Language) -> str:
+    return spoken.say(MODALITIES[modality]) if modality in MODALITIES else modality
+
+
+def sex(gender: str, spoken: Language) -> str:
+    return spoken.say(SEXES.get(gender, SEXES["unknown"]))
