@@ -1,0 +1,17 @@
+"""Key images: the images a report points to. Source: data set A.6."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KeyImage:
+    """Named by UIDs, never by address: it is shown from what was received."""
+
+    sop_instance_uid: str
+    series_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+    modality: str | None = None
+    title: str | None = None
+    comment: str | None = None
