@@ -112,6 +112,7 @@ class Intake:
 
     def _receive(self, stream: Stream, path: str, assign: PatientIdentifier | None) -> Arrival | Verdict:
         """Copy and scan one file; what is wrong with the file itself, or known already, needs not wait."""
+        _ = self.source  # without one nothing is begun
         try:
             self.container.begin()
             header, fault = self._copy(stream)

@@ -8,11 +8,13 @@ Source: interfaces.md §11; wire.md §1.4.4 (relations between entries), §2.4.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from sqlalchemy import Connection, Row, select
 
 from isthmus.archive import index, register
@@ -24,7 +26,9 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents
 from isthmus.wire.packs.pack import Pack
-from isthmus.wire.report.document import ReportIndex, report_index
+
+if TYPE_CHECKING:
+    from isthmus.wire.report.document import ReportIndex
 
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 FHIR, PDF, STORED = DocumentKind.REPORT_FHIR.value, DocumentKind.REPORT_PDF.value, "stored"
@@ -50,6 +54,8 @@ class Reports:
         return held(REFUSED, path, "not-built-yet" if form == "xml" else "unknown-form")
 
     def _fhir(self, body: bytes, path: str, patient: PatientIdentifier | None) -> Verdict:
+        from isthmus.wire.report.document import report_index
+
         try:
             said = report_index(body, self.pack)
         except IsthmusError as error:
@@ -136,7 +142,7 @@ class Reports:
             if same is not None:
                 return _verdict(UNCHANGED, path, PDF, same.state, studies)
             unique = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{known[0]}/{place.sha256}')}"
-            columns = {"unique_system": "urn:ietf:rfc:3986", "unique_value": unique, "title": "Imaging report"}
+            columns: dict[str, Any] = {"unique_system": "urn:ietf:rfc:3986", "unique_value": unique, "title": "Imaging report"}
             columns |= {"created": self._now(), "facts": index.facts({"study_instance_uids": list(studies)})}
             columns |= {"patient_id": known[0], "state": STORED}
             index.insert_document(connection, self._common(PDF, place) | columns)
@@ -177,4 +183,17 @@ def _latest(connection: Connection, patient: int, family: str) -> Row[Any] | Non
 
 
 def _not_newer(before: Row[Any], said: ReportIndex) -> str | None:
-    raise NotImplementedError
+    """Why a document of a known identifier is not its next version; None when it is.
+
+    Versions are numbers, or texts with numbers in them; without a version there is none to compare.
+    """
+    held = orjson.loads(before.facts).get("report_version")
+    if said.version is None or _version(said.version) == _version(held or ""):
+        return "other-document"
+    return "older-version" if _version(said.version) < _version(held or "") else None
+
+
+def _version(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """`10` comes after `9`, `1.2` after `1`."""
+    parts = re.findall(r"\d+|[^\d]+", text)
+    return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)

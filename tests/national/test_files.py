@@ -1,0 +1,39 @@
+"""The embedded archive keeps what every national connector must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.archive.conftest import ISSUER, NOW, Node, settings_in
+
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.people import HumanName, Patient
+from isthmus.national.files import Files
+from isthmus.storage.database import open_index
+from isthmus.testing.connector_contract import ConnectorContract, Offered
+from isthmus.testing.studies import SyntheticStudy
+
+
+def _patient(value: str, family: str, given: str) -> Patient:
+    name = HumanName(family, (given,))
+    return Patient(PatientIdentifier(f"urn:oid:{ISSUER}", value), (name,), "1970-01-01", "female")
+
+
+class TestFiles(ConnectorContract):
+    """Files over an archive with two patients."""
+
+    @pytest.fixture
+    def offered(self, tmp_path: Path) -> Iterator[Offered]:
+        mine, stranger = _patient("123", "Müller", "Eva"), _patient("124", "Other", "Ada")
+        studies = [
+            SyntheticStudy(seed, patient, instances=3, series_size=2, rows=4, columns=4)
+            for seed, patient in ((1, mine), (2, stranger))
+        ]
+        settings = settings_in(tmp_path)
+        database = open_index(settings)
+        Node(settings, database).bring(*(b"".join(study.pieces(n)) for study in studies for n in range(3)))
+        connector = Files(settings, database, lambda: NOW)
+        yield Offered(connector, mine, studies[0].study_instance_uid, stranger, studies[1].study_instance_uid)
+        database.close()
