@@ -29,9 +29,11 @@ FIELDS_MAX = 256
 BODY_S = 30.0  # a body of at most a megabyte has this long
 DRAIN_BYTES = 96 << 20
 DRAIN_S = 5.0
+RETRY_S = {503: 5, 429: 10}  # where the error itself does not say
 
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@/-]*")
 _SINGLE = ("host", "authorization", "content-type", "content-encoding", "dpop")
+TWICE = {"host": "no-host"}
 _EVERY_ANSWER = (("x-content-type-options", "nosniff"),)
 
 Handle = Callable[["Request", Send, Receive], Awaitable[None]]
@@ -115,13 +117,12 @@ class Inbound:
         """The answer to what the listener could not make a request of."""
         exchange_id = _new_exchange_id()
         answer = self._rendered(error, None, exchange_id)
-        stamped = tuple((name, value) for name, value in (*_headers_for(exchange_id),))
-        return Answer(answer.status, (*answer.headers, *stamped), answer.body)
+        return Answer(answer.status, (*answer.headers, *_headers_for(exchange_id)), answer.body)
 
     def _rendered(self, error: IsthmusError, request: Request | None, exchange_id: str) -> Answer:
         answer = self._render(error, request, exchange_id)
         more = []
-        if (wait_s := error.facts.get("retry_after_s")) is not None:
+        if (wait_s := error.facts.get("retry_after_s", RETRY_S.get(error.meaning.status))) is not None:
             more.append(("Retry-After", str(int(float(str(wait_s)) + 0.999))))
         if error.meaning.status == 405:
             more.append(("Allow", ", ".join(self._methods)))
@@ -210,14 +211,11 @@ def _headers(scope: Scope) -> Mapping[str, str]:
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
         if name in headers and name in _SINGLE:
-            raise MalformedRequest("a header that stands once came twice", path=name, reason=_REASON_OF.get(name))
+            raise MalformedRequest("a header that stands once came twice", path=name, reason=TWICE.get(name))
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if "host" not in headers:
         raise MalformedRequest("a request names its host", reason="no-host", path="Host")
     return headers
-
-
-_REASON_OF = {"host": "no-host"}
 
 
 def _path(scope: Scope) -> str:

@@ -1,0 +1,117 @@
+"""What is written down: who asked what about whom and why, before; how it ended, after.
+
+A value is cut to its limit and its control characters are escaped, so that nothing an asker sends can break a line.
+
+Source: trust.md §4.1, §4.3; EHDS Annex II 3.2; ISO 27789.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from isthmus.model.identifiers import PatientIdentifier
+
+Side = Literal["A", "B"]
+Ending = Literal["complete", "incomplete", "refused", "failed"]
+
+VALUE_MAX = 512
+ITEMS_MAX = 64
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """An exchange that is about to happen. `transaction` is the IHE name (ITI-71, ITI-78, ITI-67, ITI-68, RAD-107) or
+    capability, sign-in, view, consent."""
+
+    side: Side
+    transaction: str
+    exchange_id: str
+    peer: str
+    organisation: str = ""
+    person: str = ""
+    role: str = ""
+    purpose: str = ""
+    patient: PatientIdentifier | None = None
+    categories: Sequence[str] = ()
+    origins: Sequence[str] = ()
+    token_jti: str = ""
+    decision_id: str = ""
+    decision_version: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def record(self, at: datetime) -> dict[str, Any]:
+        patient = self.patient and {"system": clean(self.patient.system), "value": clean(self.patient.value)}
+        return {
+            "v": 1,
+            "at": moment(at),
+            "side": self.side,
+            "transaction": clean(self.transaction),
+            "peer": clean(self.peer),
+            "organisation": clean(self.organisation),
+            "person": clean(self.person),
+            "role": clean(self.role),
+            "purpose": clean(self.purpose),
+            "patient": patient,
+            "categories": [clean(each) for each in self.categories[:ITEMS_MAX]],
+            "origins": [clean(each) for each in self.origins[:ITEMS_MAX]],
+            "token_jti": clean(self.token_jti),
+            "decision": {"id": clean(self.decision_id), "version": clean(self.decision_version)},
+            "details": clean_all(self.details),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How it ended. `digest` is that of the digests; `reason` the error's or what cut it."""
+
+    outcome: Ending
+    status: int | None = None
+    instances: int = 0
+    bytes: int = 0
+    digest: str | None = None
+    reason: str | None = None
+
+    def record(self, at: datetime, duration_ms: int | None) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "at": moment(at),
+            "outcome": self.outcome,
+            "status": self.status,
+            "instances": self.instances,
+            "bytes": self.bytes,
+            "digest": self.digest and clean(self.digest),
+            "reason": self.reason and clean(self.reason),
+            "duration_ms": duration_ms,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Something that is no exchange: a list accepted, a key changed, a node started, a clock that jumped."""
+
+    kind: str
+    side: Side
+    exchange_id: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def record(self, at: datetime) -> dict[str, Any]:
+        what, details = clean(self.kind), clean_all(self.details)
+        return {"v": 1, "at": moment(at), "side": self.side, "event": what, "details": details}
+
+
+def moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clean(text: str) -> str:
+    """Cut to the limit, control characters written out."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text[:VALUE_MAX])
+
+
+def clean_all(details: Mapping[str, str]) -> dict[str, str]:
+    return {clean(name): clean(value) for name, value in list(details.items())[:ITEMS_MAX]}

@@ -1,0 +1,110 @@
+"""`isthmus audit`: what the trail holds, and the proof that nobody changed it. Reads only, also while the node serves."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus.commands.output import Json, emit, settings_of, show, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from isthmus.audit.account import Account
+
+LIMIT = 100
+NOT_INTACT = 6
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def audit() -> None:
+    """The trail: every exchange with another country, one record before it and one after."""
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many, the newest.")] = LIMIT,
+    json: Json = False,
+) -> None:
+    """List the newest exchanges: with whom, why, and how they ended. No patient is named.
+
+    \b
+    Example:
+      isthmus --config aa/isthmus.toml audit list --limit 20
+    """
+    with _account(ctx) as account:
+        emit({"events": [asdict(each) for each in account.exchanges(limit)]}, json, _tell_exchanges)
+
+
+@app.command("verify")
+def verify(ctx: typer.Context, json: Json = False) -> None:
+    """Prove that no record was changed, taken out or cut off, and that each exchange has its ending. Exit 6 when not.
+
+    \b
+    Example:
+      isthmus --config aa/isthmus.toml audit verify
+    """
+    with _account(ctx) as account:
+        verified = account.verify()
+    answer = {
+        "intact": verified.intact,
+        "events": verified.events,
+        "open": verified.open,
+        "problems": [asdict(problem) for problem in verified.problems],
+    }
+    emit(answer, json, _tell_proof)
+    if not verified.intact:
+        raise typer.Exit(NOT_INTACT)
+
+
+@contextlib.contextmanager
+def _account(ctx: typer.Context) -> Iterator[Account]:
+    from isthmus.audit.account import Account
+    from isthmus.storage.database import open_state
+    from isthmus.storage.sealed import MasterKey
+
+    settings = settings_of(ctx)
+    master = MasterKey.load(settings.path(settings.keys.env))
+    database = open_state(settings)
+    try:
+        yield Account(database, master, settings.folder)
+    finally:
+        database.close()
+
+
+def _tell_exchanges(answer: dict[str, Any]) -> None:
+    if not answer["events"]:
+        show("No exchange yet.")
+        return
+    shown = table("opened", "side", "transaction", "peer", "purpose", "outcome", "instances", "bytes", "exchange")
+    for event in answer["events"]:
+        ended = event["outcome"] if not event["reason"] else f"{event['outcome']} ({event['reason']})"
+        shown.add_row(
+            event["opened"],
+            event["side"],
+            event["transaction"],
+            event["peer"],
+            event["purpose"],
+            ended,
+            str(event["instances"] or ""),
+            str(event["bytes"] or ""),
+            event["exchange_id"],
+        )
+    show(shown)
+
+
+def _tell_proof(answer: dict[str, Any]) -> None:
+    if answer["intact"]:
+        show(f"The trail is intact: {answer['events']} events, {answer['open']} in progress.")
+        return
+    show(f"The trail is NOT intact: {answer['events']} events, {answer['open']} open.")
+    shown = table("record", "problem")
+    for problem in answer["problems"]:
+        shown.add_row("" if problem["number"] is None else str(problem["number"]), problem["what"])
+    show(shown)
