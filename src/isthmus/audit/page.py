@@ -47,7 +47,9 @@ class MonthKeys:
     def get(self, connection: Connection, key_id: str) -> bytes:
         """Raises ContentMismatch when there is no such key, or it does not open."""
         if key_id not in self._open:
-            found = connection.execute(select(audit_key.c.wrapped).where(audit_key.c.key_id == key_id)).scalar()
+            found = connection.execute(
+                select(cast(audit_key.c.wrapped, LargeBinary)).where(audit_key.c.key_id == key_id)
+            ).scalar()
             if found is None:
                 raise ContentMismatch("the month's key is not there", reason="digest")
             self._open[key_id] = self._master.unwrap(found, key_id.encode())
@@ -59,7 +61,9 @@ class MonthKeys:
 
 def head_row(connection: Connection) -> tuple[Head, bytes] | None:
     """The head in the database, and the tree's edge."""
-    row = connection.execute(select(audit_head)).first()
+    head = audit_head.c
+    blobs = (cast(head.root, LargeBinary).label("root"), cast(head.mac, LargeBinary).label("mac"))
+    row = connection.execute(select(head.size, *blobs, cast(head.edge, LargeBinary).label("edge"))).first()
     return None if row is None else (Head(row.size, row.root, row.mac), row.edge)
 
 
