@@ -5,7 +5,6 @@ Source: interfaces.md §2; trust.md §3.1.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,7 +90,7 @@ def set_(
         directives = _directives(ground)
         change = directives.change_now(identifier, kind, scope, withdraw=withdraw)
         if change is not None:
-            asyncio.run(_write(ground, directives, change))
+            _write(ground, directives, change)
         found = [_told(d) for d in directives.of_now(identifier).directives if d.active]
     finally:
         ground.state.close()
@@ -126,7 +125,7 @@ def _directives(ground: Ground) -> Directives:
     return Directives.of_settings(ground.settings, ground.state, now)
 
 
-async def _write(ground: Ground, directives: Directives, change: Change) -> None:
+def _write(ground: Ground, directives: Directives, change: Change) -> None:
     """The change and the record of it, or neither. The record knows the patient's new head."""
     from isthmus.audit.events import Intent, Outcome
 
@@ -138,13 +137,13 @@ async def _write(ground: Ground, directives: Directives, change: Change) -> None
         patient=change.patient,
         details={"kind": change.directive.kind, "head": str(change.number), "digest": change.digest},
     )
-    await ground.trail.start()
+    ground.trail.start()
     try:
-        await ground.trail.record(
+        ground.trail.record_now(
             intent, Outcome(outcome="complete"), also=lambda connection: directives.write(connection, change)
         )
     finally:
-        await ground.trail.stop()
+        ground.trail.stop()
 
 
 def _told(directive: Directive) -> dict[str, Any]:

@@ -1,0 +1,367 @@
+"""Country A answers: who is found, what is listed, read and sent; and what is silent."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from isthmus.errors import NationalInfrastructureUnavailable
+from isthmus.model.people import Patient
+from isthmus.testing.border import PracticeBorder, Reply, traits
+from isthmus.testing.register import CT, EMPTY, HIDDEN, MR, OPTED_OUT, RESTRICTED, SEEN, TWIN
+
+pytestmark = pytest.mark.anyio
+STORED = {"accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+
+
+async def listed(border: PracticeBorder, patient: Patient, **more: str) -> tuple[Reply, str]:
+    token, handle = await border.care(patient)
+    query = {"patient": f"Patient/{handle}", "status": "current", **more}
+    return await border.ask("/fhir/DocumentReference", token=token, query=query), handle
+
+
+def addresses(reply: Reply) -> list[str]:
+    return [entry["content"][0]["attachment"]["url"] for entry in reply.entries]
+
+
+# who is the patient
+
+
+async def test_the_one_person_with_all_traits_is_found_by_get_and_post(border: PracticeBorder) -> None:
+    token = await border.token()
+
+    by_post = await border.ask("/fhir/Patient/_search", token=token, form=traits(SEEN))
+    by_get = await border.ask("/fhir/Patient", token=token, query=traits(SEEN))
+
+    for reply in (by_post, by_get):
+        assert (reply.status, len(reply.entries), reply.json()["total"]) == (200, 1, 1)
+        assert SEEN.identifier.value not in reply.entries[0]["id"]
+
+
+async def test_nobody_is_found_with_a_wrong_trait(border: PracticeBorder) -> None:
+    reply = await border.ask(
+        "/fhir/Patient/_search", token=await border.token(), form={**traits(SEEN), "birthdate": "1901-02-03"}
+    )
+
+    assert (reply.status, reply.json()["total"], reply.entries) == (200, 0, [])
+
+
+async def test_several_are_nobody_and_said_so(border: PracticeBorder) -> None:
+    border.register.people.append(replace(SEEN))
+
+    reply = await border.ask("/fhir/Patient/_search", token=await border.token(), form=traits(SEEN))
+
+    assert reply.json()["total"] == 0
+    assert "multiple-matches" in reply.body.decode()
+    assert SEEN.name.family not in reply.body.decode()
+
+
+async def test_under_a_care_token_only_the_attested_person_is_found(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+
+    own = await border.ask("/fhir/Patient/_search", token=token, form=traits(SEEN))
+    other = await border.ask("/fhir/Patient/_search", token=token, form=traits(TWIN))
+
+    assert own.entries[0]["id"] == handle
+    assert (other.status, other.json()["total"]) == (200, 0)
+
+
+async def test_the_attested_patient_is_read_by_handle_and_nobody_else(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+    _, other = await border.care(TWIN)
+
+    own = await border.ask(f"/fhir/Patient/{handle}", token=token)
+    refused = await border.ask(f"/fhir/Patient/{other}", token=token)
+
+    assert (own.status, own.json()["id"]) == (200, handle)
+    assert refused.status == 404
+
+
+# studies and reports
+
+
+async def test_get_and_post_list_the_same(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+    asked = {"patient": f"Patient/{handle}", "status": "current"}
+
+    by_get = await border.ask("/fhir/DocumentReference", token=token, query=asked)
+    by_post = await border.ask("/fhir/DocumentReference/_search", token=token, form=asked)
+
+    assert by_get.body == by_post.body
+    assert (len(by_get.entries), by_get.json()["total"]) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "count"),
+    [
+        ("type", "http://loinc.org|18748-4", 2),
+        ("modality", "MR", 2),
+        ("study-instance-uid", f"urn:oid:{CT}", 3),
+        ("period", "lt1901-01-01", 0),
+        ("category", "http://example.org|other", 0),
+    ],
+)
+async def test_filters_narrow_the_list(border: PracticeBorder, name: str, value: str, count: int) -> None:
+    reply, _ = await listed(border, SEEN, **{name: value})
+
+    assert reply.json()["total"] == count
+
+
+async def test_a_chained_identifier_is_compared_and_not_repeated(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+
+    async def by(patient: Patient) -> Reply:
+        chained = {"patient.identifier": f"{patient.identifier.system}|{patient.identifier.value}", "status": "current"}
+        return await border.ask("/fhir/DocumentReference/_search", token=token, form=chained)
+
+    own, other = await by(SEEN), await by(TWIN)
+
+    assert len(own.entries) == 5
+    links = [link["url"] for link in own.json()["link"]]
+    assert all(SEEN.identifier.value not in link and handle in link for link in links)
+    assert (other.status, other.code) == (403, "patient-mismatch")
+
+
+async def test_pages_give_each_entry_once_and_the_exact_total(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+    whole, _ = await listed(border, SEEN)
+    query = [("patient", f"Patient/{handle}"), ("status", "current"), ("_count", "2")]
+
+    seen: list[str] = []
+    while query:
+        page = await border.ask("/fhir/DocumentReference", token=token, query=query)
+        seen += [entry["id"] for entry in page.entries]
+        assert page.json()["total"] == 5
+        query = [
+            pair
+            for link in page.json()["link"]
+            if link["relation"] == "next"
+            for pair in parse_qsl(urlsplit(link["url"]).query)
+        ]
+
+    assert seen == [entry["id"] for entry in whole.entries]
+
+
+async def test_a_page_of_another_professional_is_none(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+    query = {"patient": f"Patient/{handle}", "_count": "2"}
+    page = await border.ask("/fhir/DocumentReference", token=token, query=query)
+    following = next(link["url"] for link in page.json()["link"] if link["relation"] == "next")
+    cursor = dict(parse_qsl(urlsplit(following).query))["_cursor"]
+    other_token, other_handle = await border.care(SEEN)
+
+    reply = await border.ask(
+        "/fhir/DocumentReference",
+        token=other_token,
+        query={**query, "patient": f"Patient/{other_handle}", "_cursor": cursor},
+    )
+
+    assert reply.status == 400
+
+
+async def test_documents_read_as_they_were_made_and_304_when_held(border: PracticeBorder) -> None:
+    reply, _ = await listed(border, SEEN)
+    token, _ = await border.care(SEEN)
+
+    for url in addresses(reply):
+        path = urlsplit(url).path
+        accept = {"accept": "application/pdf" if "/Binary/" in path else "application/fhir+json"}
+        one = await border.ask(path, token=token, headers=accept)
+        two = await border.ask(path, token=token, headers={**accept, "if-none-match": one.headers["etag"]})
+
+        assert one.status == 200
+        assert one.body in {content.body for content in border.register.contents.values()}
+        assert one.headers["cache-control"] == "no-store"
+        assert (two.status, two.body, two.headers["etag"]) == (304, b"", one.headers["etag"])
+
+
+async def test_a_pdf_is_wrapped_where_only_fhir_is_accepted_and_406_otherwise(border: PracticeBorder) -> None:
+    reply, _ = await listed(border, SEEN)
+    token, _ = await border.care(SEEN)
+    path = next(urlsplit(url).path for url in addresses(reply) if "/Binary/" in url)
+
+    wrapped = await border.ask(path, token=token)
+    neither = await border.ask(path, token=token, headers={"accept": "image/png"})
+
+    assert wrapped.json()["resourceType"] == "Binary"
+    assert (neither.status, neither.code) == (406, "media")
+
+
+@pytest.mark.threat("T30")
+async def test_anothers_document_is_as_one_that_does_not_exist(border: PracticeBorder) -> None:
+    theirs, _ = await listed(border, TWIN)
+    token, _ = await border.care(SEEN)
+
+    for url in addresses(theirs):
+        path = urlsplit(url).path
+        other = await border.ask(path, token=token)
+        none = await border.ask(f"{path.rpartition('/')[0]}/{'0' * 40}", token=token)
+
+        assert (other.status, other.body) == (404, none.body)
+        assert other.headers.keys() == none.headers.keys()
+
+
+# images
+
+
+async def test_a_study_comes_whole_in_parts(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+
+    reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
+
+    assert reply.status == 200
+    assert reply.headers["content-type"].startswith('multipart/related; type="application/dicom"')
+    assert reply.body.count(f"DICM {CT}".encode()) == 300
+
+
+async def test_one_instance_comes_as_a_single_part_with_its_digest(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+    path = f"/dicom-web/studies/{CT}/series/{CT}.1/instances/{CT}.1.2"
+
+    reply = await border.ask(path, token=token, headers={"accept": "application/dicom; transfer-syntax=*"})
+
+    stored = border.register.instances[SEEN.identifier][1]
+    assert (reply.status, hashlib.sha256(reply.body).hexdigest()) == (200, stored.sha256)
+    assert "content-digest" in reply.headers
+
+
+@pytest.mark.threat("T30")
+@pytest.mark.parametrize("tail", ["", "/series/{0}.1", "/series/{0}.1/instances/{0}.1.1"])
+async def test_anothers_images_are_as_those_that_do_not_exist(border: PracticeBorder, tail: str) -> None:
+    token, _ = await border.care(SEEN)
+
+    other, none = [
+        await border.ask(f"/dicom-web/studies/{uid}{tail.format(uid)}", token=token, headers=STORED)
+        for uid in (HIDDEN, "2.25.7777")
+    ]
+
+    assert (other.status, other.body) == (404, none.body)
+    assert other.headers.keys() == none.headers.keys()
+
+
+async def test_a_series_of_another_study_is_not_found(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+
+    reply = await border.ask(f"/dicom-web/studies/{CT}/series/{MR}.1", token=token, headers=STORED)
+
+    assert reply.status == 404
+
+
+# silence
+
+
+@pytest.mark.threat("T32")
+@pytest.mark.threat("T35")
+async def test_restricted_equals_absent(border: PracticeBorder) -> None:
+    border.say(RESTRICTED, "restrict-study", HIDDEN)
+    border.say(OPTED_OUT, "opt-out")
+
+    answers = set()
+    for patient in (RESTRICTED, OPTED_OUT, EMPTY):
+        reply, handle = await listed(border, patient)
+        headers = tuple((name, value) for name, value in sorted(reply.headers.items()) if name != "x-request-id")
+        answers.add((reply.status, headers, reply.body.replace(handle.encode(), b"HANDLE")))
+
+    assert len(answers) == 1
+
+
+@pytest.mark.threat("T34")
+async def test_a_token_tells_nothing_of_what_the_patient_said(border: PracticeBorder) -> None:
+    border.say(OPTED_OUT, "opt-out")
+
+    sizes = {len((await border.care(patient))[0]) for patient in (SEEN, OPTED_OUT, EMPTY)}
+
+    assert len(sizes) == 1
+
+
+@pytest.mark.threat("T23")
+async def test_a_restriction_bites_on_the_next_request_and_leaves_no_trace(border: PracticeBorder) -> None:
+    before, _ = await listed(border, SEEN)
+    token, _ = await border.care(SEEN)
+    report = next(urlsplit(u).path for u, e in zip(addresses(before), before.entries, strict=True) if CT in str(e))
+    border.say(SEEN, "restrict-study", CT)
+
+    after, _ = await listed(border, SEEN)
+    images = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
+    document = await border.ask(report, token=token)
+
+    assert after.json()["total"] == 2
+    assert CT not in after.body.decode()
+    assert (images.status, document.status) == (404, 404)
+
+
+@pytest.mark.threat("T34")
+async def test_as_many_records_are_written_whatever_was_decided(border: PracticeBorder) -> None:
+    border.say(OPTED_OUT, "opt-out")
+
+    async def records(patient: Patient, path: str) -> int:
+        token, handle = await border.care(patient)
+        before = _events(border)
+        await border.ask(path, token=token, query={"patient": f"Patient/{handle}"} if "fhir" in path else ())
+        return _events(border) - before
+
+    for path in ("/fhir/DocumentReference", "/dicom-web/studies/2.25.4001"):
+        assert {await records(patient, path) for patient in (SEEN, OPTED_OUT, EMPTY)} == {2}
+
+
+def _events(border: PracticeBorder) -> int:
+    count: int = border.state.read_now(lambda c: c.exec_driver_sql("SELECT count(*) FROM audit_trail").scalar_one())
+    return count
+
+
+async def test_what_the_trail_cannot_take_is_not_given(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+    border.trail.stop()
+
+    reply = await border.ask("/fhir/DocumentReference", token=token, query={"patient": f"Patient/{handle}"})
+
+    assert (reply.status, reply.code) == (503, "audit")
+    assert "retry-after" in reply.headers
+    border.register.asked.clear()
+
+
+@pytest.mark.threat("T36")
+async def test_a_directive_in_doubt_closes(border: PracticeBorder) -> None:
+    border.say(SEEN, "restrict-study", "1.2.3")
+    token, handle = await border.care(SEEN)
+    border.state.write_now(lambda c: c.exec_driver_sql("DELETE FROM consent_directives"))
+    border.register.asked.clear()
+
+    reply = await border.ask("/fhir/DocumentReference", token=token, query={"patient": f"Patient/{handle}"})
+
+    assert (reply.status, reply.code, border.register.asked) == (503, "backend", [])
+
+
+async def test_a_register_that_fails_is_said_in_the_same_words(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+    border.register.fails = NationalInfrastructureUnavailable("the archive is away")
+
+    reply = await border.ask("/fhir/DocumentReference", token=token, query={"patient": f"Patient/{handle}"})
+
+    assert (reply.status, reply.code) == (503, "backend")
+    assert b"away" not in reply.body
+
+
+# capability
+
+
+async def test_a_known_country_reads_what_this_border_does(border: PracticeBorder) -> None:
+    metadata = await border.ask("/fhir/metadata")
+    smart = [await border.ask(f"{base}/.well-known/smart-configuration") for base in ("", "/fhir")]
+
+    assert (metadata.status, metadata.json()["fhirVersion"], metadata.json()["kind"]) == (200, "4.0.1", "instance")
+    assert {reply.json()["token_endpoint"] for reply in smart} == {"https://127.0.0.1:8711/oauth/token"}
+    assert "ncp-trust-seq" in metadata.headers
+
+
+async def test_a_service_that_is_not_offered_is_said_before_any_patient(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+    border.offer("imaging-report")
+    border.register.asked.clear()
+
+    reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
+
+    assert (reply.status, reply.code, border.register.asked) == (501, "not-offered", [])
