@@ -95,6 +95,8 @@ class Container:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            if self._end == 0:
+                (self.folder / self._name).unlink()
 
     def _open(self) -> None:
         if self._fd >= 0:

@@ -142,7 +142,11 @@ class Reports:
             if same is not None:
                 return _verdict(UNCHANGED, path, PDF, same.state, studies)
             unique = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{known[0]}/{place.sha256}')}"
-            columns: dict[str, Any] = {"unique_system": "urn:ietf:rfc:3986", "unique_value": unique, "title": "Imaging report"}
+            columns: dict[str, Any] = {
+                "unique_system": "urn:ietf:rfc:3986",
+                "unique_value": unique,
+                "title": "Imaging report",
+            }
             columns |= {"created": self._now(), "facts": index.facts({"study_instance_uids": list(studies)})}
             columns |= {"patient_id": known[0], "state": STORED}
             index.insert_document(connection, self._common(PDF, place) | columns)
