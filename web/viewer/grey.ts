@@ -91,15 +91,29 @@ function lookUp(table: Table, value: number): number {
   return table.entries[index] ?? 0;
 }
 
-function extent(pixels: Pixels, padding: readonly [number, number] | undefined): { low: number; high: number } {
+interface Extent {
+  low: number;
+  high: number;
+}
+
+/** Looking through a large film takes longer than drawing it, so the answer is kept, with and without padding. */
+const known = [new WeakMap<Pixels, Extent>(), new WeakMap<Pixels, Extent>()] as const;
+
+function extent(pixels: Pixels, padding: readonly [number, number] | undefined): Extent {
+  const kept = known[padding === undefined ? 0 : 1];
+  const before = kept.get(pixels);
+  if (before !== undefined) return before;
   let low = Infinity;
   let high = -Infinity;
-  for (const value of pixels) {
+  for (let i = 0; i < pixels.length; i += 1) {
+    const value = pixels[i] ?? 0;
     if (padding !== undefined && value >= padding[0] && value <= padding[1]) continue;
     if (value < low) low = value;
     if (value > high) high = value;
   }
-  return low <= high ? { low, high } : { low: 0, high: 0 };
+  const found = low <= high ? { low, high } : { low: 0, high: 0 };
+  kept.set(pixels, found);
+  return found;
 }
 
 function word(grey: number): number {

@@ -56,11 +56,16 @@ class Desk {
         this.#port.show(picture, decoded);
         this.#measuring.onImage(`${slide.uid} ${slide.frame}`, picture);
         this.#describe();
-        page.dataset.viewer = 'ready';
+        requestAnimationFrame(() => Object.assign(page.dataset, { viewer: 'ready', drawn: `${slide.uid} ${slide.frame}` }));
       },
-      waiting: () => this.#tell(say('loading')),
+      waiting: () => {
+        this.#emptyPort();
+        this.#overlay.note(say('loading'));
+        this.#describe();
+        page.dataset.viewer = 'loading';
+      },
       trouble: (_, what) => {
-        this.#port.clear();
+        this.#emptyPort();
         const retry = what === 'failed' ? () => this.#stack.again() : undefined;
         const links = what === 'failed' ? [] : [{ text: say('download_object', { kind: say('kind_image'), n: '' }), href: this.#stack.current?.url ?? '' }];
         this.#overlay.note(say(what), links, retry);
@@ -183,7 +188,7 @@ class Desk {
     this.#play(false);
     this.#measuring.cancel();
     this.#port.look = { window: undefined, invert: false };
-    this.#port.clear();
+    this.#emptyPort();
     this.#port.fit();
     this.#overlay.identify(series);
     for (const thumb of this.main.querySelectorAll<HTMLElement>('.thumb[data-series]')) {
@@ -269,9 +274,10 @@ class Desk {
     return instance.url ?? `${this.main.dataset.instances ?? ''}${instance.uid}`;
   }
 
-  #tell(sentence: string): void {
-    this.#overlay.note(sentence);
-    this.#describe();
+  /** Never another image under the words of this one. */
+  #emptyPort(): void {
+    this.#port.clear();
+    this.#measuring.onImage('', undefined);
   }
 
   /** Nothing to say, or the objects of this series that are no pictures. */
@@ -302,7 +308,7 @@ class Desk {
 
   #progress(): void {
     const { here, all, bytes } = this.#stack.loaded;
-    const words = say('loaded', { here, all, mb: new Intl.NumberFormat(language(), { maximumFractionDigits: 1 }).format(bytes / 1e6) });
+    const words = all === 0 ? '' : say('loaded', { here, all, mb: new Intl.NumberFormat(language(), { maximumFractionDigits: 1 }).format(bytes / 1e6) });
     const foot = document.querySelector('[data-load]');
     const text = foot?.querySelector('span');
     if (text != null) text.textContent = words;

@@ -50,7 +50,7 @@ export class Measuring {
     };
   }
 
-  onImage(image: string, picture: Picture): void {
+  onImage(image: string, picture: Picture | undefined): void {
     if (image !== this.#image) this.cancel();
     this.#image = image;
     this.#picture = picture;

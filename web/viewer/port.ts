@@ -18,6 +18,8 @@ export class Port {
   drawn: () => void = () => undefined;
   #pan: [number, number] = [0, 0];
   #source = document.createElement('canvas');
+  #image: ImageData | undefined;
+  #stale = false;
   #picture: Picture | undefined;
   #decoded: Decoded | undefined;
   #due = 0;
@@ -44,20 +46,9 @@ export class Port {
     this.draw();
   }
 
-  /** Grey or colour values anew, after the image or its look has changed. */
+  /** Grey or colour values anew with the next drawing, after the image or its look has changed. */
   paint(): void {
-    const picture = this.#picture;
-    const decoded = this.#decoded;
-    if (picture === undefined || decoded === undefined) return;
-    this.#source.width = picture.columns;
-    this.#source.height = picture.rows;
-    const image = new ImageData(picture.columns, picture.rows);
-    if (isColour(decoded.photometric)) {
-      paintColour(decoded.pixels, { ...picture, ...decoded }, this.look.invert, image.data);
-    } else {
-      paintGrey(decoded.pixels, picture, this.look, new Uint32Array(image.data.buffer));
-    }
-    this.#source.getContext('2d')?.putImageData(image, 0, 0);
+    this.#stale = true;
     this.draw();
   }
 
@@ -127,7 +118,21 @@ export class Port {
     });
   }
 
+  #paintNow(picture: Picture, decoded: Decoded): void {
+    const { rows, columns } = picture;
+    if (this.#image?.width !== columns || this.#image.height !== rows) {
+      this.#image = new ImageData(columns, rows);
+      Object.assign(this.#source, { width: columns, height: rows });
+    }
+    const { data } = this.#image;
+    if (isColour(decoded.photometric)) paintColour(decoded.pixels, { ...picture, ...decoded }, this.look.invert, data);
+    else paintGrey(decoded.pixels, picture, this.look, new Uint32Array(data.buffer));
+    this.#source.getContext('2d')?.putImageData(this.#image, 0, 0);
+    this.#stale = false;
+  }
+
   #drawNow(): void {
+    if (this.#stale && this.#picture !== undefined && this.#decoded !== undefined) this.#paintNow(this.#picture, this.#decoded);
     const sharp = window.devicePixelRatio || 1;
     const width = Math.max(1, Math.round(this.element.clientWidth * sharp));
     const height = Math.max(1, Math.round(this.element.clientHeight * sharp));

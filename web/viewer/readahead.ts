@@ -1,6 +1,7 @@
 /** Fetches the instances of a series ahead of the reader: the shown one first, then where the scrolling goes. */
 
 const AT_ONCE = 6;
+const PAUSES_MS = [500, 2000];
 
 /** The order in which to want `count` things from `at`: two ahead for each one behind. */
 export function plan(count: number, at: number, direction: 1 | -1): number[] {
@@ -35,9 +36,13 @@ export class Readahead {
     this.#fill();
   }
 
+  /** Forgets what has failed, so that it is tried anew. */
   again(): void {
     this.#failed.clear();
-    this.#fill();
+  }
+
+  hasFailed(url: string): boolean {
+    return this.#failed.has(url);
   }
 
   stop(): void {
@@ -65,10 +70,7 @@ export class Readahead {
     const flight = new AbortController();
     this.#flying.set(url, flight);
     try {
-      const answer = await fetch(url, { headers: { Accept: 'application/dicom' }, signal: flight.signal });
-      const type = answer.headers.get('Content-Type') ?? '';
-      if (!answer.ok || !type.startsWith('application/dicom')) throw new Error(String(answer.status));
-      const bytes = await answer.arrayBuffer();
+      const bytes = await this.#persist(url, flight.signal);
       this.#done.add(url);
       this.arrived(url, bytes);
     } catch {
@@ -79,5 +81,25 @@ export class Readahead {
       if (this.#flying.get(url) === flight) this.#flying.delete(url);
     }
     this.#fill();
+  }
+
+  /** Asks again after a pause, since a slow archive may say "later"; gives up after the last pause. */
+  async #persist(url: string, signal: AbortSignal): Promise<ArrayBuffer> {
+    for (const pause of [...PAUSES_MS, undefined]) {
+      try {
+        return await this.#ask(url, signal);
+      } catch (problem) {
+        if (signal.aborted || pause === undefined) throw problem;
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+    throw new Error(url);
+  }
+
+  async #ask(url: string, signal: AbortSignal): Promise<ArrayBuffer> {
+    const answer = await fetch(url, { headers: { Accept: 'application/dicom' }, signal });
+    const type = answer.headers.get('Content-Type') ?? '';
+    if (!answer.ok || !type.startsWith('application/dicom')) throw new Error(String(answer.status));
+    return answer.arrayBuffer();
   }
 }

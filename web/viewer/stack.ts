@@ -59,6 +59,7 @@ export class Stack {
   /** Opens a series at an instance and frame, else at its beginning; what was on its way for another is given up. */
   open(series: Series, sop?: string, frame?: number | null): void {
     this.#readahead.stop();
+    this.#readahead.again();
     this.series = series;
     this.#direction = 1;
     this.slides = stopsOf(series).map(({ instance, frame: number }) => this.#slide(instance, number));
@@ -167,6 +168,7 @@ export class Stack {
     this.#turn += 1;
     const turn = this.#turn;
     if (this.#broken.has(slide.url)) this.#tell.trouble(slide, 'undecodable');
+    else if (slide.picture === undefined && this.#readahead.hasFailed(slide.url)) this.#tell.trouble(slide, 'failed');
     else if (slide.picture === undefined) this.#tell.waiting(slide);
     else {
       const picture = slide.picture;
