@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 import anyio
 from sqlalchemy import Connection
 
+from isthmus import telemetry
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Opened, Trail
 from isthmus.consent.decision import Decision, DirectiveSet
@@ -81,6 +82,7 @@ class Visit:
     passes: dict[str, Known | Introduced | Admitted] = field(default_factory=dict)
     opened: Opened | None = None
     closed: bool = False
+    began: float = field(default_factory=anyio.current_time)
 
     @property
     def known(self) -> Known:
@@ -120,8 +122,14 @@ class Visit:
             self.closed = True
             if self.opened is not None:
                 await self.gate.trail.close(self.opened, outcome)
-            else:
-                await self.gate.refuse(self, outcome)
+            elif not await self.gate.refuse(self, outcome):
+                return
+            known = self.passes.get("known")
+            telemetry.exchange(
+                telemetry.log(), exchange_id=self.request.exchange_id, transaction=self.needs.transaction,
+                country=known.peer.country if isinstance(known, Known) else "unknown", outcome=outcome.outcome,
+                size_bytes=outcome.bytes, duration_ms=(anyio.current_time() - self.began) * 1000,
+            )  # fmt: skip
 
 
 class Gate:
@@ -284,15 +292,17 @@ class Gate:
 
         return may_go_on
 
-    async def refuse(self, visit: Visit, outcome: Outcome) -> None:
-        """Record what was refused before a record was open; a flood of them counts instead."""
+    async def refuse(self, visit: Visit, outcome: Outcome) -> bool:
+        """Record what was refused before a record was open; in a flood it is counted instead, and this gives False."""
         subject = visit.intent.peer
         if subject == "unknown" and visit.request.peer_der is not None:
             subject = _spki(visit.request.peer_der)
         count = self._floods.count(subject, anyio.current_time())
-        if count is not None:
-            more = {"refusals": str(count)} if count > 1 else {}
-            await self.trail.record(replace(visit.intent, details={**visit.intent.details, **more}), outcome)
+        if count is None:
+            return False
+        more = {"refusals": str(count)} if count > 1 else {}
+        await self.trail.record(replace(visit.intent, details={**visit.intent.details, **more}), outcome)
+        return True
 
     def trust_header(self) -> tuple[tuple[str, str], ...]:
         """Which trust list we follow. Source: trust.md §2.2."""

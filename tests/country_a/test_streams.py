@@ -1,0 +1,122 @@
+"""A study on its way: what cuts it, and what the trail says of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from isthmus.audit.account import Account, Exchange
+from isthmus.model.pieces import Arriving, StoredInstance
+from isthmus.testing.border import PracticeBorder
+from isthmus.testing.register import CT, SEEN
+
+pytestmark = pytest.mark.anyio
+STORED = {"accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+
+
+def slowed(instance: StoredInstance, seconds: float) -> StoredInstance:
+    async def bytes_() -> AsyncIterator[bytes | memoryview]:
+        await anyio.sleep(seconds)
+        yield b"D" * 1000
+
+    return replace(instance, content=Arriving(bytes_), size_bytes=1000, sha256=None)
+
+
+def slow(border: PracticeBorder, seconds: float) -> None:
+    mine = border.register.instances[SEEN.identifier]
+    border.register.instances[SEEN.identifier] = [slowed(instance, seconds) for instance in mine]
+
+
+def last_of(border: PracticeBorder) -> Exchange:
+    return Account(border.state, border.master, border.settings.folder).exchanges(1)[0]
+
+
+@pytest.mark.threat("T23")
+async def test_a_restriction_cuts_a_study_before_its_next_instance(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+    slow(border, 0.6)
+
+    async with anyio.create_task_group() as group:
+
+        async def change_of_mind() -> None:
+            await anyio.sleep(0.2)
+            border.say(SEEN, "restrict-study", CT)
+
+        group.start_soon(change_of_mind)
+        reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
+
+    assert (reply.status, reply.whole) == (200, False)
+    assert reply.body.count(b"D" * 1000) < 3
+
+
+@pytest.mark.threat("T23")
+async def test_another_restriction_leaves_a_study_alone(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+    slow(border, 0.6)
+
+    async with anyio.create_task_group() as group:
+
+        async def change_of_mind() -> None:
+            await anyio.sleep(0.2)
+            border.say(SEEN, "restrict-study", "2.25.1002")
+
+        group.start_soon(change_of_mind)
+        reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
+
+    assert (reply.status, reply.whole, reply.body.count(b"D" * 1000)) == (200, True, 3)
+
+
+@pytest.mark.threat("T03")
+async def test_a_suspension_cuts_a_study_before_its_next_instance(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+    slow(border, 0.2)
+
+    async with anyio.create_task_group() as group:
+
+        async def suspend() -> None:
+            await anyio.sleep(0.1)
+            border.suspend("BB")
+
+        group.start_soon(suspend)
+        reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
+
+    assert (reply.status, reply.whole, reply.body.count(b"D" * 1000)) == (200, False, 1)
+
+
+async def test_a_study_ends_inside_its_own_record(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+
+    reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
+
+    event = last_of(border)
+    assert (event.transaction, event.outcome, event.instances) == ("RAD-107", "complete", 3)
+    assert event.bytes == len(reply.body)
+    assert event.exchange_id == reply.headers["x-request-id"]
+
+
+async def test_a_refusal_is_recorded_with_who_asked(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+
+    await border.ask("/dicom-web/studies/2.25.7777", token=token, headers=STORED)
+
+    event = last_of(border)
+    assert (event.transaction, event.outcome, event.purpose) == ("RAD-107", "refused", "TREAT")
+    assert event.peer == border.bb.ncp_id
+
+
+async def test_too_many_transfers_at_a_time_are_told_to_wait(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+    slow(border, 0.3)
+    statuses: list[int] = []
+
+    async def fetch() -> None:
+        statuses.append((await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)).status)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(fetch)
+
+    assert sorted(statuses) == [200] * 8 + [429] * 2
