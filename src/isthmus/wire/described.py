@@ -1,4 +1,4 @@
-"""Described studies: reads an ImagingStudy back into the model, from a manifest or a report, with tolerance.
+"""Described studies: series and instances as a manifest or a report holds them, both directions.
 
 Source: MADO; EU imaging report; wire.md §7 (TOL rows).
 """
@@ -16,6 +16,46 @@ from isthmus.model.identifiers import Identifier, is_uid, plain_uid
 from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.people import Organisation, Patient
 from isthmus.wire.packs.pack import Pack
+
+
+def write_series(series: Series, pack: Pack, *, frames: str, endpoint: list[Node] | None = None) -> Node:
+    """Write a series with its instances; `frames` names the extension that counts frames there."""
+    url, title = pack.extensions[frames], pack.extensions["key_object_title"]
+    return el.without_nothing(
+        {
+            "uid": series.series_instance_uid,
+            "number": series.number,
+            "modality": el.coding(pack.systems["dcm"], series.modality),
+            "description": series.description,
+            "numberOfInstances": len(series.instances),
+            "endpoint": endpoint,
+            "bodySite": write_code(series.body_site),
+            "laterality": write_code(series.laterality),
+            "started": series.started,
+            "instance": [_write_instance(instance, pack.systems["uri"], url, title) for instance in series.instances],
+        }
+    )
+
+
+def _write_instance(instance: Instance, uri: str, frames: str, title: str) -> Node:
+    node: Node = {
+        "uid": instance.sop_instance_uid,
+        "sopClass": {"system": uri, "code": f"urn:oid:{instance.sop_class_uid}"},
+    }
+    if instance.number is not None:
+        node["number"] = instance.number
+    if instance.description is not None:
+        node["title"] = instance.description
+    extensions: list[Node] = []
+    if instance.number_of_frames is not None:
+        extensions.append({"url": frames, "valueInteger": instance.number_of_frames})
+    if instance.title is not None:
+        extensions.append({"url": title, "valueCodeableConcept": {"coding": [write_code(instance.title)]}})
+    return {"extension": extensions} | node if extensions else node
+
+
+def write_code(code: Code | None) -> Node | None:
+    return None if code is None else el.coding(code.system, code.code, code.display)
 
 
 def read_uid(text: str | None, path: str) -> str:
@@ -60,14 +100,14 @@ def first_code(codings: Iterable[Node]) -> Code | None:
 
 
 def order_numbers(
-    node: Node, closed: Closed, pack: Pack
+    references: Iterable[Node], source: Node, closed: Closed, pack: Pack
 ) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...], list[Node]]:
-    """Accession numbers, placer numbers, and the orders themselves, that a resource is based on."""
+    """Accession numbers, placer numbers, and the orders themselves, that these references of `source` name."""
     accessions: dict[Identifier, None] = {}
     placers: dict[Identifier, None] = {}
     orders = []
-    for reference in el.children(node, "basedOn"):
-        found = closed.find(reference, node)
+    for reference in references:
+        found = closed.find(reference, source)
         orders += [found] if found is not None else []
         held = el.children(reference, "identifier") + (el.children(found, "identifier") if found else [])
         for identifier in held:
@@ -95,7 +135,7 @@ def read_study(
     uid = study_uid(node, pack)
     if uid is None:
         raise CountryMisanswered("a study without its UID", path="ImagingStudy.identifier")
-    accessions, placers, _ = order_numbers(node, closed, pack)
+    accessions, placers, _ = order_numbers(el.children(node, "basedOn"), node, closed, pack)
     series = [_series(one, pack, forgive) for one in el.children(node, "series")]
     counted = (len(series), sum(len(one.instances) for one in series))
     announced = (el.number(node, "numberOfSeries"), el.number(node, "numberOfInstances"))

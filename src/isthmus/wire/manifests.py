@@ -19,9 +19,9 @@ from isthmus.fhir.elements import Node, coding, concept
 from isthmus.fhir.narrative import facts, narrative
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier, is_uid, plain_uid
-from isthmus.model.imaging import Instance, Manifest, Series, Study
+from isthmus.model.imaging import Manifest, Study
 from isthmus.model.people import HumanName
-from isthmus.wire.described import read_study
+from isthmus.wire.described import read_study, write_series
 from isthmus.wire.entries import accession_identifier, study_identifier
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.people import read_organisation, read_patient_resource, write_organisation, write_patient_resource
@@ -155,7 +155,9 @@ class _Writer:
                 "numberOfInstances": study.instance_count,
                 "procedureCode": [{"text": shown}],
                 "description": study.description,
-                "series": [self.series(one, endpoint) for one in study.series],
+                "series": [
+                    write_series(one, pack, frames="frames_manifest", endpoint=endpoint) for one in study.series
+                ],
             }
         )
 
@@ -169,41 +171,6 @@ class _Writer:
         if order.accession is not None:
             reference["identifier"] = accession_identifier(order.accession, self.pack)
         return reference
-
-    def series(self, series: Series, endpoint: list[Node]) -> Node:
-        return el.without_nothing(
-            {
-                "uid": series.series_instance_uid,
-                "number": series.number,
-                "modality": coding(self.pack.systems["dcm"], series.modality),
-                "description": series.description,
-                "numberOfInstances": len(series.instances),
-                "endpoint": endpoint,
-                "bodySite": _coded(series.body_site),
-                "laterality": _coded(series.laterality),
-                "started": series.started,
-                "instance": [self.instance(instance) for instance in series.instances],
-            }
-        )
-
-    def instance(self, instance: Instance) -> Node:
-        node: Node = {
-            "uid": instance.sop_instance_uid,
-            "sopClass": {"system": self.pack.systems["uri"], "code": f"urn:oid:{instance.sop_class_uid}"},
-        }
-        if instance.number is not None:
-            node["number"] = instance.number
-        if instance.description is not None:
-            node["title"] = instance.description
-        extensions: list[Node] = []
-        if instance.number_of_frames is not None:
-            extensions.append(
-                {"url": self.pack.extensions["frames_manifest"], "valueInteger": instance.number_of_frames}
-            )
-        if instance.title is not None:
-            title = concept(coding(instance.title.system, instance.title.code, instance.title.display))
-            extensions.append({"url": self.pack.extensions["key_object_title"], "valueCodeableConcept": title})
-        return {"extension": extensions} | node if extensions else node
 
     def endpoint(self) -> Node:
         """Where images are fetched: our own border, or the location alone. Source: MFH-15, MFH-16."""
@@ -248,10 +215,6 @@ class _Writer:
                 "subject": self.ref("patient"),
             }
         )
-
-
-def _coded(code: Code | None) -> Node | None:
-    return None if code is None else coding(code.system, code.code, code.display)
 
 
 def _shown(name: HumanName) -> str:

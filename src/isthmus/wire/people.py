@@ -50,8 +50,11 @@ def read_names(node: Node) -> tuple[HumanName, ...]:
     return tuple(names)
 
 
-def read_patient_resource(node: Node, asked: Sequence[PatientIdentifier] = ()) -> Patient:
-    """Read a patient. Of several identifiers the one that was asked for stands. Raises CountryMisanswered."""
+def read_patient_resource(node: Node, asked: Sequence[PatientIdentifier] = (), *, complete: bool = True) -> Patient:
+    """Read a patient. Of several identifiers the one that was asked for stands. Raises CountryMisanswered.
+
+    Identifier, name and birth date must be there; with `complete` false the identifier alone.
+    """
     identifiers = []
     for identifier in el.children(node, "identifier"):
         system, value = el.text(identifier, "system"), el.text(identifier, "value")
@@ -62,13 +65,13 @@ def read_patient_resource(node: Node, asked: Sequence[PatientIdentifier] = ()) -
                 continue
     names = read_names(node)
     birth_date = el.text(node, "birthDate")
-    if not identifiers or not names or birth_date is None:
+    if not identifiers or (complete and (not names or birth_date is None)):
         raise CountryMisanswered("a person without identifier, name or birth date", path="Patient")
     gender = el.text(node, "gender") or "unknown"
     return Patient(
         identifier=next((i for i in identifiers if i in asked), identifiers[0]),
-        names=names,
-        birth_date=birth_date,
+        names=names or (HumanName(""),),
+        birth_date=birth_date or "",
         gender=gender if gender in GENDERS else "unknown",
         handle=el.text(node, "id"),
     )

@@ -1,0 +1,171 @@
+"""The report as document Bundle: written from its chapters, read back from ours and others'.
+
+    report = ImagingReport(
+        Header(
+            identifier=Identifier("urn:ietf:rfc:3986", "urn:uuid:…"), patient=patient, title="CT head report",
+            date="2026-03-02T11:00:00+01:00", language="en", version="1", authors=(Person(HumanName("Radio", ("Logan",))),),
+            organisation=hospital, attester=Attester(author, "2026-03-02T11:00:00+01:00"), custodian=hospital,
+        ),
+        Order(accession_numbers=(number,), requested="CT head", reasons=(Statement("Headache"),)),
+        Examination(studies=(study,), technique="Plain CT", findings=(Statement("No haemorrhage"),)),
+        presented_forms=(PresentedForm("application/pdf", pdf, "en"),),
+    )
+    body = write_report(report, load_pack())
+
+Source: EU imaging report; wire.md §2, REP-01 to REP-26.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isthmus.errors import CountryMisanswered, MalformedRequest
+from isthmus.fhir import elements as el
+from isthmus.fhir.elements import MEDIA_TYPE, Node, coding, concept
+from isthmus.model.codes import Code
+from isthmus.model.identifiers import Identifier, PatientIdentifier
+from isthmus.model.people import HumanName, Organisation
+from isthmus.model.report.document import ImagingReport
+from isthmus.wire.packs.pack import Pack, load_pack
+from isthmus.wire.people import write_patient_resource
+from isthmus.wire.report import comparison, dose, examination, header, key_images, order, presented_form, sections
+from isthmus.wire.report.binding import Binder, Opened
+
+
+def write_report(report: ImagingReport, pack: Pack) -> bytes:
+    """Write the document Bundle; the same report is the same bytes."""
+    binder = Binder(report, pack)
+    done = report.examination
+    doses, images = dose.write_dose(binder), key_images.write_key_images(binder)
+    written = [
+        examination.write_studies(binder),
+        order.write_order(binder),
+        order.write_history(binder),
+        examination.write_procedure(binder, doses, [report.dose.text] if report.dose else []),
+        comparison.write_comparison(binder),
+        examination.write_statements(binder, "findings", done.findings, images),
+        examination.write_statements(binder, "impression", done.impressions, []),
+        examination.write_recommendation(binder),
+    ]
+    composition = header.write_composition(binder, [section for section in written if section is not None])
+    binder.add("diagnostic-report", _diagnostic_report(binder))
+    binder.add("patient", write_patient_resource(report.header.patient, pack))
+    first = {"fullUrl": binder.url("composition"), "resource": composition}
+    return el.write_object(
+        {
+            "resourceType": "Bundle",
+            "meta": {"profile": [pack.profiles["report"]]},
+            "identifier": header.write_identifier(report.header.identifier),
+            "type": "document",
+            "timestamp": report.header.date,
+            "entry": [first, *binder.entries],
+        }
+    )
+
+
+def _diagnostic_report(binder: Binder) -> Node:
+    report, pack = binder.report, binder.pack
+    done = report.examination
+    codes = [statement.code for statement in done.impressions if statement.code]
+    results = [f"findings-{n}" for n in range(len(done.findings))]
+    results += [f"impression-{n}" for n in range(len(done.impressions))]
+    return {"resourceType": "DiagnosticReport"} | header.common(binder) | {
+        "extension": [
+            {"url": pack.extensions["composition"], "valueReference": binder.ref("composition")},
+            *examination.write_regions(done.regions, binder),
+        ],
+        "identifier": [header.write_identifier(report.header.identifier)],
+        "basedOn": binder.based_on(),
+        "status": report.header.status,
+        "code": header.write_type(report.header),
+        "effectiveDateTime": done.performed,
+        "issued": report.header.date if "T" in report.header.date else None,
+        "performer": [binder.organisation(report.header.organisation)] if report.header.organisation else None,
+        "resultsInterpreter": [binder.person(person) for person in report.header.authors],
+        "result": [binder.ref(name) for name in results],
+        "imagingStudy": [binder.ref(f"study-{uid}") for uid in report.study_instance_uids],
+        "conclusion": "\n".join(statement.text for statement in done.impressions),
+        "conclusionCode": [concept(coding(code.system, code.code, code.display)) for code in codes],
+        "presentedForm": presented_form.write_forms(report.presented_forms),
+    }  # fmt: skip
+
+
+def read_report(body: bytes, pack: Pack) -> ImagingReport:
+    """Read a report, ours or another's, with or without Composition.
+
+    References are resolved by the Bundle's rules; what is not understood stays in `sections`. Raises CountryMisanswered
+    when it is no report, or does not name its patient.
+    """
+    opened = Opened(body, pack)
+    head = header.read_header(opened)
+    return ImagingReport(
+        header=head,
+        order=order.read_order(opened),
+        examination=examination.read_examination(opened, head.patient),
+        dose=dose.read_dose(opened),
+        key_images=key_images.read_key_images(opened),
+        comparison=comparison.read_comparison(opened),
+        presented_forms=presented_form.read_forms(opened),
+        sections=sections.read_sections(opened),
+    )
+
+
+def original_of(body: bytes) -> tuple[str, bytes]:
+    """The report as issued: the PDF inside, else the Bundle itself. Raises CountryMisanswered for what is no report."""
+    for form in presented_form.read_forms(Opened(body, load_pack())):
+        if form.media_type.partition(";")[0].strip().lower() == "application/pdf":
+            return "application/pdf", form.body
+    return MEDIA_TYPE, body
+
+
+@dataclass(frozen=True, slots=True)
+class ReportIndex:
+    """What a list and a register need to know of a report."""
+
+    patient: PatientIdentifier
+    names: tuple[HumanName, ...]
+    birth_date: str  # empty when the report does not tell
+    gender: str
+    unique_id: Identifier
+    title: str
+    study_instance_uids: tuple[str, ...]
+    accession_numbers: tuple[Identifier, ...]
+    status: str
+    version: str | None
+    language: str | None
+    authors: tuple[str, ...]
+    custodian: Organisation | None
+    created: str
+    modalities: tuple[str, ...]
+    regions: tuple[Code, ...]
+    period_start: str | None
+
+
+def report_index(body: bytes, pack: Pack | None = None) -> ReportIndex:
+    """Read what is indexed. Raises MalformedRequest when it is no report or does not name its patient."""
+    try:
+        report = read_report(body, pack or load_pack())
+    except CountryMisanswered as exc:
+        raise MalformedRequest(exc.message, path=str(exc.facts.get("path", "Bundle"))) from exc
+    head, done = report.header, report.examination
+    regions = {region.code: region for region in (*done.regions, *(r for s in done.studies for r in s.regions))}
+    accessions = (*report.order.accession_numbers, *(n for s in done.studies for n in s.accession_numbers))
+    return ReportIndex(
+        patient=head.patient.identifier,
+        names=tuple(name for name in head.patient.names if name.family or name.given),
+        birth_date=head.patient.birth_date,
+        gender=head.patient.gender,
+        unique_id=head.identifier,
+        title=head.title,
+        study_instance_uids=report.study_instance_uids,
+        accession_numbers=tuple(dict.fromkeys(accessions)),
+        status=head.status,
+        version=head.version,
+        language=head.language,
+        authors=tuple(person.shown for person in head.authors),
+        custodian=head.custodian or head.organisation,
+        created=head.date,
+        modalities=tuple(sorted({m for study in done.studies for m in study.modalities})),
+        regions=tuple(regions.values()),
+        period_start=next((study.started for study in done.studies if study.started), done.performed),
+    )

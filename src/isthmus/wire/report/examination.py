@@ -1,0 +1,173 @@
+"""Examination: studies, procedure, findings, impression, recommendation.
+
+Source: ImagingStudyEuImaging, ProcedureEuImaging, ObservationFindingEuImaging; REP-11, REP-15, REP-17, REP-26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from isthmus.fhir import elements as el
+from isthmus.fhir.elements import Node, coding, concept
+from isthmus.model.codes import Code
+from isthmus.model.imaging import Study
+from isthmus.model.people import Patient
+from isthmus.model.report.examination import Examination
+from isthmus.model.report.order import Statement
+from isthmus.wire.described import read_code, read_regions, read_study, study_uid, write_series
+from isthmus.wire.entries import study_identifier
+from isthmus.wire.report.binding import Binder, Opened, read_concept, read_statement
+
+
+def write_regions(regions: Iterable[Code], binder: Binder) -> list[Node]:
+    """Region extensions; the spine in the report's own code. Source: wire.md C16, C24."""
+    pack = binder.pack
+    return [
+        {
+            "url": pack.extensions["region_report"],
+            "valueCodeableConcept": concept(
+                coding(
+                    region.system,
+                    pack.codes["spine_report"] if region.code in pack.aliases["spine"] else region.code,
+                    region.display,
+                )
+            ),
+        }
+        for region in regions
+    ]
+
+
+def write_studies(binder: Binder) -> Node:
+    """The section of the studies; no address in it. Source: REP-15."""
+    studies = binder.report.examination.studies
+    entries = [binder.add(f"study-{study.study_instance_uid}", _study(study, binder)) for study in studies]
+    lines = [
+        ", ".join(part for part in (study.description, "/".join(study.modalities), study.started) if part)
+        or study.study_instance_uid
+        for study in studies
+    ]
+    return binder.section("imaging_study", lines, entries)
+
+
+def _study(study: Study, binder: Binder) -> Node:
+    pack = binder.pack
+    return {
+        "resourceType": "ImagingStudy",
+        "extension": write_regions(study.regions, binder),
+        "identifier": [study_identifier(study.study_instance_uid, pack)],
+        "status": "available",
+        "modality": [coding(pack.systems["dcm"], modality) for modality in study.modalities],
+        "subject": binder.ref("patient"),
+        "started": study.started,
+        "basedOn": binder.based_on(),
+        "numberOfSeries": len(study.series) or None,
+        "numberOfInstances": study.instance_count or None,
+        "procedureCode": [{"text": study.procedure}] if study.procedure else None,
+        "description": study.description,
+        "series": [write_series(series, pack, frames="frames_report") for series in study.series],
+    }
+
+
+def write_procedure(binder: Binder, more: list[Node], lines: list[str]) -> Node:
+    """The procedure section; `more` are entries of other chapters that stand in it (dose)."""
+    examination = binder.report.examination
+    name = examination.procedure
+    if name is None and examination.technique is None and not more:
+        return binder.section("procedure", [], [])
+    site = examination.body_site
+    entry = binder.add(
+        "procedure",
+        {
+            "resourceType": "Procedure",
+            "basedOn": binder.based_on(),
+            "status": "completed",
+            "code": concept(
+                *([coding(name.code.system, name.code.code, name.code.display)] if name and name.code else []),
+                words=name.text if name else "Imaging",
+            ),
+            "subject": binder.ref("patient"),
+            "performedDateTime": examination.performed,
+            "bodySite": [concept(coding(site.system, site.code, site.display))] if site else None,
+            "note": [{"text": examination.technique}] if examination.technique else None,
+        },
+    )
+    said = [name.text if name else "", examination.performed or "", site.display or site.code if site else ""]
+    return binder.section("procedure", [*said, examination.technique or "", *lines], [entry, *more])
+
+
+def write_statements(binder: Binder, key: str, statements: tuple[Statement, ...], more: list[Node]) -> Node | None:
+    """Findings or impression: an Observation for each; `more` are key images."""
+    if not statements and not more:
+        return None
+    entries = [
+        binder.add(
+            f"{key}-{number}",
+            {
+                "resourceType": "Observation",
+                "basedOn": binder.based_on(),
+                "status": "final",
+                "code": binder.code(statement, "Finding" if key == "findings" else "Impression"),
+                "subject": binder.ref("patient"),
+                "effectiveDateTime": binder.report.examination.performed,
+                "valueString": statement.text,
+            },
+        )
+        for number, statement in enumerate(statements)
+    ]
+    lines = [statement.text for statement in statements]
+    return binder.section(key, lines, [*entries, *more], listed=len(lines) > 1)
+
+
+def write_recommendation(binder: Binder) -> Node | None:
+    advised = binder.report.examination.recommendations
+    if not advised:
+        return None
+    entries = [
+        binder.add(
+            f"recommendation-{number}",
+            {
+                "resourceType": "CarePlan",
+                "status": "active",
+                "intent": "proposal",
+                "description": statement.text,
+                "subject": binder.ref("patient"),
+            },
+        )
+        for number, statement in enumerate(advised)
+    ]
+    return binder.section("recommendation", [statement.text for statement in advised], entries, listed=len(advised) > 1)
+
+
+def read_examination(opened: Opened, patient: Patient) -> Examination:
+    """Read what was done, seen and meant; a study also when it is named by identifier alone."""
+    procedure = next(iter(opened.entries("procedure", "Procedure")), {})
+    site = el.child(procedure, "bodySite", "coding")
+    return Examination(
+        studies=_read_studies(opened, patient),
+        procedure=read_concept(procedure, "code"),
+        technique=el.text(procedure, "note", "text"),
+        performed=el.text(procedure, "performedDateTime") or el.text(opened.diagnostic, "effectiveDateTime"),
+        body_site=read_code(site),
+        regions=read_regions(opened.diagnostic, opened.pack),
+        findings=_statements(opened, "findings", "Observation", "Condition"),
+        impressions=_statements(opened, "impression", "Observation", "Condition"),
+        recommendations=_statements(opened, "recommendation", "CarePlan", "ServiceRequest"),
+    )
+
+
+def _statements(opened: Opened, key: str, *kinds: str) -> tuple[Statement, ...]:
+    said = (read_statement(node) for node in opened.entries(key, *kinds))
+    return tuple(statement for statement in said if statement is not None)
+
+
+def _read_studies(opened: Opened, patient: Patient) -> tuple[Study, ...]:
+    studies: dict[str, Study] = {}
+    named = opened.entries("imaging_study", "ImagingStudy")
+    for reference in el.children(opened.diagnostic, "imagingStudy"):
+        found = opened.closed.find(reference, opened.diagnostic)
+        named.append(found if found is not None else {"identifier": reference.get("identifier")})
+    for node in named:
+        uid = study_uid(node, opened.pack)
+        if uid is not None:
+            studies.setdefault(uid, read_study(node, opened.closed, patient, opened.pack))
+    return tuple(studies.values())

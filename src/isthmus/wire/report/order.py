@@ -1,0 +1,88 @@
+"""Order and history. Source: ServiceRequestOrderEuImaging; REP-12; data set A.2, A.3."""
+
+from __future__ import annotations
+
+from isthmus.fhir import elements as el
+from isthmus.fhir.elements import Node, coding, concept
+from isthmus.model.report.order import Order, Statement
+from isthmus.wire.described import order_numbers
+from isthmus.wire.entries import accession_identifier
+from isthmus.wire.report.binding import Binder, Opened, read_concept, read_statement
+
+_HISTORY = ("Condition", "Observation", "MedicationAdministration", "MedicationRequest", "Device", "DeviceUseStatement")
+
+
+def write_order(binder: Binder) -> Node:
+    """The order section, with one ServiceRequest."""
+    order, pack = binder.report.order, binder.pack
+    if order == Order(history=order.history):
+        return binder.section("order", [], [])
+    placer = concept(coding(pack.systems["v2_0203"], "PLAC"))
+    numbers = [accession_identifier(number, pack) for number in order.accession_numbers]
+    numbers += [
+        el.without_nothing({"type": placer, "system": number.system, "value": number.value})
+        for number in order.placer_order_numbers
+    ]
+    entry = binder.add(
+        "order",
+        {
+            "resourceType": "ServiceRequest",
+            "identifier": numbers,
+            "status": "completed",
+            "intent": "order",
+            "category": [concept(coding(pack.systems["snomed"], pack.codes["imaging_order"]))],
+            "code": {"text": order.requested} if order.requested else None,
+            "subject": binder.ref("patient"),
+            "authoredOn": order.placed,
+            "requester": binder.person(order.requester) if order.requester else None,
+            "reasonCode": [_reason(reason) for reason in order.reasons],
+        },
+    )
+    lines = [order.requested or "", *(reason.text for reason in order.reasons)]
+    lines += [f"Accession number: {number.value}" for number in order.accession_numbers]
+    lines += [f"Order number: {number.value}" for number in order.placer_order_numbers]
+    lines += [f"Requested by: {order.requester.shown}"] if order.requester else []
+    lines += [f"Requested on: {order.placed}"] if order.placed else []
+    return binder.section("order", lines, [entry])
+
+
+def _reason(reason: Statement) -> Node:
+    code = reason.code
+    return concept(*([coding(code.system, code.code, code.display)] if code else []), words=reason.text)
+
+
+def write_history(binder: Binder) -> Node:
+    """The history section, a Condition for each statement."""
+    history = binder.report.order.history
+    entries = [
+        binder.add(
+            f"history-{number}",
+            {"resourceType": "Condition", "code": _reason(statement), "subject": binder.ref("patient")},
+        )
+        for number, statement in enumerate(history)
+    ]
+    return binder.section("history", [statement.text for statement in history], entries, listed=len(history) > 1)
+
+
+def read_order(opened: Opened) -> Order:
+    """Read the order by reference, or by identifier alone."""
+    closed, pack = opened.closed, opened.pack
+    accessions, placers, orders = order_numbers(
+        el.children(opened.diagnostic, "basedOn"), opened.diagnostic, closed, pack
+    )
+    entries = [entry for section in opened.sections("order") for entry in el.children(section, "entry")]
+    more = order_numbers(entries, opened.composition, closed, pack)
+    accessions, placers = (tuple(dict.fromkeys(a + b)) for a, b in ((accessions, more[0]), (placers, more[1])))
+    orders += more[2]
+    request = orders[0] if orders else {}
+    reasons = (read_concept({"code": reason}, "code") for reason in el.children(request, "reasonCode"))
+    history = (read_statement(node) for node in opened.entries("history", *_HISTORY))
+    return Order(
+        accession_numbers=accessions,
+        placer_order_numbers=placers,
+        requested=el.text(request, "code", "text"),
+        placed=el.text(request, "authoredOn"),
+        requester=opened.person(opened.find(request, "requester")),
+        reasons=tuple(reason for reason in reasons if reason is not None),
+        history=tuple(statement for statement in history if statement is not None),
+    )
