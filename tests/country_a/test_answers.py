@@ -299,17 +299,12 @@ async def test_as_many_records_are_written_whatever_was_decided(border: Practice
 
     async def records(patient: Patient, path: str) -> int:
         token, handle = await border.care(patient)
-        before = _events(border)
+        before = border.events()
         await border.ask(path, token=token, query={"patient": f"Patient/{handle}"} if "fhir" in path else ())
-        return _events(border) - before
+        return border.events() - before
 
     for path in ("/fhir/DocumentReference", "/dicom-web/studies/2.25.4001"):
         assert {await records(patient, path) for patient in (SEEN, OPTED_OUT, EMPTY)} == {2}
-
-
-def _events(border: PracticeBorder) -> int:
-    count: int = border.state.read_now(lambda c: c.exec_driver_sql("SELECT count(*) FROM audit_trail").scalar_one())
-    return count
 
 
 async def test_what_the_trail_cannot_take_is_not_given(border: PracticeBorder) -> None:

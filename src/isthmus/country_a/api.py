@@ -113,9 +113,9 @@ async def _find_patients(border: Border, visit: Visit, request: Request, rest: s
     introduced = visit.introduced
     query = patients.read_search(introduced, request, border.directory.ours.mask)
     await visit.open(visit.intent, border.counting.search(introduced, query))
-    answer, found = await patients.find_patients(introduced, query, border.source, border.handles, border.base)
-    if not found:
-        await border.counting.nobody(introduced)
+    answer = await patients.find_patients(
+        introduced, query, border.source, border.handles, border.base, lambda: border.counting.nobody(introduced)
+    )
     await visit.send(answer)
 
 

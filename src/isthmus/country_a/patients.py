@@ -8,6 +8,7 @@ Source: ITI-78; trust.md §2.6 (M3), F14; PID-01 to PID-14.
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import anyio
@@ -35,26 +36,32 @@ def read_search(introduced: Introduced, request: Request, mask: SearchMask) -> P
 
 
 async def find_patients(
-    introduced: Introduced, query: PatientQuery, national: NationalConnector, handles: Handles, base: str
-) -> tuple[Answer, bool]:
-    """Answer a patient search; also whether someone was found. Under a care token only the attested person is.
+    introduced: Introduced,
+    query: PatientQuery,
+    national: NationalConnector,
+    handles: Handles,
+    base: str,
+    nobody: Callable[[], Awaitable[None]],
+) -> Answer:
+    """Answer a patient search. Under a care token only the attested person is found; `nobody` counts a search in vain.
 
     Source: ITI-78; PID-08, PID-12.
     """
     began = anyio.current_time()
     found = list(await national.find_patients(query))
-    asker = introduced.asker
+    asker, patient = introduced.asker, None
     if asker.patient is not None:
-        found = [patient for patient in found if patient.identifier == asker.patient]
-    patient = None
+        found = [one for one in found if one.identifier == asker.patient]
     if len(found) == 1:
         handle = asker.handle or await handles.give(asker.peer, asker.sub, found[0].identifier)
         patient = replace(found[0], handle=handle)
+    else:
+        await nobody()
     body = wire.write_found(
         patient, several=len(found) > 1, self_link=f"{base}/Patient", base=base, pack=introduced.pack
     )
     await _on_the_grid(began)
-    return fhir_answer(body), patient is not None
+    return fhir_answer(body)
 
 
 async def get_patient(admitted: Admitted, request: Request, handle: str, national: NationalConnector) -> Answer:

@@ -96,6 +96,8 @@ async def read_request(known: Known, request: Request, ours: Participant, keys: 
     trc = desk.read(inner_trc, frozenset({assertions.TRC_TYPE}), "trc", "trc-invalid", assertions.TRC_LIFE_S)
     asker = await _with_patient(asker, assertions.read_trc(trc.claims), professional, point, handles)
     latest = min(latest, trc.expires_at)
+    if latest <= int(known.now.timestamp()):
+        raise InvalidAssertion("the relationship has ended", reason="trc-invalid")
     return Asked(asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, _care(asker.role, ours)))
 
 

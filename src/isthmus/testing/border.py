@@ -134,7 +134,7 @@ class Peer:
 class PracticeBorder:
     """Country AA's border in this process. `ask` speaks to it as a country would, `token` and `care` knock first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, limits_of: str = "demo") -> None:
         self.clock, self.register, self.folder = Clock(), Register(), folder
         made = pki.init(folder, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), now=self.clock.now)
         self.settings = read_settings(made.settings["AA"], {})
@@ -146,7 +146,7 @@ class PracticeBorder:
         self.trail = Trail(self.state, self.master, self.clock, state.folder)
         self.directives = Directives.of_settings(state, self.state, self.clock)
         self.app = border_app(
-            state, directory=self.directory, trail=self.trail, state=self.state, master=self.master,
+            replace(state, env=limits_of), directory=self.directory, trail=self.trail, state=self.state, master=self.master,
             national=self.register, directives=self.directives, clock=self.clock,
         )  # fmt: skip
         ours = state.ncp_id
@@ -174,12 +174,21 @@ class PracticeBorder:
 
     def offer(self, *services: str) -> None:
         """Publish a list in which Country AA offers these services alone."""
+        self.change(0, services=list(services))
+
+    def change(self, participant: int, **members: Any) -> None:
+        """Publish a list with other members of one participant, by its place in the list."""
         listed = self.folder / "trustlist.jws"
         body = orjson.loads(unbase64url(listed.read_text().split(".")[1]))
-        body["participants"][0]["services"] = list(services)
+        body["participants"][participant] |= members
         key = load_signing_key(self.folder / "operator" / "operator.key.jwk", "demo")
         listed.write_text(write_trust_list({**body, "seq": body["seq"] + 1}, key))
         self.directory.refresh()
+
+    def events(self) -> int:
+        """How many records the trail holds."""
+        count: int = self.state.read_now(lambda c: c.exec_driver_sql("SELECT count(*) FROM audit_trail").scalar_one())
+        return count
 
     async def ask(
         self,

@@ -1,0 +1,61 @@
+"""`isthmus consent`: kept, shown, taken back; and recorded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from isthmus.commands.root import run
+from isthmus.trust import pki
+
+PATIENT = "urn:oid:2.999.1.2.1|0000000042"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    countries = ("AA", "BB")
+    made = pki.init(tmp_path / "p", countries=countries, ports=pki.default_ports(countries), now=datetime.now(UTC))
+    return made.settings["AA"]
+
+
+def consent(config: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
+    code = run(["--config", str(config), "consent", words[0], "--patient", PATIENT, *words[1:], "--json"])
+    return code, orjson.loads(capsys.readouterr().out)
+
+
+def test_a_directive_is_kept_shown_and_taken_back(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept, _ = consent(config, capsys, "set", "--restrict-study", "1.2.3.4")
+    again, unchanged = consent(config, capsys, "set", "--restrict-study", "1.2.3.4")
+    _, shown = consent(config, capsys, "show")
+    taken, _ = consent(config, capsys, "set", "--restrict-study", "1.2.3.4", "--withdraw")
+    _, after = consent(config, capsys, "show")
+
+    assert (kept, again, unchanged["changed"], taken) == (0, 0, False, 0)
+    assert [(d["kind"], d["scope"], d["until"]) for d in shown["directives"]] == [("restrict-study", "1.2.3.4", None)]
+    assert after == {"directives": []}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ((), 2),
+        (("--opt-out", "--permit"), 2),
+        (("--restrict-study", "not-a-uid"), 2),
+        (("--restrict-period", "2024-02-01..2024-01-01"), 2),
+        (("--opt-out", "--withdraw"), 4),
+    ],
+)
+def test_what_says_nothing_is_refused(
+    config: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int
+) -> None:
+    assert consent(config, capsys, "set", *words)[0] == code
+
+
+def test_a_country_that_only_asks_keeps_no_directives(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asking = config.parent.parent / "bb" / "isthmus.toml"
+
+    assert consent(asking, capsys, "set", "--opt-out")[0] == 2
