@@ -178,3 +178,26 @@ def test_an_import_that_is_cut_is_completed_by_the_next_one(config: Path, tmp_pa
 
 def _bytes_under(folder: Path) -> int:
     return sum(path.stat().st_size for path in list(folder.rglob("*")) if path.is_file())
+
+
+_MEASURED = """
+import re, sys
+from isthmus.commands.root import run
+code = run(sys.argv[1:])
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
+sys.stderr.write(f"{code} {int(peak[1]) // 1024}")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+@pytest.mark.slow
+def test_a_file_of_512_mib_passes_in_less_than_100_mib_of_memory(config: Path, tmp_path: Path) -> None:
+    patient = Patient(PatientIdentifier(SYSTEM, "1"), (HumanName("A", ("B",)),), "1970-01-01", "male")
+    (path,) = SyntheticStudy(4, patient, instances=1, frames=1024).write(tmp_path / "in")
+
+    words = [sys.executable, "-c", _MEASURED, "--config", str(config), "import", str(path), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+
+    code, peak_mib = map(int, done.stderr.split())
+    assert (code, len(json.loads(done.stdout)["accepted"])) == (0, 1)
+    assert peak_mib < 100

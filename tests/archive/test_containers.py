@@ -54,11 +54,8 @@ def test_a_source_that_breaks_off_takes_its_slice_back(tmp_path: Path) -> None:
     assert container.append([b"x"]).offset == 0
 
 
-def test_a_full_container_is_followed_by_another_but_twins_stay_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(containers, "ROLL_OVER_BYTES", 4)
-    container = Container(tmp_path)
+def test_a_full_container_is_followed_by_another_but_twins_stay_together(tmp_path: Path) -> None:
+    container = Container(tmp_path, roll_over_bytes=4)
 
     first, twin, second = container.append([b"12345"]), container.append([b"6"], stay=True), container.append([b"7"])
     container.flush()

@@ -35,8 +35,9 @@ class Container:
     `begin` … `add` … `end` writes one slice; `take_back` undoes it while nothing else follows.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, roll_over_bytes: int = ROLL_OVER_BYTES) -> None:
         self.folder = folder
+        self._roll_over_bytes = roll_over_bytes
         self._fd = -1
         self._name = ""
         self._end = 0
@@ -46,7 +47,7 @@ class Container:
 
     def begin(self, *, stay: bool = False) -> None:
         """Start a slice; `stay` keeps it in the container that is open, however full."""
-        if self._fd < 0 or (self._end >= ROLL_OVER_BYTES and not stay):
+        if self._fd < 0 or (self._end >= self._roll_over_bytes and not stay):
             self._open()
         self._start, self._digest = self._end, hashlib.sha256()
 

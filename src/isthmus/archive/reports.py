@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, Row, select
@@ -21,14 +21,13 @@ from isthmus.archive import index, register
 from isthmus.archive.containers import Container, Slice
 from isthmus.archive.verdicts import ACCEPTED, QUARANTINED, REFUSED, UNCHANGED, Verdict, held
 from isthmus.errors import IsthmusError
+from isthmus.fhir import elements as el
 from isthmus.model.documents import DocumentKind
-from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents
 from isthmus.wire.packs.pack import Pack
-
-if TYPE_CHECKING:
-    from isthmus.wire.report.document import ReportIndex
+from isthmus.wire.report.document import ReportIndex, report_index
 
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 FHIR, PDF, STORED = DocumentKind.REPORT_FHIR.value, DocumentKind.REPORT_PDF.value, "stored"
@@ -54,37 +53,41 @@ class Reports:
         return held(REFUSED, path, "not-built-yet" if form == "xml" else "unknown-form")
 
     def _fhir(self, body: bytes, path: str, patient: PatientIdentifier | None) -> Verdict:
-        from isthmus.wire.report.document import report_index
-
         try:
-            said = report_index(body, self.pack)
+            said, bundle = report_index(body, self.pack), el.read_object(body)
         except IsthmusError as error:
             return held(REFUSED, path, "not-a-report", error.message)
-        identifier = said.patient or patient
-        if identifier is None:
-            return held(REFUSED, path, "no-patient")
-        if patient is not None and patient != identifier:
+        kinds = {el.text(entry, "resource", "resourceType") for entry in el.children(bundle, "entry")}
+        if "DiagnosticReport" not in kinds:  # a manifest is a document about a study too
+            return held(REFUSED, path, "not-a-report", "no DiagnosticReport in it")
+        if patient not in (None, said.patient):
             return held(REFUSED, path, "contradicts-assignment")
         place = self._kept(body)
-        verdict = self.database.write_now(lambda connection: self._decide(connection, said, identifier, place, path))
+        own = el.child(bundle, "identifier")
+        unique = Identifier(el.text(own, "system"), el.text(own, "value") or "")
+        unique = unique if unique.value else said.unique_id
+        verdict = self.database.write_now(lambda connection: self._decide(connection, said, unique, place, path))
         return self._told(verdict, place)
 
     def _decide(
-        self, connection: Connection, said: ReportIndex, patient: PatientIdentifier, place: Slice, path: str
+        self, connection: Connection, said: ReportIndex, unique: Identifier, place: Slice, path: str
     ) -> Verdict:
-        known = register.patient_row(connection, patient)
-        traits = register.Traits(said.names, said.birth_date or "", said.gender or "unknown")
+        known = register.patient_row(connection, said.patient)
+        traits = register.Traits(said.names, said.birth_date, said.gender)
         if known is None and not traits.suffice:
             return held(REFUSED, path, "unknown-patient")
         same = _same_bytes(connection, place, known[0] if known else None)
         if same is not None:
             return _verdict(UNCHANGED, path, FHIR, same.state, said.study_instance_uids)
         if known is not None and register.contradicts(known[1], traits):
-            columns = self._columns(said, place) | {"state": "quarantined", "reason": "contradicts-register"}
-            index.insert_document(connection, columns)
+            columns = self._columns(said, unique, place) | {"state": "quarantined", "reason": "contradicts-register"}
+            if not _in_quarantine(connection, place):
+                index.insert_document(connection, columns)
             return held(QUARANTINED, path, "contradicts-register")
-        number = known[0] if known else register.register(connection, patient, traits)
-        columns = self._columns(said, place) | {"patient_id": number}
+        number = known[0] if known else register.register(connection, said.patient, traits)
+        family = f"{number}/{said.unique_id.system}|{said.unique_id.value}"
+        columns = self._columns(said, _never_used(connection, unique, said.version), place)
+        columns |= {"patient_id": number, "family": family}
         before = _latest(connection, number, columns["family"])
         if before is not None and (refusal := _not_newer(before, said)):
             return held(REFUSED, path, refusal)
@@ -93,27 +96,22 @@ class Reports:
         index.supersede(connection, FHIR, columns["family"], document)
         return _verdict(ACCEPTED, path, FHIR, "served", said.study_instance_uids)
 
-    def _columns(self, said: ReportIndex, place: Slice) -> dict[str, Any]:
+    def _columns(self, said: ReportIndex, unique: Identifier, place: Slice) -> dict[str, Any]:
+        custodian = said.custodian
         facts = {
             "study_instance_uids": list(said.study_instance_uids),
             "accession_numbers": [[number.system, number.value] for number in said.accession_numbers],
             "authors": list(said.authors),
-            "custodian": [said.custodian.name, said.custodian.identifier, said.custodian.system]
-            if said.custodian
-            else None,
+            "custodian": [custodian.name, custodian.identifier, custodian.system] if custodian else None,
             "modalities": list(said.modalities),
             "regions": [[region.system, region.code, region.display] for region in said.regions],
+            "period_start": said.period_start,
             "report_status": said.status,
             "report_version": said.version,
         }
-        family = f"{said.unique_id.system}|{said.unique_id.value}"
-        columns = {"unique_system": said.unique_id.system or "", "unique_value": said.unique_id.value, "family": family}
-        columns |= {
-            "title": said.title,
-            "created": said.created,
-            "language": said.language,
-            "facts": index.facts(facts),
-        }
+        columns: dict[str, Any] = {"unique_system": unique.system or "", "unique_value": unique.value}
+        columns |= {"title": said.title, "created": said.created or self._now(), "language": said.language}
+        columns["facts"] = index.facts(facts)
         return self._common(FHIR, place) | columns
 
     def _common(self, kind: str, place: Slice) -> dict[str, Any]:
@@ -178,6 +176,22 @@ def _same_bytes(connection: Connection, place: Slice, patient: int | None) -> Ro
     return connection.execute(
         select(documents).where(d.sha256 == place.sha256, d.patient_id == patient, d.state != "quarantined")
     ).first()
+
+
+def _in_quarantine(connection: Connection, place: Slice) -> bool:
+    d = documents.c
+    rows = select(d.number).where(d.sha256 == place.sha256, d.state == "quarantined")
+    return connection.execute(rows).first() is not None
+
+
+def _never_used(connection: Connection, unique: Identifier, version: str | None) -> Identifier:
+    """The document's own identifier; where its versions share one, each later one gets another that follows from it."""
+    d = documents.c
+    taken = select(d.number).where(d.unique_system == (unique.system or ""), d.unique_value == unique.value)
+    if connection.execute(taken).first() is None:
+        return unique
+    derived = uuid.uuid5(uuid.NAMESPACE_OID, f"{unique.system}|{unique.value}/{version}")
+    return Identifier("urn:ietf:rfc:3986", f"urn:uuid:{derived}")
 
 
 def _latest(connection: Connection, patient: int, family: str) -> Row[Any] | None:
