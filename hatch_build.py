@@ -94,10 +94,17 @@ def find_npm() -> tuple[list[str], Path]:
 
 def compile_messages() -> None:
     """Writes the .mo beside each .po; a catalogue that cannot be read stops the build."""
-    from babel.messages.mofile import write_mo
-    from babel.messages.pofile import read_po
-
-    for source in sorted(LOCALES.glob("*/LC_MESSAGES/*.po")):
+    sources = sorted(LOCALES.glob("*/LC_MESSAGES/*.po"))
+    if not sources:
+        return
+    try:
+        from babel.messages.mofile import write_mo
+        from babel.messages.pofile import read_po
+    except ImportError:
+        sys.exit(
+            "The message catalogues were not compiled: Babel is not installed for this Python (pip install babel)."
+        )
+    for source in sources:
         with source.open("rb") as text, source.with_suffix(".mo").open("wb") as binary:
             write_mo(binary, read_po(text, locale=source.parts[-3]))
 

@@ -20,6 +20,16 @@ function pdfFiles(): Plugin {
   };
 }
 
+/** The decoders ask for Node's modules where there are none; they are never used in a browser. */
+function noNode(): Plugin {
+  return {
+    name: 'no-node',
+    enforce: 'pre',
+    resolveId: (name) => (name === 'fs' || name === 'path' ? '\0none' : null),
+    load: (id) => (id === '\0none' ? 'export default {}' : null),
+  };
+}
+
 interface Locked {
   version?: string;
   license?: string;
@@ -54,8 +64,10 @@ export default defineConfig({
   base: './',
   publicDir: false,
   plugins: [pdfFiles(), thirdParty()],
+  logLevel: 'warn',
   worker: {
     format: 'es',
+    plugins: () => [noNode()],
     rolldownOptions: {
       output: { entryFileNames: 'assets/[name]-[hash].js', chunkFileNames: 'assets/[name]-[hash].js' },
     },
@@ -66,6 +78,7 @@ export default defineConfig({
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: false,
+    reportCompressedSize: false,
     chunkSizeWarningLimit: 2000,
     rolldownOptions: {
       input: { portal: 'pages/portal.ts', viewer: 'viewer/main.ts', reader: 'pages/reader.ts' },

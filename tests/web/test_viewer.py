@@ -209,3 +209,38 @@ def test_an_original_is_drawn_with_its_text(page: Any, sample: Callable[[str], P
         text = page.inner_text(".textLayer")
 
     assert "Radiologie" in text
+
+
+def test_pages_answer_their_keys(page: Any, sample: Callable[[str], Path]) -> None:
+    with served(sample("dicom/sr/reportki.dcm")) as address:
+        page.goto(f"{address}portal")
+        page.wait_for_load_state("networkidle")
+
+        def focus_after(*keys: str) -> str:
+            for key in keys:
+                page.keyboard.press(key)
+            return str(page.evaluate("document.activeElement.id"))
+
+        rows = [focus_after("j"), focus_after("j"), focus_after("k")]
+        page.keyboard.press("v")
+        images = page.url
+        page.keyboard.press("g")
+        page.keyboard.press("f")
+        find = page.url
+        typed = [focus_after("/"), focus_after("j")]
+
+    assert rows == ["report1", "images2", "report1"]
+    assert images.endswith("#images1")
+    assert find.endswith("#find")
+    assert typed == ["filter", "filter"]
+
+
+def test_a_chosen_country_brings_its_fields_and_the_focus(page: Any, sample: Callable[[str], Path]) -> None:
+    with served(sample("dicom/sr/reportki.dcm")) as address:
+        page.goto(f"{address}portal")
+        page.wait_for_load_state("networkidle")
+        page.click("label:has-text('Greece')")
+        page.wait_for_selector("#identifier:focus")
+        kept = page.evaluate("[localStorage.length, sessionStorage.length]")
+
+    assert kept == [0, 0]

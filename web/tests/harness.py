@@ -114,6 +114,8 @@ def serve(arguments: argparse.Namespace) -> None:
                 self.give((Path(__file__).parent / "reader.html").read_bytes(), ".html")
             elif path == "/portal":
                 self.give((Path(__file__).parent / "portal.html").read_bytes(), ".html")
+            elif path == "/mask":
+                self.give(b'<label>Number <input name="identifier" id="identifier"></label>', ".html")
             elif path == "/study.json":
                 self.give(json.dumps(study, default=str).encode(), ".json")
             elif path == "/original.pdf" and pdf is not None:

@@ -300,10 +300,9 @@ class Desk {
     this.#port.canvas.setAttribute('aria-label', label);
     markImageLinks(slide.uid, slide.frame);
     Object.assign(page.dataset, { position: String(at + 1), count: String(slides.length), series: series?.uid ?? '', sop: slide.uid, frame: String(slide.frame) });
-    if (slide.picture === undefined) return;
     this.#overlay.describe(slide, slide.picture, this.#stack, this.#keys);
     const lossy = document.querySelector<HTMLElement>('[data-lossy]');
-    if (lossy !== null) lossy.textContent = say(slide.picture.lossy ? 'lossy' : 'lossless');
+    if (lossy !== null) lossy.textContent = slide.picture === undefined ? '' : say(slide.picture.lossy ? 'lossy' : 'lossless');
   }
 
   #progress(): void {

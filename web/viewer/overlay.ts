@@ -70,7 +70,12 @@ export class Overlay {
     for (const side of SIDES) this.#write(side, '', []);
   }
 
-  describe(slide: Slide, picture: Picture, stack: Stack, keys: readonly KeyImage[]): void {
+  describe(slide: Slide, picture: Picture | undefined, stack: Stack, keys: readonly KeyImage[]): void {
+    if (picture === undefined) {
+      for (const corner of ['be', ...SIDES]) this.#write(corner, '', []);
+      this.#write('bs', '', [positionWords(stack)]);
+      return;
+    }
     const facts = [positionWords(stack), ...planeWords(picture)];
     const key = keys.find((k) => k.instance === slide.uid && (k.frame === null || k.frame === slide.frame));
     this.#write('bs', '', [...(key === undefined ? [] : [say('key_image', { why: key.why })]), facts.join(' · ')]);
@@ -111,6 +116,7 @@ export class Overlay {
   /** A sentence in place of, or beside, the image; with links when objects are offered for download. */
   note(sentence: string, links: readonly { text: string; href: string }[] = [], retry?: () => void): void {
     this.#note.replaceChildren();
+    this.#note.classList.remove('port__note--beside');
     this.#note.hidden = sentence === '';
     if (sentence === '') return;
     const text = document.createElement('p');
