@@ -251,7 +251,7 @@ async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(1)
 
 
-async def run_node(settings: Settings, *, until: Awaitable[None] | None = None) -> None:
+async def run_node(settings: Settings, *, until: Callable[[], Awaitable[None]] | None = None) -> None:
     """Run a node until SIGINT or SIGTERM, or until `until` is done."""
     set_up()
     stop = asyncio.Event()
@@ -260,7 +260,7 @@ async def run_node(settings: Settings, *, until: Awaitable[None] | None = None) 
         loop.add_signal_handler(sig, stop.set)
     node = Node(Ground.open(settings))
     node.mount()
-    waiting = asyncio.ensure_future(until) if until is not None else None
+    waiting = asyncio.ensure_future(until()) if until is not None else None
     if waiting is not None:
         waiting.add_done_callback(lambda _: stop.set())
     try:

@@ -31,7 +31,7 @@ def serve(
     """
     from isthmus.app import run_node
 
-    asyncio.run(run_node(settings_of(ctx), until=_parent_gone() if with_parent else None))
+    asyncio.run(run_node(settings_of(ctx), until=_parent_gone if with_parent else None))
 
 
 async def _parent_gone() -> None:

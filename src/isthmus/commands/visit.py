@@ -85,6 +85,8 @@ def _asked(
 
 async def begin(client: Client, asked: Asked, *, confirm: bool) -> Visit:
     """Find the one person, and confirm the treatment relationship. Raises PatientNotFound, InsufficientRights."""
+    from dataclasses import replace
+
     from isthmus.app import speak_for
     from isthmus.country_b import patients
     from isthmus.country_b.visit import new_visit
@@ -92,7 +94,7 @@ async def begin(client: Client, asked: Asked, *, confirm: bool) -> Visit:
     from isthmus.model.identifiers import PatientIdentifier
     from isthmus.model.queries import PatientQuery
 
-    professional = speak_for(client.settings, asked.login)
+    professional = replace(speak_for(client.settings, asked.login), session=secrets.token_hex(16))
     try:
         purpose = Purpose(asked.purpose)
     except ValueError:
