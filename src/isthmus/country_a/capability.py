@@ -11,7 +11,7 @@ from isthmus.country_a.passes import Known
 from isthmus.transport.answers import Answer, json_answer
 from isthmus.transport.inbound import Request
 from isthmus.trust.trustlist import Participant
-from isthmus.wire import capability as wire
+from isthmus.wire.capability import write_capability, write_smart_configuration
 
 MADE = "2026-11-25"  # when what is told below last changed
 
@@ -19,7 +19,7 @@ MADE = "2026-11-25"  # when what is told below last changed
 def get_capability(known: Known, request: Request, ours: Participant, base: str) -> Answer:
     """Answer `/fhir/metadata`."""
     check_fhir(request.accept)
-    body = wire.write_capability(
+    body = write_capability(
         base=base, services=ours.services, pack=known.pack, software_version=__version__, date=MADE
     )
     return fhir_answer(body)
@@ -27,4 +27,4 @@ def get_capability(known: Known, request: Request, ours: Participant, base: str)
 
 def get_smart_configuration(known: Known, request: Request, ours: Participant) -> Answer:
     """Answer `/.well-known/smart-configuration`."""
-    return json_answer(200, wire.write_smart_configuration(token_endpoint=ours.endpoints.token), "application/json")
+    return json_answer(200, write_smart_configuration(token_endpoint=ours.endpoints.token), "application/json")
