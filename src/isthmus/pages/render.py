@@ -44,7 +44,14 @@ def _environment(code: str) -> Environment:
     )
     environment.install_gettext_translations(spoken.catalogue, newstyle=True)  # type: ignore[attr-defined]  # by the extension
     environment.globals.update(icon=icon, mark=mark, lang=spoken)
+    environment.filters["short"] = short
     return environment
+
+
+def short(number: str) -> str:
+    """The beginning of an exchange id, as one can say it on the telephone."""
+    plain = "".join(sign for sign in number if sign.isalnum()).upper()
+    return "-".join((plain[:4], plain[4:8])) if len(plain) > 4 else plain
 
 
 def render(template: str, spoken: Language, **context: Any) -> bytes:

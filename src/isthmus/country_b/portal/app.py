@@ -19,8 +19,8 @@ from isthmus.config import Settings
 from isthmus.country_b.client import Client
 from isthmus.country_b.portal import documents, images, login, patients, report, stops
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.desk import Desk, Verbs
-from isthmus.country_b.portal.fetching import Fetching
+from isthmus.country_b.portal.desk import Desk
+from isthmus.country_b.portal.verbs import Verbs
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
 from isthmus.errors import DocumentNotFound, InsufficientRights, IsthmusError, MalformedRequest
@@ -88,22 +88,19 @@ def portal_app(
     clock: Callable[[], datetime],
 ) -> Inbound:
     """The portal of a node. `credits` are the attributions that the page About shows."""
-    verbs = Verbs.of(client)
-    return app_of(
-        Desk(
-            settings,
-            verbs,
-            client.directory,
-            client.trail.note,
-            sessions,
-            accounts,
-            visits,
-            spool,
-            clock,
-            Fetching(verbs, spool, settings.limits.parallel_images),
-            credits,
-        )
+    desk = Desk(
+        settings,
+        Verbs.of(client),
+        client.directory,
+        client.trail.note,
+        sessions,
+        accounts,
+        visits,
+        spool,
+        clock,
+        credits,
     )
+    return app_of(desk)
 
 
 def app_of(desk: Desk) -> Inbound:

@@ -1,38 +1,25 @@
-"""What the portal works with: the rows it asks, who is signed in, the visits, the spool; one per node.
-
-The rows come as `Verbs`, so that a page can be looked at without a second country.
-"""
+"""What the portal works with: the rows it asks, who is signed in, the visits, the spool; one per node."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from isthmus.audit.events import Note
 from isthmus.config import Settings
-from isthmus.country_b import documents, images, patients
-from isthmus.country_b.arrivals import Arrived
-from isthmus.country_b.client import Client
-from isthmus.country_b.images import Shelf
 from isthmus.country_b.portal.fetching import Fetching
+from isthmus.country_b.portal.recent import Recent
+from isthmus.country_b.portal.verbs import Verbs
 from isthmus.country_b.spool import Spool
-from isthmus.country_b.visit import Visit, Visits
+from isthmus.country_b.visit import Visits
 from isthmus.errors import SettingsProblem
-from isthmus.model.documents import Document
-from isthmus.model.imaging import Manifest
-from isthmus.model.people import Patient
-from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
-from isthmus.model.report.document import ImagingReport
 from isthmus.pages.static import Static
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions
 from isthmus.trust.trustlist import Participant
-
-__all__ = ["Countries", "Desk", "Verbs"]
 
 
 class Countries(Protocol):
@@ -41,27 +28,6 @@ class Countries(Protocol):
     @property
     def countries(self) -> tuple[Participant, ...]: ...
     def country(self, code: str) -> Participant: ...
-
-
-@dataclass(frozen=True)
-class Verbs:
-    """The rows of Country B, each with its client in hand."""
-
-    find_patients: Callable[[Visit, str, PatientQuery], Awaitable[Patient]]
-    find_documents: Callable[[Visit, str, DocumentQuery], Awaitable[Sequence[Document]]]
-    get_report: Callable[[Visit, str, str], Awaitable[tuple[ImagingReport, bytes]]]
-    get_manifest: Callable[[Visit, str, str], Awaitable[tuple[Manifest, bytes]]]
-    get_images: Callable[[Visit, str, ImagesQuery, Shelf], AsyncIterator[Arrived]]
-
-    @classmethod
-    def of(cls, client: Client) -> Verbs:
-        return cls(
-            partial(patients.find_patients, client),
-            partial(documents.find_documents, client),
-            partial(documents.get_report, client),
-            partial(documents.get_manifest, client),
-            partial(images.get_images, client),
-        )
 
 
 @dataclass
@@ -77,9 +43,20 @@ class Desk:
     visits: Visits
     spool: Spool
     clock: Callable[[], datetime]
-    fetching: Fetching
     credits: Sequence[str] = ()
     static: Static = field(default_factory=Static)
+    fetching: Fetching = field(init=False)
+    recent: Recent = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fetching = Fetching(self.verbs, self.spool, self.settings.limits.parallel_images)
+        self.recent = Recent(self.clock)
+
+    async def put_away(self, *visits: str) -> None:
+        """What these ended visits had here goes: flights, memory, spool."""
+        self.fetching.forget(*visits)
+        self.recent.forget(*visits)
+        await self.spool.forget(*visits)
 
     @property
     def public(self) -> str:

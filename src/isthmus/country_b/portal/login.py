@@ -45,8 +45,7 @@ async def sign_out(ask: Ask) -> Answer:
     """The session, its visits and what was spooled for them end together."""
     desk, session = ask.desk, ask.signed_in
     ended = await desk.visits.end_all_of(session.professional)
-    desk.fetching.forget(*ended)
-    await desk.spool.forget(*ended)
+    await desk.put_away(*ended)
     await desk.sessions.end(session.token)
     await _note(ask, "signed-out", session.professional.sub)
     return ask.to("/sign-in", ("Set-Cookie", f"{desk.cookie}=; Max-Age=0{desk.cookie_rules}"), LEAVING)

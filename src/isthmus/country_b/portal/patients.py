@@ -232,8 +232,7 @@ async def close(ask: Ask) -> Answer:
     """The visit ends, and what was spooled for it goes."""
     visit: Visit = ask.visiting
     await ask.desk.visits.end(visit.id)
-    ask.desk.fetching.forget(visit.id)
-    await ask.desk.spool.forget(visit.id)
+    await ask.desk.put_away(visit.id)
     return ask.to("/find")
 
 

@@ -93,3 +93,45 @@ def modality_words(modality: str, spoken: Language) -> str:
 
 def sex(gender: str, spoken: Language) -> str:
     return spoken.say(SEXES.get(gender, SEXES["unknown"]))
+
+
+VIEWER = {
+    "position": N_("{n} of {total}"),
+    "image_label": N_("Series {series}, image {n} of {total}: {description}"),
+    "key_image": N_("Key image: {why}"),
+    "window_values": N_("W {width} L {level}"),
+    "window_table": N_("Window from the file"),
+    "loading": N_("Loading the image."),
+    "loaded": N_("{here} of {all} images, {mb} MB"),
+    "cancelled": N_("Stopped. {here} of {all} images are here."),
+    "failed": N_("This image did not arrive."),
+    "try_again": N_("Try again"),
+    "undecodable": N_("This image cannot be drawn here. It can be downloaded."),
+    "no_pixels": N_("This object holds no image. It can be downloaded."),
+    "not_drawn": N_("This series holds no images that can be drawn here. Its objects can be downloaded."),
+    "not_drawn_some": N_("{n} more objects of this series are not images."),
+    "download_object": N_("Download: {kind} {n}"),
+    "kind_image": N_("image"),
+    "kind_key_images": N_("list of key images"),
+    "kind_structured_report": N_("structured report"),
+    "kind_document": N_("document"),
+    "kind_presentation": N_("presentation state"),
+    "kind_waveform": N_("waveform"),
+    "kind_derived": N_("segmentation or other derived object"),
+    "kind_radiotherapy": N_("radiotherapy object"),
+    "lossy": N_("Picture compressed; details may be lost."),
+    "lossless": N_("Lossless."),
+    "length_body": N_("{n} mm"),
+    "length_detector": N_("{n} mm at the detector"),
+    "length_corrected": N_("{n} mm, corrected for magnification"),
+    "length_none": N_("{n} pixels, true size unknown"),
+    "yours": N_("yours"),
+    "measure_start": N_("Measuring. Arrow keys move the point, Enter sets it."),
+    "measure_second": N_("First point set. Move to the second point, then Enter."),
+    "measure_deleted": N_("Measurement deleted."),
+}
+READER = {
+    "page": N_("Page {n} of {total}"),
+    "failed": N_("The original cannot be shown here. It can be downloaded."),
+    "original": N_("Original report"),
+}

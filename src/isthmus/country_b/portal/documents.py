@@ -1,0 +1,151 @@
+"""The examinations of the confirmed person: one timeline of studies and reports.
+
+The answer is kept in this process for a minute, so that a filter asks nobody again.
+
+Source: portal design §4 (examinations); ITI-67.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from isthmus.country_b.portal.ask import Ask
+from isthmus.country_b.portal.patients import shares
+from isthmus.country_b.portal.recent import LIST_AGE
+from isthmus.country_b.portal.timeline import Filters, Row, chips, is_pdf, kept, rows_of
+from isthmus.country_b.portal.words import STATUSES
+from isthmus.model.documents import Document
+from isthmus.model.pairing import pair
+from isthmus.model.queries import DocumentQuery
+from isthmus.transport.answers import Answer
+
+STATUSES_ASKED = ("current", "superseded")
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """A report on its plate: how it is called, what it is worth, whose it is."""
+
+    href: str
+    title: str
+    language: str  # of the title, when it is not the page's
+    title_differs: bool
+    status: tuple[str, str, str] | None  # words, shape, icon
+    facts: tuple[str, ...]
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One row as the template needs it."""
+
+    row: Row
+    date: str
+    time: str
+    ago: str
+    title_language: str
+    study_href: str
+    images: str
+    facts: tuple[str, ...]
+    reports: tuple[Plate, ...]
+    older: tuple[Plate, ...]
+    key: str
+
+
+async def listing(ask: Ask, *, again: bool = False) -> Sequence[Document]:
+    """The documents of this visit's person. Raises what asking raises."""
+    held: Sequence[Document] | None = ask.desk.recent.get(ask.visiting.id, "list", LIST_AGE)
+    if held is None or again:
+        query = DocumentQuery(statuses=STATUSES_ASKED)
+        held = await ask.desk.verbs.find_documents(ask.visiting, ask.country, query)
+        ask.desk.recent.put(ask.visiting.id, "list", held)
+    return held
+
+
+async def examinations(ask: Ask) -> Answer:
+    """The list, as the filters in the address say."""
+    spoken, filters = ask.spoken, Filters.read(ask.request.query)
+    rows = rows_of(pair(await listing(ask, again="again" in ask.query)), spoken)
+    found = kept(rows, filters, ask.today)
+    shown = [show(ask, row) for row in found]
+    participant = ask.desk.directory.country(ask.country)
+    return ask.page(
+        "examinations.html",
+        total=len(rows),
+        found=len(found),
+        years=[(year, list(group)) for year, group in groupby(shown, key=lambda s: s.row.year)],
+        filters=filters,
+        chips=chips(rows, filters, ask.today, spoken) if rows else {},
+        country=ask.country_name(ask.country),
+        code=ask.country,
+        shares=shares(participant, spoken),
+        shares_images="imaging-pixels" in participant.services,
+        phone=participant.phone,
+    )
+
+
+def show(ask: Ask, row: Row) -> Shown:
+    spoken, study = ask.spoken, row.manifest
+    href = f"{ask.at_visit}/studies/{study.study_instance_uids[0]}" if study else ""
+    facts: list[str] = []
+    images = ""
+    if study is not None:
+        images = spoken.say("Images")
+        if study.instance_count is not None:
+            images = spoken.count("%(n)s image", "%(n)s images", study.instance_count) % {
+                "n": spoken.number(study.instance_count)
+            }
+        if study.series_count is not None:
+            facts.append(
+                spoken.count("%(n)s series", "%(n)s series", study.series_count) % {"n": spoken.number(study.series_count)}
+            )
+        if study.study_bytes:
+            facts.append(spoken.megabytes(study.study_bytes))
+    return Shown(
+        row,
+        spoken.date(row.started),
+        spoken.time(row.started),
+        spoken.ago(row.started, ask.today),
+        foreign(row.language, ask),
+        href,
+        images,
+        tuple(facts),
+        tuple(plate(ask, report, row) for report in row.reports),
+        tuple(plate(ask, report, row) for report in row.older),
+        (study or row.reports[0]).id if (study or row.reports) else row.older[0].id,
+    )
+
+
+def plate(ask: Ask, report: Document, row: Row) -> Plate:
+    """A report's plate. Its language is said when it is not the reader's."""
+    spoken = ask.spoken
+    language = foreign(report.language or "", ask)
+    facts = []
+    if language:
+        words = spoken.language(language)
+        facts.append(words if not is_pdf(report) else spoken.say("%(language)s, PDF only") % {"language": words})
+    elif is_pdf(report):
+        facts.append(spoken.say("PDF only"))
+    if report.report_status in ("preliminary", "registered", "partial"):
+        facts.append(spoken.say("not yet signed"))
+    elif report.authors:
+        facts.append(report.authors[0])
+    if report.created[:10] != row.started[:10]:
+        facts.append(spoken.date(report.created))
+    status = STATUSES.get(report.report_status or "") if report.status == "current" else STATUSES["superseded"]
+    return Plate(
+        f"{ask.at_visit}/reports/{report.id}",
+        report.title,
+        language,
+        report.title != row.title,
+        status,
+        tuple(facts),
+        report.id,
+    )
+
+
+def foreign(language: str, ask: Ask) -> str:
+    """The tag of a language when it is not the page's; nothing when it is, or when none is said."""
+    return "" if language.partition("-")[0].lower() in ("", ask.spoken.code) else language

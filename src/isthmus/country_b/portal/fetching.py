@@ -1,0 +1,156 @@
+"""Fetching images for the viewer: the one that is looked at first, then its series in one exchange; into the spool.
+
+Who asks for the same thing waits for the same flight. A flight that nobody waits for any more is cut within seconds.
+Nothing outside the opened series is fetched.
+
+Source: portal design §1 (5); trust.md §2.9; architecture.md §7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+
+from isthmus.country_b.arrivals import Arrived
+from isthmus.country_b.portal.verbs import Verbs
+from isthmus.country_b.spool import Arriving, Spool
+from isthmus.country_b.visit import Visit
+from isthmus.errors import ImagesNotFound, IsthmusError
+from isthmus.model.queries import ImagesQuery
+from isthmus.storage.sealed import SealedReader
+
+PATIENCE_S = 2.0
+
+
+class SpoolShelf:
+    """Puts what arrives into the spool of a visit."""
+
+    def __init__(self, spool: Spool, visit: str) -> None:
+        self._spool, self._visit = spool, visit
+        self._arriving: Arriving | None = None
+
+    def begin(self) -> None:
+        self._arriving = self._spool.begin()
+
+    def write(self, view: bytes | memoryview) -> None:
+        if self._arriving is not None:
+            self._arriving.write(view)
+
+    async def keep(self, arrived: Arrived) -> None:
+        arriving, self._arriving = self._arriving, None
+        if arriving is None:
+            return
+        item = item_of(
+            arrived.header.study_instance_uid, arrived.header.series_instance_uid, arrived.header.sop_instance_uid
+        )
+        held = await self._spool.find(self._visit, *item)
+        if held is not None:
+            held.close()
+            arriving.drop()
+        else:
+            await self._spool.keep(self._visit, arriving, *item)
+
+    def drop(self) -> None:
+        if self._arriving is not None:
+            self._arriving.drop()
+            self._arriving = None
+
+
+def item_of(study: str, series: str, instance: str) -> tuple[str, ...]:
+    return ("instance", study, series, instance)
+
+
+class _Flight:
+    """One exchange under way, and who waits for what of it."""
+
+    def __init__(self) -> None:
+        self.news = asyncio.Condition()
+        self.here: set[str] = set()
+        self.task: asyncio.Task[None] | None = None
+        self.problem: IsthmusError | None = None
+        self.over = False
+        self.waiting = 0
+
+    async def wait(self, instance: str) -> None:
+        """Until the instance is here or the flight is over. Raises what ended the flight."""
+        self.waiting += 1
+        try:
+            async with self.news:
+                await self.news.wait_for(lambda: instance in self.here or self.over)
+        finally:
+            self.waiting -= 1
+            if self.waiting == 0:
+                asyncio.get_running_loop().call_later(PATIENCE_S, self.cut)
+        if instance not in self.here and self.problem is not None:
+            raise self.problem
+
+    def cut(self) -> None:
+        if self.waiting == 0 and self.task is not None:
+            self.task.cancel()
+
+
+class Fetching:
+    """The flights of this process."""
+
+    def __init__(self, verbs: Verbs, spool: Spool, parallel: int) -> None:
+        self._verbs, self._spool = verbs, spool
+        self._flights: dict[tuple[str, ...], _Flight] = {}
+        self._begun: set[tuple[str, ...]] = set()  # series of which one instance was asked for
+        self._singly: set[tuple[str, ...]] = set()  # series that did not come whole
+        self._places: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(parallel))
+
+    async def instance(self, visit: Visit, country: str, query: ImagesQuery) -> SealedReader:
+        """One instance out of the spool, fetched when it is not there yet. Raises ImagesNotFound and what fetching raises."""
+        series, instance = query.series_instance_uid or "", query.sop_instance_uid or ""
+        item = item_of(query.study_instance_uid, series, instance)
+        whole = (visit.id, query.study_instance_uid, series)
+        found = await self._spool.find(visit.id, *item)
+        if found is None:
+            together = whole in self._begun and whole not in self._singly and (*whole, instance) not in self._flights
+            self._begun.add(whole)
+            if together:
+                ask = ImagesQuery(query.study_instance_uid, series)
+                with contextlib.suppress(IsthmusError):  # what did not come with its series is asked for by itself
+                    await self._flight(whole, visit, country, ask).wait(instance)
+                found = await self._spool.find(visit.id, *item)
+            if found is None:
+                await self._flight((*whole, instance), visit, country, query).wait(instance)
+                found = await self._spool.find(visit.id, *item)
+        if found is None:
+            raise ImagesNotFound("the country sent no such instance", country=country)
+        return found
+
+    def forget(self, *visits: str) -> None:
+        """Cut what still arrives for these visits."""
+        for key, flight in list(self._flights.items()):
+            if key[0] in visits and flight.task is not None:
+                flight.task.cancel()
+        self._begun = {key for key in self._begun if key[0] not in visits}
+        self._singly = {key for key in self._singly if key[0] not in visits}
+
+    def _flight(self, key: tuple[str, ...], visit: Visit, country: str, query: ImagesQuery) -> _Flight:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight()
+            flight.task = asyncio.create_task(self._fly(key, flight, visit, country, query))
+        return flight
+
+    async def _fly(
+        self, key: tuple[str, ...], flight: _Flight, visit: Visit, country: str, query: ImagesQuery
+    ) -> None:
+        try:
+            async with self._places[visit.professional.sub]:
+                async for arrived in self._verbs.get_images(visit, country, query, SpoolShelf(self._spool, visit.id)):
+                    async with flight.news:
+                        flight.here.add(arrived.header.sop_instance_uid)
+                        flight.news.notify_all()
+        except IsthmusError as error:
+            flight.problem = error
+            if query.sop_instance_uid is None:
+                self._singly.add(key)
+        finally:
+            flight.over = True
+            self._flights.pop(key, None)
+            async with flight.news:
+                flight.news.notify_all()

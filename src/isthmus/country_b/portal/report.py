@@ -1,0 +1,188 @@
+"""A report: impression first, the rest folded, the original as signed beside it.
+
+What is not in the reader's language stands in its own, marked. Foreign narrative is cleaned before it is shown.
+
+Source: portal design §4 (report); requirements §9 (9 to 12); ITI-68.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from isthmus.country_b.portal.ask import Ask
+from isthmus.country_b.portal.documents import foreign, listing
+from isthmus.country_b.portal.recent import DOCUMENT_AGE
+from isthmus.country_b.portal.words import READER, STATUSES, plate_of
+from isthmus.model.documents import Document
+from isthmus.model.identifiers import checked_id
+from isthmus.model.report.document import ImagingReport, Section
+from isthmus.pages.cleaning import clean
+from isthmus.transport.answers import Answer
+from isthmus.wire.report.document import original_of
+
+IMPRESSION, RECOMMENDATION = "19005-8", "18783-1"  # LOINC, shown first and not again
+SHUT = ("Content-Security-Policy", "default-src 'none'; sandbox")
+SUFFIXES = {"application/pdf": "pdf", "application/fhir+json": "json", "application/fhir+xml": "xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A report with the bytes it came in, and what issued form is inside."""
+
+    report: ImagingReport
+    media_type: str
+    original: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLink:
+    """A key image: where it is shown, what it is called, why it was chosen."""
+
+    id: str
+    href: str
+    sop: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A section as it came, folded."""
+
+    title: str
+    narrative: Markup
+    lines: tuple[str, ...]
+    inside: tuple[Fold, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyLink:
+    """A study the report is about, when it can be seen here."""
+
+    href: str
+    images: int | None
+    title: str
+
+
+async def read(ask: Ask, report_id: str) -> Read:
+    """The report, fetched or as it came minutes ago."""
+    name = f"report {checked_id(report_id)}"
+    held: Read | None = ask.desk.recent.get(ask.visiting.id, name, DOCUMENT_AGE)
+    if held is None:
+        report, body = await ask.desk.verbs.get_report(ask.visiting, ask.country, report_id)
+        media_type, original_body = original_of(body)
+        held = Read(report, media_type, original_body)
+        ask.desk.recent.put(ask.visiting.id, name, held, 2 * len(body))
+    return held
+
+
+async def report_page(ask: Ask) -> Answer:
+    return ask.page("report.html", **await facts(ask, ask.parts["report"]))
+
+
+async def original(ask: Ask) -> Answer:
+    """The original as issued, byte for byte; to be drawn by our reader or kept, never opened by the browser itself."""
+    found = await read(ask, ask.parts["report"])
+    name = f"report.{SUFFIXES.get(found.media_type, 'bin')}"
+    headers = (
+        ("Content-Type", found.media_type),
+        ("Content-Disposition", f'attachment; filename="{name}"'),
+        ("Cache-Control", "no-store"),
+        SHUT,
+    )
+    return Answer(200, headers, (found.original,))
+
+
+async def facts(ask: Ask, report_id: str) -> dict[str, object]:
+    """What the report's page, and the panel beside the images, show of it."""
+    found = await read(ask, report_id)
+    report, spoken = found.report, ask.spoken
+    header, examination = report.header, report.examination
+    documents = await listing(ask)
+    entry = next((d for d in documents if d.id == report_id), None)
+    language = foreign(header.language or "", ask)
+    studies = _studies(ask, report, documents, report_id)
+    words = READER | {"original": READER["original"]}
+    superseded = entry is not None and entry.status != "current"
+    return {
+        "report": report,
+        "report_id": report_id,
+        "here": f"{ask.at_visit}/reports/{report_id}",
+        "title": header.title,
+        "plate": plate_of(entry.modalities if entry else ()),
+        "language": language,
+        "language_name": spoken.language(header.language) if header.language else "",
+        "status": STATUSES["superseded"] if superseded else STATUSES.get(header.status),
+        "preliminary": header.status in ("preliminary", "registered", "partial"),
+        "newer": next((f"{ask.at_visit}/reports/{d.id}" for d in documents if d.replaces == report_id), ""),
+        "superseded": superseded,
+        "when": _moment(ask, header.date),
+        "examined": _moment(ask, examination.performed or (examination.studies[0].started if examination.studies else "")),
+        "where": (header.custodian or header.organisation).name if header.custodian or header.organisation else "",
+        "country": ask.country_name(ask.country),
+        "code": ask.country,
+        "studies": studies,
+        "impressions": examination.impressions,
+        "impression_narrative": _narrative(report.sections, IMPRESSION) if not examination.impressions else Markup(""),
+        "recommendations": examination.recommendations,
+        "key_images": list(_key_images(ask, report, studies, report_id)),
+        "folds": tuple(_folds(report.sections)),
+        "pdf": found.media_type == "application/pdf",
+        "only_pdf": found.media_type == "application/pdf" and not (examination.impressions or report.sections),
+        "original_size": spoken.megabytes(len(found.original)),
+        "reader_words": json.dumps({name: spoken.say(text) for name, text in words.items()}, ensure_ascii=False),
+    }
+
+
+def _moment(ask: Ask, written: str | None) -> str:
+    """Date and time as they stood at their place."""
+    return " ".join(filter(None, (ask.spoken.date(written), ask.spoken.time(written))))
+
+
+def _studies(
+    ask: Ask, report: ImagingReport, documents: Sequence[Document], report_id: str
+) -> dict[str, StudyLink]:
+    listed = {d.study_instance_uids[0]: d for d in documents if d.kind.is_manifest and d.study_instance_uids}
+    return {
+        uid: StudyLink(
+            f"{ask.at_visit}/studies/{uid}/view?report={report_id}", listed[uid].instance_count, listed[uid].description or ""
+        )
+        for uid in report.study_instance_uids
+        if uid in listed
+    }
+
+
+def _key_images(
+    ask: Ask, report: ImagingReport, studies: dict[str, StudyLink], report_id: str
+) -> Iterator[ImageLink]:
+    only = next(iter(studies)) if len(studies) == 1 else ""
+    for number, image in enumerate(report.key_images, 1):
+        study = image.study_instance_uid or only
+        href = f"{studies[study].href}&image={image.sop_instance_uid}" if study in studies else ""
+        name = ask.spoken.say("Key image %(n)d") % {"n": number}
+        yield ImageLink(f"key-{number}", href, image.sop_instance_uid, name, image.comment or image.title or "")
+
+
+def _folds(sections: Sequence[Section]) -> Iterator[Fold]:
+    for section in sections:
+        if section.code is not None and section.code.code in (IMPRESSION, RECOMMENDATION):
+            continue
+        fold = Fold(
+            section.title,
+            clean(section.narrative) if section.narrative else Markup(""),
+            section.lines if not section.narrative else (),
+            tuple(_folds(section.sections)),
+        )
+        if fold.narrative or fold.lines or fold.inside:
+            yield fold
+
+
+def _narrative(sections: Sequence[Section], code: str) -> Markup:
+    for section in sections:
+        if section.code is not None and section.code.code == code and section.narrative:
+            return clean(section.narrative)
+    return Markup("")
