@@ -87,7 +87,7 @@ class Writers:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self._folder / "head.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        file = os.open(self._folder / "head", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

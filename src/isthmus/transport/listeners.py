@@ -197,8 +197,11 @@ class _Protocol(HttpToolsProtocol):
             return
         self._deaf = True
         if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()
-            return
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+            self.cycle.disconnected = True  # its app reads the body still, and hears that nobody is there
+            self.cycle.message_event.set()
         answer = self._refuse(self._problem or MalformedRequest("not a request"))
         self.transport.write(_written(answer))
         self._in_time()

@@ -170,9 +170,7 @@ class _Pool:
         self.users = 0
         self.retired = False
         resolver = _PublicResolver() if public_only else None
-        connector = aiohttp.TCPConnector(
-            ssl=_Pins(pins), limit=POOL, keepalive_timeout=IDLE_POOL_S, resolver=resolver, ssl_shutdown_timeout=1
-        )
+        connector = aiohttp.TCPConnector(ssl=_Pins(pins), limit=POOL, keepalive_timeout=IDLE_POOL_S, resolver=resolver)
         self.session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

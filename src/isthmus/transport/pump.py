@@ -124,7 +124,9 @@ class _Transfer:
         async with asyncio.timeout(STALL_S):
             if not self._started:
                 self._started = True
-                await self._send(self._answer.start())
+                start = self._answer.start()
+                start["headers"].append((b"x-accel-buffering", b"no"))  # a proxy's file is no place for a study: F45
+                await self._send(start)
             await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         self._bytes += len(chunk)
 
