@@ -78,7 +78,7 @@ async def get_report(client: Client, visit: Visit, country: str, document_id: st
     visit.require(Act.REPORT)
     body = await get_document(client, visit, country, document_id)
     report = read_report(body, load_pack(client.directory.country(country).pack))
-    check_subject(visit.patient_in(country), report.patient, country)
+    check_subject(visit.patient_in(country), report.header.patient, country)
     return report, body
 
 

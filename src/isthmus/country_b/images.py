@@ -44,7 +44,7 @@ async def get_images(
     call = Call(
         "RAD-107",
         "dicomweb",
-        images_path(query),
+        f"/{images_path(query)}",
         accept=IMAGES_ACCEPT,
         token=token,
         service=PIXELS,

@@ -144,7 +144,9 @@ class Ask:
             until=spoken.clock(self.visit.expires),
         )
 
-    def page(self, template: str, status: int = 200, headers: tuple[tuple[str, str], ...] = (), **context: Any) -> Answer:
+    def page(
+        self, template: str, status: int = 200, headers: tuple[tuple[str, str], ...] = (), **context: Any
+    ) -> Answer:
         """A page in the reader's language, with bar and band."""
         body = render(
             template,

@@ -99,7 +99,8 @@ def show(ask: Ask, row: Row) -> Shown:
             }
         if study.series_count is not None:
             facts.append(
-                spoken.count("%(n)s series", "%(n)s series", study.series_count) % {"n": spoken.number(study.series_count)}
+                spoken.count("%(n)s series", "%(n)s series", study.series_count)
+                % {"n": spoken.number(study.series_count)}
             )
         if study.study_bytes:
             facts.append(spoken.megabytes(study.study_bytes))

@@ -136,9 +136,7 @@ class Fetching:
             flight.task = asyncio.create_task(self._fly(key, flight, visit, country, query))
         return flight
 
-    async def _fly(
-        self, key: tuple[str, ...], flight: _Flight, visit: Visit, country: str, query: ImagesQuery
-    ) -> None:
+    async def _fly(self, key: tuple[str, ...], flight: _Flight, visit: Visit, country: str, query: ImagesQuery) -> None:
         try:
             async with self._places[visit.professional.sub]:
                 async for arrived in self._verbs.get_images(visit, country, query, SpoolShelf(self._spool, visit.id)):

@@ -137,7 +137,10 @@ def read_identifier(text: str, kind: str, mask: SearchMask) -> PatientIdentifier
 
 def read_date(text: str) -> str | None:
     """A calendar date: year first as ISO writes it, or day first as Europe does."""
-    for pattern in (r"(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})", r"(?P<d>\d{1,2})[./ -](?P<m>\d{1,2})[./ -](?P<y>\d{4})"):
+    for pattern in (
+        r"(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})",
+        r"(?P<d>\d{1,2})[./ -](?P<m>\d{1,2})[./ -](?P<y>\d{4})",
+    ):
         if (match := re.fullmatch(pattern, text)) is not None:
             try:
                 return date(int(match["y"]), int(match["m"]), int(match["d"])).isoformat()
@@ -274,9 +277,7 @@ def compare(ask: Ask, patient: Patient, typed: PatientQuery | None) -> list[Line
     ]
 
 
-def _line(
-    name: str, answered: str, native: str, script: str, typed: str, spoken: Language, *, is_id: bool
-) -> Line:
+def _line(name: str, answered: str, native: str, script: str, typed: str, spoken: Language, *, is_id: bool) -> Line:
     if not typed:
         return Line(name, answered, native, script, Markup(""), False, "", is_id)  # noqa: FBT003
     marked, differing = differences(typed, answered, native)
@@ -297,7 +298,9 @@ def differences(typed: str, *answered: str) -> tuple[Markup, int]:
         if fold(answer) == fold(typed):
             return escape(typed), 0
         parts, differing = [], 0
-        for what, i, j, k, m in SequenceMatcher(None, typed.casefold(), answer.casefold(), autojunk=False).get_opcodes():
+        for what, i, j, k, m in SequenceMatcher(
+            None, typed.casefold(), answer.casefold(), autojunk=False
+        ).get_opcodes():
             piece = typed[i:j]
             parts.append(escape(piece) if what == "equal" else Markup("<mark>{}</mark>").format(piece or "·"))
             differing += 0 if what == "equal" else max(j - i, m - k)

@@ -121,7 +121,9 @@ async def facts(ask: Ask, report_id: str) -> dict[str, object]:
         "newer": next((f"{ask.at_visit}/reports/{d.id}" for d in documents if d.replaces == report_id), ""),
         "superseded": superseded,
         "when": _moment(ask, header.date),
-        "examined": _moment(ask, examination.performed or (examination.studies[0].started if examination.studies else "")),
+        "examined": _moment(
+            ask, examination.performed or (examination.studies[0].started if examination.studies else "")
+        ),
         "where": (header.custodian or header.organisation).name if header.custodian or header.organisation else "",
         "country": ask.country_name(ask.country),
         "code": ask.country,
@@ -143,22 +145,20 @@ def _moment(ask: Ask, written: str | None) -> str:
     return " ".join(filter(None, (ask.spoken.date(written), ask.spoken.time(written))))
 
 
-def _studies(
-    ask: Ask, report: ImagingReport, documents: Sequence[Document], report_id: str
-) -> dict[str, StudyLink]:
+def _studies(ask: Ask, report: ImagingReport, documents: Sequence[Document], report_id: str) -> dict[str, StudyLink]:
     listed = {d.study_instance_uids[0]: d for d in documents if d.kind.is_manifest and d.study_instance_uids}
     return {
         uid: StudyLink(
-            f"{ask.at_visit}/studies/{uid}/view?report={report_id}", listed[uid].instance_count, listed[uid].description or ""
+            f"{ask.at_visit}/studies/{uid}/view?report={report_id}",
+            listed[uid].instance_count,
+            listed[uid].description or "",
         )
         for uid in report.study_instance_uids
         if uid in listed
     }
 
 
-def _key_images(
-    ask: Ask, report: ImagingReport, studies: dict[str, StudyLink], report_id: str
-) -> Iterator[ImageLink]:
+def _key_images(ask: Ask, report: ImagingReport, studies: dict[str, StudyLink], report_id: str) -> Iterator[ImageLink]:
     only = next(iter(studies)) if len(studies) == 1 else ""
     for number, image in enumerate(report.key_images, 1):
         study = image.study_instance_uid or only

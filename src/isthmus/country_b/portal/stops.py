@@ -49,9 +49,7 @@ _UNREACHABLE = Stop(
     "down",
 )
 _NOT_WHOLE = Stop(N_("What came cannot be shown"), "", (AGAIN, NUMBER), "alert")
-_GONE = Stop(
-    N_("This is not available here"), "", (N_("Go back to the examinations; the list shows what there is."),)
-)
+_GONE = Stop(N_("This is not available here"), "", (N_("Go back to the examinations; the list shows what there is."),))
 _REFUSED = Stop(N_("This is not open to you"), "", (N_("Ask a colleague whose role may, or call the service desk."),))
 _ASKED_WRONG = Stop(N_("This cannot be answered"), "", (N_("Go back, and try the way over the links."), NUMBER))
 _TOO_OFTEN = Stop(N_("Too many requests"), "", (N_("Wait a little, then try again."),), "clock")
