@@ -140,8 +140,7 @@ def open_index(settings: Settings) -> Database:
 
 def _opened(file: Path, metadata: MetaData, tables: tuple[str, ...], unavailable: type[Unavailable]) -> Database:
     for name in tables:
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module(f"isthmus.storage.schema.{name}")
+        importlib.import_module(f"isthmus.storage.schema.{name}")
     database = Database(file, metadata, unavailable=unavailable)
     database.create()
     return database
