@@ -104,7 +104,7 @@ async def test_a_refusal_is_recorded_with_who_asked(border: PracticeBorder) -> N
 
     event = last_of(border)
     assert (event.transaction, event.outcome, event.purpose) == ("RAD-107", "refused", "TREAT")
-    assert event.peer == border.bb.ncp_id
+    assert event.peer == "BB"
 
 
 async def test_too_many_transfers_at_a_time_are_told_to_wait(border: PracticeBorder) -> None:

@@ -187,7 +187,7 @@ class Gate:
     async def _check(self, visit: Visit) -> None:
         known = self._known(visit.request)
         visit.passes["known"] = known
-        visit.intent = replace(visit.intent, peer=known.peer.ncp_id)
+        visit.intent = replace(visit.intent, peer=known.peer.country)
         if visit.needs.stage is Known:
             self.counting.token(known)
             return

@@ -107,7 +107,7 @@ def intent_of(asked: Asked, known: Known) -> Intent:
         side="A",
         transaction="ITI-71",
         exchange_id=known.exchange_id,
-        peer=known.peer.ncp_id,
+        peer=known.peer.country,
         organisation=asked.asker.organisation,
         person=f"{asked.asker.sub} {asked.asker.name}",
         role=asked.asker.role,
