@@ -5,11 +5,13 @@ Source: R4 narrative.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
 from isthmus.fhir.elements import Node
 
+_NO_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 XHTML = "http://www.w3.org/1999/xhtml"
 
 
@@ -35,5 +37,5 @@ def facts(pairs: Iterable[tuple[str, str | None]]) -> str:
 
 
 def words(text: str) -> str:
-    """Escape, without characters that XML does not have."""
-    return escape("".join(c for c in text if c >= " " or c in "\n\t"), quote=True)
+    """Escape, without characters that XML does not have. Source: XML 1.0 §2.2."""
+    return escape(_NO_XML.sub("", text), quote=True)

@@ -1,0 +1,7 @@
+"""Every group, so that the list is whole."""
+
+from __future__ import annotations
+
+from isthmus.conformance.requirements import capability, documents, manifests, patients, reports, search
+
+GROUPS = (capability, documents, manifests, patients, reports, search)

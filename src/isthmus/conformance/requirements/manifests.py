@@ -1,0 +1,179 @@
+"""FHIR manifest (MFH)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from isthmus.conformance.requirement import Kind, requirement
+from isthmus.conformance.requirements.closure import closure_faults, document_faults
+from isthmus.fhir import elements as el
+from isthmus.fhir.bundles import Closed
+from isthmus.fhir.elements import Node
+from isthmus.model.identifiers import is_uid, plain_uid
+from isthmus.model.queries import REGIONS
+from isthmus.wire.packs.pack import Pack
+
+
+def _one(node: Node, kind: str) -> Node:
+    return next(iter(Closed(node).of_type(kind)), {})
+
+
+def _coded(node: Node, name: str, code: str) -> bool:
+    return any(c.get("code") == code for c in el.codings(node, name))
+
+
+@requirement("MFH-01", Kind.MANIFEST, "a document: identifier, timestamp, no total, Composition first", source="MADO-F")
+def mfh_01(node: Node, pack: Pack) -> Iterator[str]:
+    yield from document_faults(node)
+
+
+@requirement("MFH-02", Kind.MANIFEST, "one of each: Composition, study, patient, device; organisation", source="EUM")
+def mfh_02(node: Node, pack: Pack) -> Iterator[str]:
+    closed = Closed(node)
+    yield from (k for k in ("Composition", "ImagingStudy", "Patient", "Device") if len(closed.of_type(k)) != 1)
+    yield from (k for k in ("Organization", "Endpoint") if not closed.of_type(k))
+
+
+@requirement("MFH-03", Kind.MANIFEST, "Bundle and Composition carry the same UID", source="MADO")
+def mfh_03(node: Node, pack: Pack) -> Iterator[str]:
+    identifier = el.child(node, "identifier")
+    if identifier != el.child(_one(node, "Composition"), "identifier"):
+        yield "Composition.identifier"
+    if not is_uid(plain_uid(el.text(identifier, "value") or "")):
+        yield "Bundle.identifier"
+
+
+@requirement("MFH-04", Kind.MANIFEST, "type 18748-4, category Medical-Imaging", source="EUM, R")
+def mfh_04(node: Node, pack: Pack) -> Iterator[str]:
+    composition = _one(node, "Composition")
+    if not _coded(composition, "type", pack.codes["type_manifest"]):
+        yield "Composition.type"
+    if not _coded(composition, "category", pack.codes["category"]):
+        yield "Composition.category"
+
+
+@requirement("MFH-05", Kind.MANIFEST, "the narrative tells the eleven facts", source="MADO-F")
+def mfh_05(node: Node, pack: Pack) -> Iterator[str]:
+    div = el.text(_one(node, "Composition"), "text", "div") or ""
+    study = _one(node, "ImagingStudy")
+    facts = [
+        plain_uid(el.text(study, "identifier", "value") or ""),
+        el.text(_one(node, "Patient"), "name", "family") or "",
+        el.text(_one(node, "Organization"), "name") or "",
+        el.text(_one(node, "Composition"), "date") or "",
+        el.text(study, "started") or "",
+        *(str(modality.get("code")) for modality in el.children(study, "modality")),
+    ]
+    if div.count("<tr>") < 11 or any(fact not in div for fact in facts if "&" not in fact and "'" not in fact):
+        yield "Composition.text"
+
+
+@requirement("MFH-06", Kind.MANIFEST, "one device and one organisation as authors", source="MADO-F")
+def mfh_06(node: Node, pack: Pack) -> Iterator[str]:
+    kinds = sorted(str(a.get("resourceType")) for a in Closed(node).follow(_one(node, "Composition"), "author"))
+    if kinds != ["Device", "Organization"]:
+        yield "Composition.author"
+
+
+@requirement("MFH-07", Kind.MANIFEST, "event.detail refers to the study", source="MADO-F")
+def mfh_07(node: Node, pack: Pack) -> Iterator[str]:
+    closed = Closed(node)
+    composition = next(iter(closed.of_type("Composition")), {})
+    detail = closed.find(el.child(composition, "event", "detail"), composition) or {}
+    if detail.get("resourceType") != "ImagingStudy":
+        yield "Composition.event.detail"
+
+
+@requirement("MFH-09", Kind.MANIFEST, "one study UID of type 110180", source="MADO-F")
+def mfh_09(node: Node, pack: Pack) -> Iterator[str]:
+    numbers = el.children(_one(node, "ImagingStudy"), "identifier")
+    named = [i for i in numbers if _coded(i, "type", pack.codes["study_instance_uid"])]
+    if len(named) != 1 or named[0].get("system") != pack.systems["uid"]:
+        yield "ImagingStudy.identifier"
+
+
+@requirement("MFH-10", Kind.MANIFEST, "counts agree with what is listed", source="MADO-F")
+def mfh_10(node: Node, pack: Pack) -> Iterator[str]:
+    study = _one(node, "ImagingStudy")
+    series = el.children(study, "series")
+    if study.get("numberOfSeries") != len(series):
+        yield "ImagingStudy.numberOfSeries"
+    if study.get("numberOfInstances") != sum(len(el.children(one, "instance")) for one in series):
+        yield "ImagingStudy.numberOfInstances"
+    for one in series:
+        if one.get("numberOfInstances") != len(el.children(one, "instance")):
+            yield "ImagingStudy.series.numberOfInstances"
+
+
+@requirement("MFH-11", Kind.MANIFEST, "each series: UID, an instance, an endpoint that is here", source="MADO-F")
+def mfh_11(node: Node, pack: Pack) -> Iterator[str]:
+    closed = Closed(node)
+    study = next(iter(closed.of_type("ImagingStudy")), {})
+    for one in el.children(study, "series"):
+        if not is_uid(el.text(one, "uid") or "") or not el.children(one, "instance"):
+            yield "ImagingStudy.series"
+        if not any(closed.find(reference, study) for reference in el.children(one, "endpoint")):
+            yield "ImagingStudy.series.endpoint"
+
+
+@requirement("MFH-12", Kind.MANIFEST, "procedureCode can be shown", source="MADO-F")
+def mfh_12(node: Node, pack: Pack) -> Iterator[str]:
+    codes = el.children(_one(node, "ImagingStudy"), "procedureCode")
+    if not codes or not all(el.text(c, "text") or el.text(c, "coding", "display") for c in codes):
+        yield "ImagingStudy.procedureCode"
+
+
+@requirement("MFH-13", Kind.MANIFEST, "a region, of the ten", source="EUM")
+def mfh_13(node: Node, pack: Pack) -> Iterator[str]:
+    regions = el.extensions(_one(node, "ImagingStudy"), pack.extensions["region_manifest"])
+    codes = {c.get("code") for extension in regions for c in el.codings(extension, "valueCodeableConcept")}
+    if not codes or codes - set(REGIONS):
+        yield "ImagingStudy.extension"
+
+
+@requirement("MFH-15", Kind.MANIFEST, "WADO endpoint: location, active, dicom-wado-rs, payload", source="MADO-F")
+def mfh_15(node: Node, pack: Pack) -> Iterator[str]:
+    for endpoint in Closed(node).of_type("Endpoint"):
+        location = el.extensions(endpoint, pack.extensions["location_uid"])
+        payload = el.child(endpoint, "payloadType")
+        if len(location) != 1 or not el.text(location[0], "valueString") or endpoint.get("status") != "active":
+            yield "Endpoint"
+        if el.text(endpoint, "connectionType", "code") != "dicom-wado-rs":
+            yield "Endpoint.connectionType"
+        if payload.get("text") != "DICOM WADO-RS" or el.text(payload, "coding", "code") != "none":
+            yield "Endpoint.payloadType"
+
+
+@requirement("MFH-16", Kind.MANIFEST, "a real address, or the placeholder marked unknown", source="MADO-F")
+def mfh_16(node: Node, pack: Pack) -> Iterator[str]:
+    for endpoint in Closed(node).of_type("Endpoint"):
+        absent = el.extensions(el.child(endpoint, "_address"), pack.extensions["absent"])
+        address = el.text(endpoint, "address") or ""
+        if bool(absent) != (address == "http://notspecified") or not address.startswith("http"):
+            yield "Endpoint.address"
+
+
+@requirement("MFH-17", Kind.MANIFEST, "the device is a mado-creator", source="MADO-F")
+def mfh_17(node: Node, pack: Pack) -> Iterator[str]:
+    if not _coded(_one(node, "Device"), "type", "mado-creator"):
+        yield "Device.type"
+
+
+@requirement("MFH-18", Kind.MANIFEST, "an order has one accession number, status and intent", source="MADO-F")
+def mfh_18(node: Node, pack: Pack) -> Iterator[str]:
+    for order in Closed(node).of_type("ServiceRequest"):
+        numbers = el.children(order, "identifier")
+        if len([n for n in numbers if _coded(n, "type", "ACSN")]) > 1 or not numbers:
+            yield "ServiceRequest.identifier"
+        yield from (f"ServiceRequest.{name}" for name in ("status", "intent") if not order.get(name))
+
+
+@requirement("MFH-21", Kind.MANIFEST, "patient: identifier, name, birth date", source="EUM")
+def mfh_21(node: Node, pack: Pack) -> Iterator[str]:
+    patient = _one(node, "Patient")
+    yield from (f"Patient.{name}" for name in ("identifier", "name", "birthDate") if not patient.get(name))
+
+
+@requirement("MFH-22", Kind.MANIFEST, "every reference is answered inside, every entry is reached", source="EUI, R4")
+def mfh_22(node: Node, pack: Pack) -> Iterator[str]:
+    yield from closure_faults(node)
