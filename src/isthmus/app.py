@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from isthmus.config import Settings
 from isthmus.country_b.client import Client
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
-from isthmus.errors import AuditUnavailable, SettingsProblem
+from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
 from isthmus.model.people import HealthProfessional
 from isthmus.signin.accounts import Accounts
 from isthmus.storage.database import Database, open_index, open_state
@@ -74,7 +75,28 @@ class Ground:
         )
 
     def outbound(self) -> Outbound:
-        return Outbound(lambda: client_context(self.settings, self.directory))
+        return Outbound(self.steady(client_context))
+
+    def steady(self, make: Callable[[Settings, Directory], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
+        """One TLS context for as long as the list's authorities are the same; connections are pooled by it.
+
+        When the list has run out the last context still shakes hands: what follows is refused in words, by the gate.
+        """
+        held: dict[tuple[bytes, ...], ssl.SSLContext] = {}
+
+        def context() -> ssl.SSLContext:
+            try:
+                authorities = self.directory.current.tls_ca
+            except TrustListStale:
+                if not held:
+                    raise
+                return next(iter(held.values()))
+            if authorities not in held:
+                held.clear()
+                held[authorities] = make(self.settings, self.directory)
+            return held[authorities]
+
+        return context
 
 
 def speak_for(settings: Settings, login: str) -> HealthProfessional:
@@ -149,9 +171,7 @@ class Node:
             clock=now,
         )
         border = settings.border
-        self.listeners.append(
-            Listener("border", app, border.host, border.port, tls=lambda: server_context(settings, ground.directory))
-        )
+        self.listeners.append(Listener("border", app, border.host, border.port, tls=ground.steady(server_context)))
 
     def _mount_portal(self) -> None:
         from isthmus.country_b.portal.app import portal_app

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from isthmus.commands.output import Json, emit, progress, refuse_stand_in, settings_of, show, table
-from isthmus.errors import MalformedRequest, UnsupportedRequest
+from isthmus.errors import MalformedRequest, SettingsProblem, UnsupportedRequest
 
 if TYPE_CHECKING:
     from isthmus.country_b.client import Client
@@ -44,14 +44,17 @@ class Asked:
     reason: str | None
 
 
-As = Annotated[
-    str,
-    typer.Option(
-        "--as", metavar="LOGIN", help="The professional, by login: a stand-in for sign-in, demo and test only."
-    ),
-]
-Country = Annotated[str, typer.Option("--country", help="The country that holds the patient's data.")]
-PatientId = Annotated[str, typer.Option("--identifier", metavar="SYSTEM|VALUE", help="The patient's identifier there.")]
+_AS = typer.Option(
+    "--as", metavar="LOGIN", help="The professional, by login: a stand-in for sign-in, demo and test only."
+)
+_COUNTRY = typer.Option("--country", metavar="CC", help="The country that holds the patient's data.")
+_IDENTIFIER = typer.Option("--identifier", metavar="SYSTEM|VALUE", help="The patient's identifier there.")
+As = Annotated[str, _AS]
+Country = Annotated[str, _COUNTRY]
+PatientId = Annotated[str, _IDENTIFIER]
+MaybeAs = Annotated[str | None, _AS]  # before a verb: `visit find --help` must answer without them
+MaybeCountry = Annotated[str | None, _COUNTRY]
+MaybePatientId = Annotated[str | None, _IDENTIFIER]
 Family = Annotated[str | None, typer.Option("--family", help="Family name.")]
 Given = Annotated[str | None, typer.Option("--given", help="Given name.")]
 Born = Annotated[str | None, typer.Option("--birth-date", metavar="YYYY-MM-DD", help="Birth date.")]
@@ -61,9 +64,9 @@ Gender = Annotated[str | None, typer.Option("--gender", help="male, female, othe
 @app.callback()
 def _asked(
     ctx: typer.Context,
-    login: As,
-    country: Country,
-    identifier: PatientId,
+    login: MaybeAs = None,
+    country: MaybeCountry = None,
+    identifier: MaybePatientId = None,
     family: Family = None,
     given: Given = None,
     birth_date: Born = None,
@@ -80,7 +83,11 @@ def _asked(
       isthmus --config bb/isthmus.toml visit --as radiologist --country AA \\
         --identifier 'urn:oid:2.999.1.2.1|0123456789' --family Papadaki --birth-date 1961-04-09 list
     """
-    ctx.obj = Asked(login, country, identifier, family, given, birth_date, gender, purpose, reason)
+    given_ = {"--as": login, "--country": country, "--identifier": identifier}
+    missing = [name for name, value in given_.items() if not value]
+    ctx.obj = missing or Asked(
+        login or "", country or "", identifier or "", family, given, birth_date, gender, purpose, reason
+    )
 
 
 async def begin(client: Client, asked: Asked, *, confirm: bool) -> Visit:
@@ -138,6 +145,10 @@ def run(ctx: typer.Context, work: Callable[[Client, Asked], Awaitable[T]]) -> T:
     """Do something as Country B, with its keys and its trail."""
     refuse_stand_in(ctx)
     settings, asked = settings_of(ctx), ctx.obj
+    if not isinstance(asked, Asked):
+        raise SettingsProblem(
+            f"Missing option {', '.join(asked)}, before the verb; see `isthmus visit --help`", reason="usage"
+        )
 
     async def inside() -> T:
         from isthmus.app import asking

@@ -11,8 +11,8 @@ import orjson
 
 from isthmus.errors import IsthmusError, UnsupportedRequest
 from isthmus.telemetry import metrics_text
-from isthmus.transport.answers import Answer, json_answer
-from isthmus.transport.inbound import Inbound, Receive, Request, Send
+from isthmus.transport.answers import Answer, Receive, Send, json_answer
+from isthmus.transport.inbound import Inbound, Request
 from isthmus.transport.pump import pump
 
 Check = Callable[[], Awaitable[None]]
