@@ -79,13 +79,19 @@ def test_what_we_emit_fulfils_every_requirement(name: str) -> None:
     assert examine(kind, orjson.loads(body), PACK) == []
 
 
-@pytest.mark.parametrize("name", ["pt-sofia", "us-iason", "mr-petra", "mr-twin-a"])
-def test_a_report_of_the_practice_country_fulfils_every_requirement(name: str) -> None:
-    body = resources.files("isthmus.demo").joinpath(f"data/reports/{name}.json").read_bytes()
+def test_the_reports_of_the_practice_country_fulfil_every_requirement() -> None:
+    reports = [
+        file for file in resources.files("isthmus.demo").joinpath("data/reports").iterdir() if _is_json(file.name)
+    ]
 
-    errors = [f for f in examine(Kind.REPORT, orjson.loads(body), PACK) if f.severity == "error"]
+    findings = {file.name: examine(Kind.REPORT, orjson.loads(file.read_bytes()), PACK) for file in reports}
 
-    assert errors == []
+    assert len(findings) > 10
+    assert {name: found for name, found in findings.items() if found} == {}
+
+
+def _is_json(name: str) -> bool:
+    return name.endswith(".json")
 
 
 def _without(node: Any, *path: Any) -> None:

@@ -92,3 +92,9 @@ def test_when_to_come_again_and_how_to_show_oneself_stand_in_headers() -> None:
     assert ("Retry-After", "7") in outcomes.outcome_headers(errors.TooOften("", retry_after_s=7))
     assert ("WWW-Authenticate", "Bearer") in outcomes.outcome_headers(errors.InvalidToken("", reason="token-missing"))
     assert ("WWW-Authenticate", 'Bearer error="invalid_token"') in outcomes.outcome_headers(errors.InvalidToken(""))
+
+
+def test_a_token_error_of_another_product_is_read_by_its_word() -> None:
+    read = outcomes.read_outcome(400, b'{"error":"invalid_grant","error_uri":"https://docs.example/e"}')
+
+    assert (type(read), read.reason) == (errors.InvalidAssertion, "hpa-invalid")

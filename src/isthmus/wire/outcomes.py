@@ -45,6 +45,13 @@ _CLASSES: dict[type[e.IsthmusError], str] = {
     e.ArrivalRefused: "dicom-rejected wrong-patient",
 }
 _CLASS_OF = {reason: kind for kind, reasons in _CLASSES.items() for reason in reasons.split()}
+_OAUTH = {
+    "invalid_client": "client-assertion",
+    "invalid_grant": "hpa-invalid",
+    "invalid_scope": "role",
+    "insufficient_user_authentication": "loa",
+    "temporarily_unavailable": "backend",
+}  # code of a token error that another product wrote
 _BY_STATUS: dict[int, str] = {
     400: "malformed", 401: "token", 403: "scope", 404: "not-found", 405: "not-allowed", 406: "media", 410: "not-found",
     413: "limit", 415: "body-media", 421: "misdirected", 429: "rate", 431: "header-limit", 500: "backend",
@@ -122,8 +129,9 @@ def _told(body: bytes | None) -> tuple[str | None, str | None, str | None, str |
     except e.CountryMisanswered:
         return None, None, None, None
     if node.get("resourceType") != "OperationOutcome":
-        uri = el.text(node, "error_uri") or ""
-        return uri.removeprefix(f"{ERROR_SYSTEM}:") or None, None, None, None
+        uri, oauth = el.text(node, "error_uri") or "", el.text(node, "error") or ""
+        code = uri.removeprefix(f"{ERROR_SYSTEM}:") if uri.startswith(f"{ERROR_SYSTEM}:") else _OAUTH.get(oauth)
+        return code, None, None, None
     issue = next((i for i in el.children(node, "issue") if i.get("severity") in ("error", "fatal")), {})
     coded = [c for c in el.codings(issue, "details") if c.get("system") == ERROR_SYSTEM]
     path = next(iter(el.texts(issue, "expression")), None)
