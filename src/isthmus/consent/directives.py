@@ -75,7 +75,9 @@ class Directives:
         pinned = [
             load_public_key(settings.path(file), settings.env, frozenset({USE})) for file in settings.consent.keys
         ]
-        signing = load_signing_key(settings.path(settings.keys.consent), settings.env) if settings.keys.consent else None
+        signing = (
+            load_signing_key(settings.path(settings.keys.consent), settings.env) if settings.keys.consent else None
+        )
         master = MasterKey.load(settings.path(settings.keys.env))
         return cls(db, master, {key.kid: key for key in pinned}, signing, clock)
 

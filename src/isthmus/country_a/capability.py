@@ -19,9 +19,7 @@ MADE = "2026-11-25"  # when what is told below last changed
 def get_capability(known: Known, request: Request, ours: Participant, base: str) -> Answer:
     """Answer `/fhir/metadata`."""
     check_fhir(request.accept)
-    body = write_capability(
-        base=base, services=ours.services, pack=known.pack, software_version=__version__, date=MADE
-    )
+    body = write_capability(base=base, services=ours.services, pack=known.pack, software_version=__version__, date=MADE)
     return fhir_answer(body)
 
 

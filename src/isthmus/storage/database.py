@@ -89,7 +89,7 @@ class Database:
             return work(connection)
 
     def wal_bytes(self) -> int:
-        """How long the write-ahead log is: metrics and doctor tell it. Source: F50."""
+        """How long the write-ahead log is: metrics and doctor tell it. Source: field-faults F50."""
         with contextlib.suppress(OSError):
             return Path(f"{self.file}-wal").stat().st_size
         return 0

@@ -3,7 +3,7 @@
 The source's own table comes first, then the terms of Body Part Examined, then what the kind of examination alone allows. What none of
 them knows is the entire body, and that is said: a region is never guessed from a description.
 
-Source: PS3.16 Annex L (Body Part Examined); IHE-MADO1, 1.3.6.1.4.1.19376.1.1.86.1.
+Source: PS3.16 Annex L (Body Part Examined); MADO, context group 1.3.6.1.4.1.19376.1.1.86.1.
 """
 
 from __future__ import annotations

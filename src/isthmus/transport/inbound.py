@@ -244,7 +244,7 @@ def _pairs(raw: bytes, path: str) -> tuple[tuple[str, str], ...]:
 
 
 def _where(fault: Exception) -> dict[str, object]:
-    """Enough to find a fault, without a value of anybody's. Source: F67."""
+    """Enough to find a fault, without a value of anybody's. Source: field-faults F67."""
     frames = traceback.extract_tb(fault.__traceback__)[-4:]
     return {
         "fault": type(fault).__name__,

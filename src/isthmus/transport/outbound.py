@@ -92,7 +92,7 @@ def is_public(address: str) -> bool:
 
 @dataclass(frozen=True)
 class Deadlines:
-    """In seconds. There is none on the whole. Source: F42."""
+    """In seconds. There is none on the whole. Source: field-faults F42."""
 
     connect_s: float = 3.0
     first_byte_s: float = 10.0

@@ -2,7 +2,7 @@
 
 Nothing found, several found and opted out look alike but for one outcome that tells nobody's data.
 
-Source: ITI-78; NCPeH API patient identification; trust.md §2.6 M3; PID-01 to PID-14.
+Source: ITI-78; NCP (patient identification); trust.md §2.6 M3; PID-01 to PID-14.
 """
 
 from __future__ import annotations
