@@ -8,12 +8,14 @@ from __future__ import annotations
 import nh3
 from markupsafe import Markup
 
-TAGS = frozenset(
-    "p br b strong i em u sub sup ul ol li dl dt dd table thead tbody tfoot tr th td caption pre blockquote span div hr".split()
-)
+TAGS = {
+    *("p", "br", "hr", "div", "span", "blockquote", "pre", "b", "strong", "i", "em", "u", "sub", "sup"),
+    *("ul", "ol", "li", "dl", "dt", "dd"),
+    *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
+}
 _ATTRIBUTES = {"*": {"lang"}, "td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan"}}
 _CLEANER = nh3.Cleaner(
-    tags=set(TAGS),
+    tags=TAGS,
     attributes=_ATTRIBUTES,
     clean_content_tags={"script", "style", "title", "template", "svg", "math", "iframe", "object"},
     url_schemes=set(),

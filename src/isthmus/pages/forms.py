@@ -11,7 +11,7 @@ from isthmus.errors import InsufficientRights, MalformedRequest
 from isthmus.signin.sessions import Session, page_token_holds
 from isthmus.transport.inbound import Request
 
-TOKEN_FIELD = "page-token"
+TOKEN_FIELD = "page-token"  # noqa: S105  # a field's name
 FIELD_MAX = 1000
 
 

@@ -8,8 +8,8 @@ Source: field-faults F13; portal design §6; RFC 9110 §12.5.4.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from datetime import date, datetime
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib import resources
@@ -28,7 +28,7 @@ _TERRITORIES = {"EL": "GR", "UK": "GB"}
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?(?:T(\d{2}:\d{2}).*)?")
 
 
-def N_(message: str) -> str:  # noqa: N802
+def N_(message: str) -> str:
     """Marks a message id that is translated later, where it is shown."""
     return message
 
@@ -52,9 +52,9 @@ class Language:
         year, month, day, _ = match.groups()
         try:
             if day:
-                return format_date(date(int(year), int(month), int(day)), "medium", self.locale)
+                return format_date(dt.date(int(year), int(month), int(day)), "medium", self.locale)
             if month:
-                return format_date(date(int(year), int(month), 1), "LLL y", self.locale)
+                return format_date(dt.date(int(year), int(month), 1), "LLL y", self.locale)
         except ValueError:
             return written or ""
         return str(year)
@@ -64,13 +64,13 @@ class Language:
         match = _DATE.fullmatch(written or "")
         return (match[4] or "") if match else ""
 
-    def ago(self, written: str | None, today: date) -> str:
+    def ago(self, written: str | None, today: dt.date) -> str:
         """How long before today, by the calendar, for half a year; beside a date, never instead of it."""
         match = re.match(r"\d{4}-\d{2}-\d{2}", written or "")
         if match is None:
             return ""
         try:
-            gone = today - date.fromisoformat(match[0])
+            gone = today - dt.date.fromisoformat(match[0])
         except ValueError:
             return ""
         if not 0 <= gone.days <= 183:
@@ -89,21 +89,21 @@ class Language:
 
     def territory(self, country: str) -> str:
         """The name of a country by its CountryCode (EL is Greece); the code itself when it names none."""
-        return self.locale.territories.get(_TERRITORIES.get(country, country), country)
+        return str(self.locale.territories.get(_TERRITORIES.get(country, country), country))
 
     def language(self, tag: str) -> str:
         """The name of a language by its tag."""
-        return self.locale.languages.get(tag.partition("-")[0].lower(), tag)
+        return str(self.locale.languages.get(tag.partition("-")[0].lower(), tag))
 
-    def age(self, birth_date: str, today: date) -> int | None:
+    def age(self, birth_date: str, today: dt.date) -> int | None:
         """Whole years; none for a partial date."""
         try:
-            born = date.fromisoformat(birth_date)
+            born = dt.date.fromisoformat(birth_date)
         except ValueError:
             return None
         return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
-    def clock(self, moment: datetime) -> str:
+    def clock(self, moment: dt.datetime) -> str:
         """Hour and minute of a moment on this machine's clock."""
         return f"{moment.astimezone():%H:%M}"
 

@@ -42,7 +42,9 @@ class Static:
     """The files of one folder, read when first asked for and again when they changed."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self._known = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        self._known = {
+            path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+        }
         self._read: dict[str, _File] = {}
 
     def answer(self, name: str, headers: Mapping[str, str]) -> Answer:

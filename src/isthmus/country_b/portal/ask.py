@@ -23,6 +23,7 @@ from isthmus.transport.inbound import Request
 
 LANGUAGE_COOKIE, THEME_COOKIE = "isthmus-language", "isthmus-theme"
 THEMES = ("light", "dark")
+INVENTED = ("AA", "BB", "CC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,11 @@ class Ask:
         return f"/visits/{quote(self.visiting.id)}"
 
     def country_name(self, code: str) -> str:
-        """What the trust list calls a country, else the reader's word for it."""
-        for participant in self.desk.directory.countries:
-            if participant.country == code and code in ("AA", "BB", "CC"):
-                names = participant.name
-                return names.get(self.spoken.code) or names.get("en") or code
-        return self.spoken.territory(code)
+        """The reader's word for a country; an invented one is called what the trust list calls it."""
+        if code not in INVENTED:
+            return self.spoken.territory(code)
+        names = next((p.name for p in self.desk.directory.countries if p.country == code), {})
+        return names.get(self.spoken.code) or self.spoken.say("Country %(code)s") % {"code": code}
 
     def band(self) -> Band | None:
         """Whose data the page shows; none before the person is confirmed."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from isthmus.country_b.portal.ask import Ask
+from isthmus.country_b.portal.desk import LIST_AGE
 from isthmus.country_b.portal.patients import shares
-from isthmus.country_b.portal.recent import LIST_AGE
 from isthmus.country_b.portal.timeline import Filters, Row, chips, is_pdf, kept, rows_of
 from isthmus.country_b.portal.words import STATUSES
 from isthmus.model.documents import Document
@@ -31,7 +31,7 @@ class Plate:
     href: str
     title: str
     language: str  # of the title, when it is not the page's
-    title_differs: bool
+    title_shown: bool
     status: tuple[str, str, str] | None  # words, shape, icon
     facts: tuple[str, ...]
     id: str
@@ -140,7 +140,7 @@ def plate(ask: Ask, report: Document, row: Row) -> Plate:
         f"{ask.at_visit}/reports/{report.id}",
         report.title,
         language,
-        report.title != row.title,
+        len(row.reports) > 1,
         status,
         tuple(facts),
         report.id,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.country_b.portal.ask import Ask
+from isthmus.country_b.portal.desk import DOCUMENT_AGE
 from isthmus.country_b.portal.documents import Plate, foreign, listing, plate
-from isthmus.country_b.portal.recent import DOCUMENT_AGE
 from isthmus.country_b.portal.report import facts, read
 from isthmus.country_b.portal.timeline import Row, rows_of
 from isthmus.country_b.portal.words import VIEWER, modality_words, sex

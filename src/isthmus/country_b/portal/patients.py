@@ -128,7 +128,7 @@ def read_query(
 def read_identifier(text: str, kind: str, mask: SearchMask) -> PatientIdentifier | None:
     """The number under the authority whose form it has; blanks, dots and hyphens between its groups do not matter."""
     chosen = [mask.identifiers[int(kind)]] if kind.isdigit() and int(kind) < len(mask.identifiers) else mask.identifiers
-    for value in (text, re.sub(r"[\s.\-]", "", text)):
+    for value in (text, re.sub(r"\s", "", text), re.sub(r"[\s.\-]", "", text)):
         for entry in chosen:
             if 0 < len(value) <= 64 and re2.fullmatch(entry.pattern, value):
                 return PatientIdentifier(entry.system, value)
@@ -173,9 +173,9 @@ def _form(
 
 def shares(participant: Participant, spoken: Language) -> str:
     """What a country offers, by its entry in the trust list: the same for all its patients."""
-    offers = participant.services
-    images = {"imaging-manifest", "imaging-pixels"} <= offers
-    return spoken.say(SERVICES["imaging-report" in offers, images])
+    reports = "imaging-report" in participant.services
+    words = SERVICES[reports, {"imaging-manifest", "imaging-pixels"} <= participant.services]
+    return spoken.say(words)
 
 
 def _tile(ask: Ask, participant: Participant) -> Tile:
@@ -279,12 +279,10 @@ def compare(ask: Ask, patient: Patient, typed: PatientQuery | None) -> list[Line
 
 def _line(name: str, answered: str, native: str, script: str, typed: str, spoken: Language, *, is_id: bool) -> Line:
     if not typed:
-        return Line(name, answered, native, script, Markup(""), False, "", is_id)  # noqa: FBT003
+        return Line(name, answered, native, script, Markup(""), False, "", is_id)
     marked, differing = differences(typed, answered, native)
-    if differing == 0:
-        same = spoken.say("The same")
-    else:
-        same = spoken.count("One letter differs", "%(n)d letters differ", differing) % {"n": differing}
+    count = spoken.count("One letter differs", "%(n)d letters differ", differing) % {"n": differing}
+    same = count if differing else spoken.say("The same")
     return Line(name, answered, native, script, marked, differing > 0, same, is_id)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
 from isthmus.country_b.portal.ask import Ask
+from isthmus.country_b.portal.desk import DOCUMENT_AGE
 from isthmus.country_b.portal.documents import foreign, listing
-from isthmus.country_b.portal.recent import DOCUMENT_AGE
 from isthmus.country_b.portal.words import READER, STATUSES, plate_of
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import checked_id
@@ -97,7 +98,7 @@ async def original(ask: Ask) -> Answer:
     return Answer(200, headers, (found.original,))
 
 
-async def facts(ask: Ask, report_id: str) -> dict[str, object]:
+async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
     """What the report's page, and the panel beside the images, show of it."""
     found = await read(ask, report_id)
     report, spoken = found.report, ask.spoken
@@ -107,6 +108,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, object]:
     language = foreign(header.language or "", ask)
     studies = _studies(ask, report, documents, report_id)
     words = READER | {"original": READER["original"]}
+    keeper = header.custodian or header.organisation
     superseded = entry is not None and entry.status != "current"
     return {
         "report": report,
@@ -116,7 +118,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, object]:
         "plate": plate_of(entry.modalities if entry else ()),
         "language": language,
         "language_name": spoken.language(header.language) if header.language else "",
-        "status": STATUSES["superseded"] if superseded else STATUSES.get(header.status),
+        "standing": STATUSES["superseded"] if superseded else STATUSES.get(header.status),
         "preliminary": header.status in ("preliminary", "registered", "partial"),
         "newer": next((f"{ask.at_visit}/reports/{d.id}" for d in documents if d.replaces == report_id), ""),
         "superseded": superseded,
@@ -124,7 +126,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, object]:
         "examined": _moment(
             ask, examination.performed or (examination.studies[0].started if examination.studies else "")
         ),
-        "where": (header.custodian or header.organisation).name if header.custodian or header.organisation else "",
+        "where": keeper.name if keeper else "",
         "country": ask.country_name(ask.country),
         "code": ask.country,
         "studies": studies,

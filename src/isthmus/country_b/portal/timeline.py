@@ -7,7 +7,7 @@ Source: portal design §4 (examinations); requirements §9 (5, 6).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -15,7 +15,7 @@ from isthmus.country_b.portal.words import KINDS, REGIONS, kind_of, modality_wor
 from isthmus.dicom.names import fold
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.pairing import Examination
-from isthmus.pages.language import Language, N_
+from isthmus.pages.language import N_, Language
 
 PERIODS = (("1", N_("1 year"), 1), ("5", N_("5 years"), 5), ("all", N_("all"), 0))
 CONTAINS = (("rep", N_("a report")), ("img", N_("images")))
@@ -127,7 +127,7 @@ class Chip:
 
 def kept(rows: Sequence[Row], filters: Filters, today: date, *, without: str = "") -> list[Row]:
     """The rows that match; `without` leaves one filter out, for the counts of its chips."""
-    tests = {
+    tests: dict[str, Callable[[Row], bool]] = {
         "p": lambda r: _in_period(r, filters.period, today),
         "m": lambda r: not filters.kinds or bool(r.kinds & filters.kinds),
         "r": lambda r: not filters.regions or bool(r.regions & filters.regions),

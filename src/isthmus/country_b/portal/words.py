@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isthmus.pages.language import Language, N_
+from isthmus.pages.language import N_, Language
 
 # how the filter groups modalities: name in the address, letters on the plate, words, DICOM codes
 KINDS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (

@@ -1,0 +1,400 @@
+"""A portal without a second country: real sessions, visits, spool and pages; a Country AA made of values; a small browser."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from isthmus.audit.events import Note
+from isthmus.config import Portal, Settings
+from isthmus.country_b.arrivals import Arrival, Arrived
+from isthmus.country_b.images import Shelf
+from isthmus.country_b.portal.app import app_of
+from isthmus.country_b.portal.desk import Desk
+from isthmus.country_b.portal.verbs import Verbs
+from isthmus.country_b.spool import Spool
+from isthmus.country_b.visit import Visit, Visits
+from isthmus.demo.people import HOSPITAL, PATIENT_SYSTEM, PEOPLE
+from isthmus.demo.reports import reports
+from isthmus.errors import (
+    ImagesNotFound,
+    InsufficientRights,
+    IsthmusError,
+    PatientNotFound,
+    UntrustedCountry,
+)
+from isthmus.model.documents import Document, DocumentKind
+from isthmus.model.identifiers import Identifier
+from isthmus.model.imaging import Instance, Manifest, Series, Study
+from isthmus.model.masks import MaskIdentifier, SearchMask
+from isthmus.model.people import HealthProfessional, Organisation, Patient
+from isthmus.model.queries import REGIONS, DocumentQuery, ImagesQuery, PatientQuery
+from isthmus.model.report.document import ImagingReport
+from isthmus.signin.sessions import Sessions
+from isthmus.storage.database import open_state
+from isthmus.storage.sealed import MasterKey
+from isthmus.testing.studies import SyntheticStudy
+from isthmus.trust.trustlist import Endpoints, Participant, Policy
+from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.report.document import read_report, report_index
+
+PUBLIC = "http://127.0.0.1:8700"
+LOGIN, PASSWORD = "radiologist", "right"
+DOCTOR = HealthProfessional("radiologist", "Dr. Runa Solvang", "2212", Organisation("Boreal University Hospital", "BB-H-001"))
+MASK = SearchMask(
+    (MaskIdentifier(PATIENT_SYSTEM, r"\d{10}", {"en": "National identifier", "el": "Εθνικός αριθμός"}),),
+    {"family": "required", "birthdate": "required", "given": "optional", "gender": "optional"},
+)
+SERVICES = frozenset({"imaging-report", "imaging-manifest", "imaging-pixels"})
+
+
+def participant(country: str = "AA", services: frozenset[str] = SERVICES) -> Participant:
+    """An entry of the trust list, as far as pages look at it."""
+    base = f"https://{country.lower()}.example"
+    return Participant(
+        ncp_id=f"urn:ehealth:{country.lower()}:ncp-idp",
+        country=country,
+        status="active",
+        roles=frozenset("A"),
+        name={"en": f"Country {country}"},
+        phone="+000 000 000",
+        pack="eu-2026-09",
+        endpoints=Endpoints(base, base, base, base),
+        tls=(),
+        keys=(),
+        policy=Policy(),
+        mask=MASK,
+        services=services,
+    )
+
+
+@dataclass
+class FakeDirectory:
+    """The countries that answer."""
+
+    participants: list[Participant] = field(default_factory=lambda: [participant()])
+
+    @property
+    def countries(self) -> tuple[Participant, ...]:
+        return tuple(self.participants)
+
+    def country(self, code: str) -> Participant:
+        for entry in self.participants:
+            if entry.country == code:
+                return entry
+        raise UntrustedCountry("not a country that answers", country=code)
+
+
+class FakeAccounts:
+    """One account."""
+
+    def check(self, login: str, password: str, now: datetime) -> HealthProfessional:
+        if (login, password) != (LOGIN, PASSWORD):
+            raise InsufficientRights("wrong", reason="sign-in")
+        return replace(DOCTOR, auth_time=int(now.timestamp()))
+
+
+@dataclass
+class FakeCountry:
+    """Country AA as its answers: people, documents, bodies and studies; `problem` is raised by the next question."""
+
+    people: list[Patient] = field(default_factory=lambda: list(PEOPLE.values()))
+    documents: dict[str, list[Document]] = field(default_factory=dict)  # by identifier
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    studies: dict[str, SyntheticStudy] = field(default_factory=dict)
+    problem: IsthmusError | None = None
+    asked: list[str] = field(default_factory=list)
+    slow: asyncio.Event | None = None
+
+    def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        if self.problem is not None:
+            problem, self.problem = self.problem, None
+            raise problem
+
+    async def find_patients(self, visit: Visit, country: str, query: PatientQuery) -> Patient:
+        self._ask("patients")
+        for patient in self.people:
+            if patient.identifier in query.identifiers and patient.birth_date == query.birth_date:
+                return replace(patient, handle=f"h-{patient.identifier.value}")
+        raise PatientNotFound("nobody", country=country)
+
+    async def find_documents(self, visit: Visit, country: str, query: DocumentQuery) -> Sequence[Document]:
+        self._ask("documents")
+        return tuple(self.documents.get(visit.patient_in(country).identifier.value, ()))
+
+    async def get_report(self, visit: Visit, country: str, document_id: str) -> tuple[ImagingReport, bytes]:
+        self._ask("report")
+        body = self.bodies[document_id]
+        return read_report(body, load_pack()), body
+
+    async def get_manifest(self, visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
+        self._ask("manifest")
+        return self.manifests[document_id], b"{}"
+
+    async def get_images(
+        self, visit: Visit, country: str, query: ImagesQuery, shelf: Shelf
+    ) -> AsyncIterator[Arrived]:
+        self._ask(f"images {'instance' if query.sop_instance_uid else 'series'}")
+        study = self.studies.get(query.study_instance_uid)
+        if study is None:
+            raise ImagesNotFound("no such study", country=country)
+        for number in range(study.instances):
+            if self.slow is not None:
+                await self.slow.wait()
+            if query.sop_instance_uid not in (None, study.sop_instance_uid(number)):
+                continue
+            arrival = Arrival(visit.patient_in(country), query, {}, country)
+            shelf.begin()
+            for piece in study.pieces(number):
+                try:
+                    arrival.feed(piece)
+                except IsthmusError:
+                    shelf.drop()
+                    raise
+                shelf.write(piece)
+            try:
+                arrived = arrival.close()
+            except IsthmusError:
+                shelf.drop()
+                raise
+            await shelf.keep(arrived)
+            yield arrived
+
+    def with_report(self, report_id: str, **changes: Any) -> Document:
+        """A demo report on its person's list."""
+        demo = reports()[report_id]
+        body = demo.bundle.read_bytes()
+        index = report_index(body)
+        document = Document(
+            id=report_id,
+            kind=DocumentKind.REPORT_FHIR,
+            patient=None,
+            unique_id=index.unique_id,
+            title=index.title,
+            indexed=index.created,
+            created=index.created,
+            media_type="application/fhir+json",
+            study_instance_uids=index.study_instance_uids,
+            accession_numbers=index.accession_numbers,
+            language=index.language,
+            authors=index.authors,
+            custodian=index.custodian,
+            modalities=index.modalities,
+            regions=index.regions,
+            period_start=index.period_start,
+            report_status=index.status,
+            report_version=index.version,
+        )
+        document = replace(document, **changes)
+        self.documents.setdefault(demo.patient.identifier.value, []).append(document)
+        self.bodies[document.id] = body
+        return document
+
+    def with_study(
+        self, patient: Patient, uid: str | None = None, started: str = "2026-09-22T10:33:19+03:00", **changes: Any
+    ) -> SyntheticStudy:
+        """A study on a person's list: small noise, three instances."""
+        study = SyntheticStudy(seed=len(self.studies), patient=patient, instances=3, rows=16, columns=16)
+        uid = uid or study.study_instance_uid
+        series = Series(
+            study.series_instance_uid(0),
+            "CT",
+            tuple(Instance(study.sop_instance_uid(n), "1.2.840.10008.5.1.4.1.1.2", n + 1) for n in range(3)),
+            1,
+            "Axial",
+        )
+        made = Study(uid, patient, (series,), started, "CT of the chest", custodian=HOSPITAL)
+        name = f"manifest-{len(self.studies)}"
+        document = Document(
+            id=name,
+            kind=DocumentKind.MANIFEST_FHIR,
+            patient=None,
+            unique_id=Identifier("urn:dicom:uid", f"2.25.{len(self.studies) + 1}"),
+            title="Imaging study manifest",
+            indexed=started,
+            created=started,
+            media_type="application/fhir+json",
+            study_instance_uids=(uid,),
+            custodian=HOSPITAL,
+            modalities=("CT",),
+            regions=(REGIONS["67734004"],),
+            period_start=started,
+            series_count=1,
+            instance_count=3,
+            study_bytes=12_300_000,
+            description="CT of the chest",
+        )
+        document = replace(document, **changes)
+        self.documents.setdefault(patient.identifier.value, []).append(document)
+        self.manifests[name] = Manifest("2.25.9", made, started, "2.25.8", HOSPITAL)
+        self.studies[uid] = study
+        return study
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class FakePortal:
+    """The portal under test, with what is behind it in hand."""
+
+    desk: Desk
+    country: FakeCountry
+    directory: FakeDirectory
+    clock: Clock
+    notes: list[Note]
+
+    def browser(self, language: str = "en-GB") -> Browser:
+        return Browser(app_of(self.desk), language)
+
+
+def portal_in(folder: Path) -> FakePortal:
+    """A portal on a fresh database in a folder."""
+    settings = Settings(
+        folder=folder,
+        file=folder / "isthmus.toml",
+        env="test",
+        country="BB",
+        ncp_id="urn:ehealth:bb:ncp-idp",
+        portal=Portal(public=PUBLIC),
+    )
+    clock, country, directory = Clock(), FakeCountry(), FakeDirectory()
+    db, master = open_state(settings), MasterKey(bytes(32))
+    notes: list[Note] = []
+
+    async def note(entry: Note) -> None:
+        notes.append(entry)
+
+    desk = Desk(
+        settings,
+        Verbs(
+            country.find_patients, country.find_documents, country.get_report, country.get_manifest, country.get_images
+        ),
+        directory,
+        note,
+        Sessions(db, clock),
+        FakeAccounts(),
+        Visits(db, master, clock),
+        Spool(folder / "spool", db, master, clock, 1 << 30),
+        clock,
+        ("Images by somebody, CC0.",),
+    )
+    return FakePortal(desk, country, directory, clock, notes)
+
+
+@dataclass
+class Page:
+    """An answer as a browser sees it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    path: str
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8")
+
+
+class Browser:
+    """Asks the app in process: keeps cookies, follows after a post, finds the page's token."""
+
+    def __init__(self, app: Any, language: str) -> None:
+        self.app, self.language = app, language
+        self.cookies: dict[str, str] = {}
+        self.page = Page(0, {}, b"", "/")
+
+    async def get(self, path: str, **headers: str) -> Page:
+        return await self._ask("GET", path, b"", headers)
+
+    async def post(self, path: str, fields: dict[str, str] | None = None, **headers: str) -> Page:
+        token = re.search(r'name="page-token" value="([0-9a-f]*)"', self.page.text) if self.page.body else None
+        form = {"page-token": token[1] if token else ""} | (fields or {})
+        headers = {"origin": PUBLIC, "content_type": "application/x-www-form-urlencoded"} | headers
+        return await self._ask("POST", path, urlencode(form).encode(), headers)
+
+    async def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Page:
+        page = await self.once(method, path, body, headers)
+        if page.status == 303:
+            return await self._ask("GET", page.headers["location"], b"", {})
+        self.page = page
+        return page
+
+    async def once(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Page:
+        """One exchange, following nothing. A header given as `None`-like empty text is left out."""
+        sent = {"host": urlsplit(PUBLIC).netloc, "accept_language": self.language, "accept": "text/html"}
+        sent |= {"cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())} if self.cookies else {}
+        sent |= {"content_length": str(len(body))} if body else {}
+        sent |= headers or {}
+        parts = urlsplit(path)
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": parts.path,
+            "raw_path": parts.path.encode(),
+            "query_string": parts.query.encode(),
+            "headers": [(n.replace("_", "-").encode(), v.encode()) for n, v in sent.items() if v],
+            "client": ("127.0.0.1", 5),
+            "extensions": {},
+        }
+        asked, said = [{"type": "http.request", "body": body, "more_body": False}], []
+
+        async def receive() -> dict[str, Any]:
+            if asked:
+                return asked.pop()
+            await asyncio.Event().wait()
+            raise AssertionError("never")
+
+        async def send(message: dict[str, Any]) -> None:
+            said.append(message)
+
+        await self.app(scope, receive, send)
+        start = said[0]
+        got = [(n.decode(), v.decode("latin-1")) for n, v in start["headers"]]
+        for name, value in got:
+            if name == "set-cookie":
+                key, _, rest = value.partition("=")
+                self.cookies[key] = rest.partition(";")[0]
+                if "Max-Age=0" in rest:
+                    del self.cookies[key]
+        content = b"".join(m.get("body", b"") for m in said[1:])
+        return Page(start["status"], dict(got), content, path)
+
+    async def sign_in(self) -> Page:
+        await self.get("/sign-in")
+        return await self.post("/sign-in", {"login": LOGIN, "password": PASSWORD})
+
+    async def find(self, patient: Patient, **fields: str) -> Page:
+        await self.get("/find")
+        form = {
+            "country": "AA",
+            "mask": "AA",
+            "identifier": patient.identifier.value,
+            "family": patient.name.family,
+            "birth-date": patient.birth_date,
+        }
+        return await self.post("/find", form | fields)
+
+    async def confirm(self) -> Page:
+        return await self.post(self.page.path, {"relationship": "yes", "purpose": "TREAT"})
+
+    async def visit(self, patient: Patient) -> Page:
+        """From sign-in to the list."""
+        await self.sign_in()
+        await self.find(patient)
+        return await self.confirm()
