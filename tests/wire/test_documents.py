@@ -320,3 +320,51 @@ def test_get_and_post_ask_the_same() -> None:
     form = [("patient", HANDLE), ("type", r"a\,b,c"), ("date", "ge2024")]
 
     assert read_search(parse_qsl(urlencode(form)), ZONE, PACK) == read_search(form, ZONE, PACK)
+
+
+@pytest.mark.parametrize(
+    ("extension", "word"),
+    [
+        (
+            {"url": PACK.extensions["body_site"], "valueCodeableConcept": {"coding": [{"code": "774007"}]}},
+            "region-system",
+        ),
+        (
+            {
+                "url": PACK.extensions["body_site"],
+                "extension": [
+                    {
+                        "url": "concept",
+                        "valueCodeableConcept": {"coding": [{"system": "http://snomed.info/sct", "code": "774007"}]},
+                    }
+                ],
+            },
+            "body-site-form",
+        ),
+        (
+            {
+                "url": PACK.extensions["body_site_once"],
+                "valueCodeableConcept": {"coding": [{"system": "http://snomed.info/sct", "code": "774007"}]},
+            },
+            "body-site-form",
+        ),
+    ],
+)
+def test_a_body_site_is_read_in_every_draft(extension: dict[str, Any], word: str) -> None:
+    answer = _answer(MANIFEST_ENTRY)
+    answer["entry"][0]["resource"]["extension"] = [extension]
+
+    found = read_found(orjson.dumps(answer), base=BASE, handle=HANDLE, pack=PACK)
+
+    assert [(r.system, r.code) for r in found.documents[0].regions] == [("http://snomed.info/sct", "774007")]
+    assert word in found.tolerances
+
+
+def test_a_list_of_a_country_without_our_extensions_knows_no_extent() -> None:
+    answer = _answer(MANIFEST_ENTRY)
+    resource = answer["entry"][0]["resource"]
+    resource["extension"] = [e for e in resource["extension"] if not e["url"].startswith("urn:ncp:")]
+
+    document = read_found(orjson.dumps(answer), base=BASE, handle=HANDLE, pack=PACK).documents[0]
+
+    assert (document.series_count, document.instance_count, document.study_bytes) == (None, None, None)

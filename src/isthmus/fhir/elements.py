@@ -79,9 +79,10 @@ def number(node: Node, name: str) -> int | None:
 
 
 def codings(node: Node, name: str) -> Iterator[Node]:
-    """All codings of all concepts under this name."""
+    """All codings of all concepts under this name, with those of their members that are text."""
     for concept in children(node, name):
-        yield from children(concept, "coding")
+        for one in children(concept, "coding"):
+            yield {member: value for member, value in one.items() if isinstance(value, str)}
 
 
 def extensions(node: Node, *urls: str) -> list[Node]:

@@ -134,7 +134,7 @@ def read_found(body: bytes, pack: Pack, *, asked: Sequence[PatientIdentifier] = 
         raise CountryMisanswered("not an answer to a search", path="Bundle.type")
     resources = [el.child(entry, "resource") for entry in el.children(bundle, "entry")]
     patients = [resource for resource in resources if resource.get("resourceType") == "Patient"]
-    told = {issue.get("code") for resource in resources for issue in el.children(resource, "issue")}
+    told = {el.text(issue, "code") for resource in resources for issue in el.children(resource, "issue")}
     if len(patients) > 1 or "multiple-matches" in told:
         raise PatientAmbiguous("several persons fit")
     if not patients:
