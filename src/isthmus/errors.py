@@ -72,12 +72,16 @@ class RequestProblem(IsthmusError):
 class MalformedRequest(RequestProblem):
     """Not well-formed. Fact `path`: the parameter, header or element at fault.
 
-    Reasons: malformed, required, value, search-mask, misdirected, no-host, grant, uid, not-allowed.
+    Reasons: malformed, required, value, uid, search-mask, search-mask-value, misdirected, no-host, not-allowed, grant,
+    grant-type, grant-scope.
     """
 
 
 class UnsupportedRequest(RequestProblem):
-    """Well-formed, but not something this border does. Reasons: param, media, body-media, coding, no-route."""
+    """Well-formed, but not something this border does.
+
+    Reasons: param, media, body-media, coding, transfer-coding, no-route.
+    """
 
     default_reason = "param"
 
@@ -105,7 +109,10 @@ class UntrustedCountry(TrustProblem):
 
 
 class InvalidAssertion(TrustProblem):
-    """A statement at the token endpoint does not hold. Reasons: client-assertion, hpa-invalid, trc-invalid, nok-invalid, presence."""
+    """A statement at the token endpoint does not hold.
+
+    Reasons: client-assertion, hpa-invalid, trc-invalid, nok-invalid, presence, access-code, representative.
+    """
 
     default_reason = "client-assertion"
 

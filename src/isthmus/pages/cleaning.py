@@ -1,6 +1,6 @@
 """Foreign HTML, cleaned: what a report's narrative may keep is structure and words, nothing that loads, links or acts.
 
-Source: trust.md §2.14 (htmx: `hx-*` and `data-*` never survive); FHIR R4 narrative.
+Source: trust.md §2.14 (htmx: `hx-*` and `data-*` never survive); R4 narrative.
 """
 
 from __future__ import annotations

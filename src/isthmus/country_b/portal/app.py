@@ -23,7 +23,7 @@ from isthmus.country_b.portal.desk import Desk
 from isthmus.country_b.portal.verbs import Verbs
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
-from isthmus.errors import DocumentNotFound, InsufficientRights, IsthmusError, MalformedRequest
+from isthmus.errors import DocumentNotFound, InsufficientRights, IsthmusError, MalformedRequest, UnsupportedRequest
 from isthmus.pages.forms import read_form, require_own_page, require_page_token
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions
@@ -159,4 +159,4 @@ def _find(path: str) -> tuple[Route, dict[str, str]]:
     for route in ROUTES:
         if (match := route.pattern.fullmatch(path)) is not None:
             return route, match.groupdict()
-    raise MalformedRequest("no page at this address", reason="no-route", path="path")
+    raise UnsupportedRequest("no page at this address", reason="no-route", path="path")

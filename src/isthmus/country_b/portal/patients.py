@@ -20,7 +20,7 @@ from isthmus.country_b.portal.ask import Ask, identifier_labels
 from isthmus.country_b.portal.words import SERVICES, SEXES, sex
 from isthmus.country_b.visit import Visit, new_visit
 from isthmus.dicom.names import fold
-from isthmus.errors import IsthmusError, PatientNotFound
+from isthmus.errors import InsufficientRights, IsthmusError, PatientNotFound
 from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.masks import MaskIdentifier, SearchMask
@@ -213,7 +213,7 @@ async def confirm(ask: Ask) -> Answer:
     if ask.form.get("relationship") != "yes":
         return _confirm(ask, status=400, untold=True)
     if ask.form.get("purpose") != Purpose.TREAT.value:
-        raise IsthmusError("a purpose that is not built yet", reason="purpose")
+        raise InsufficientRights("a purpose that is not built yet", reason="purpose")
     now, visit = ask.desk.clock(), ask.visiting
     relationship = TreatmentRelationship(
         purpose=visit.purpose,

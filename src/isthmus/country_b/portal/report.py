@@ -2,7 +2,7 @@
 
 What is not in the reader's language stands in its own, marked. Foreign narrative is cleaned before it is shown.
 
-Source: portal design §4 (report); requirements §9 (9 to 12); ITI-68.
+Source: portal design §4 (report); requirements.md §9 (9 to 12); ITI-68.
 """
 
 from __future__ import annotations

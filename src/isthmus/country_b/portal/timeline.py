@@ -2,7 +2,7 @@
 
 A study and its reports are one row; a missing half is said in words. Superseded reports stand under the one that replaced them.
 
-Source: portal design §4 (examinations); requirements §9 (5, 6).
+Source: portal design §4 (examinations); requirements.md §9 (5, 6).
 """
 
 from __future__ import annotations
