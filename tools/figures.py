@@ -10,12 +10,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "figures"
 INK, SOFT, SEA, LAND, LINE = "#1d2328", "#5c6670", "#0f5c73", "#f4f1ec", "#c9c2b8"
-STYLE = (
-    "text{font-family:'Sofia Sans',system-ui,sans-serif;font-size:14px;fill:%s}"
-    ".h{font-weight:650;font-size:15px}.s{fill:%s;font-size:12.5px}.c{fill:%s;font-weight:600}.w{fill:#fff}"
-    ".b{fill:#fff;stroke:%s}.p{fill:%s;stroke:%s}.d{fill:none;stroke:%s;stroke-dasharray:5 4}"
-    ".l{fill:none;stroke:%s;stroke-width:1.6}.a{fill:%s}"
-) % (INK, SOFT, SEA, LINE, LAND, LINE, SOFT, SEA, SEA)
+STYLE = f"""text{{font-family:'Sofia Sans',system-ui,sans-serif;font-size:14px;fill:{INK}}}
+.h{{font-weight:650;font-size:15px}} .s{{fill:{SOFT};font-size:12.5px}} .c{{fill:{SEA};font-weight:600}}
+.b{{fill:#fff;stroke:{LINE}}} .p{{fill:{LAND};stroke:{LINE}}} .d{{fill:none;stroke:{SOFT};stroke-dasharray:5 4}}
+.l{{fill:none;stroke:{SEA};stroke-width:1.6}} .a{{fill:{SEA}}}"""
 
 
 class Drawing:
