@@ -176,7 +176,7 @@ def _participant(
             {
                 "system": f"urn:oid:2.999.{number}.2.1",
                 "pattern": "^[0-9A-Za-z-]{4,20}$",
-                "label": {"en": "National identifier"},
+                "label": {"en": "National identifier", "el": "Εθνικός αριθμός ταυτότητας"},
             }
         ],
         "traits": {"family": "required", "given": "optional", "birthdate": "required", "gender": "optional"},
