@@ -8,6 +8,7 @@ A new id stands in each `.po` without a translation, and the test of the catalog
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -54,6 +55,11 @@ def main() -> None:
 
 def _write(path: Path, catalogue: Catalog) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    catalogue.version, catalogue.msgid_bugs_address = "1", "the project's issues"
+    catalogue.last_translator, catalogue.language_team = "the project", "the project"
+    catalogue.creation_date = catalogue.revision_date = datetime(
+        2026, 1, 1, tzinfo=UTC
+    )  # a run changes nothing by itself
     with path.open("wb") as file:
         write_po(file, catalogue, width=120, omit_header=False, sort_output=True, include_lineno=False)
 

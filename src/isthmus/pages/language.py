@@ -77,7 +77,7 @@ class Language:
             return ""
         if gone.days == 0:
             return self.say("today")
-        return format_timedelta(-gone, add_direction=True, locale=self.locale)
+        return format_timedelta(-gone, threshold=2, add_direction=True, locale=self.locale)
 
     def number(self, value: float, digits: int = 0) -> str:
         return format_decimal(round(value, digits), locale=self.locale)

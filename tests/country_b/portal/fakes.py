@@ -46,7 +46,9 @@ from isthmus.wire.report.document import read_report, report_index
 
 PUBLIC = "http://127.0.0.1:8700"
 LOGIN, PASSWORD = "radiologist", "right"
-DOCTOR = HealthProfessional("radiologist", "Dr. Runa Solvang", "2212", Organisation("Boreal University Hospital", "BB-H-001"))
+DOCTOR = HealthProfessional(
+    "radiologist", "Dr. Runa Solvang", "2212", Organisation("Boreal University Hospital", "BB-H-001")
+)
 MASK = SearchMask(
     (MaskIdentifier(PATIENT_SYSTEM, r"\d{10}", {"en": "National identifier", "el": "Εθνικός αριθμός"}),),
     {"family": "required", "birthdate": "required", "given": "optional", "gender": "optional"},
@@ -139,9 +141,7 @@ class FakeCountry:
         self._ask("manifest")
         return self.manifests[document_id], b"{}"
 
-    async def get_images(
-        self, visit: Visit, country: str, query: ImagesQuery, shelf: Shelf
-    ) -> AsyncIterator[Arrived]:
+    async def get_images(self, visit: Visit, country: str, query: ImagesQuery, shelf: Shelf) -> AsyncIterator[Arrived]:
         self._ask(f"images {'instance' if query.sop_instance_uid else 'series'}")
         study = self.studies.get(query.study_instance_uid)
         if study is None:

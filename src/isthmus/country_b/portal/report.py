@@ -17,11 +17,12 @@ from markupsafe import Markup
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.desk import DOCUMENT_AGE
 from isthmus.country_b.portal.documents import foreign, listing
-from isthmus.country_b.portal.words import READER, STATUSES, plate_of
+from isthmus.country_b.portal.words import READER, SECTIONS, STATUSES, plate_of
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import checked_id
 from isthmus.model.report.document import ImagingReport, Section
 from isthmus.pages.cleaning import clean
+from isthmus.pages.language import Language
 from isthmus.transport.answers import Answer
 from isthmus.wire.report.document import original_of
 
@@ -52,8 +53,9 @@ class ImageLink:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A section as it came, folded."""
+    """A section as it came, folded. `words` is its name in the reader's language, where it is one of the known."""
 
+    words: str
     title: str
     narrative: Markup
     lines: tuple[str, ...]
@@ -134,7 +136,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         "impression_narrative": _narrative(report.sections, IMPRESSION) if not examination.impressions else Markup(""),
         "recommendations": examination.recommendations,
         "key_images": list(_key_images(ask, report, studies, report_id)),
-        "folds": tuple(_folds(report.sections)),
+        "folds": _folds(report.sections, spoken),
         "pdf": found.media_type == "application/pdf",
         "only_pdf": found.media_type == "application/pdf" and not (examination.impressions or report.sections),
         "original_size": spoken.megabytes(len(found.original)),
@@ -169,18 +171,25 @@ def _key_images(ask: Ask, report: ImagingReport, studies: dict[str, StudyLink], 
         yield ImageLink(f"key-{number}", href, image.sop_instance_uid, name, image.comment or image.title or "")
 
 
-def _folds(sections: Sequence[Section]) -> Iterator[Fold]:
-    for section in sections:
-        if section.code is not None and section.code.code in (IMPRESSION, RECOMMENDATION):
+def _folds(sections: Sequence[Section], spoken: Language) -> list[Fold]:
+    """The sections that are not shown first: the known in the order in which they are read, then the others."""
+    order = list(SECTIONS)
+    known = {code: number for number, code in enumerate(order)}
+    folds = []
+    for section in sorted(sections, key=lambda s: known.get(s.code.code if s.code else "", len(order))):
+        code = section.code.code if section.code is not None else ""
+        if code in (IMPRESSION, RECOMMENDATION):
             continue
         fold = Fold(
+            spoken.say(SECTIONS[code]) if code in SECTIONS else "",
             section.title,
             clean(section.narrative) if section.narrative else Markup(""),
             section.lines if not section.narrative else (),
-            tuple(_folds(section.sections)),
+            tuple(_folds(section.sections, spoken)),
         )
         if fold.narrative or fold.lines or fold.inside:
-            yield fold
+            folds.append(fold)
+    return folds
 
 
 def _narrative(sections: Sequence[Section], code: str) -> Markup:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from isthmus.country_b.portal.words import KINDS, REGIONS, kind_of, modality_words, plate_of
+from isthmus.country_b.portal.words import KINDS, REGIONS, kinds_of, modality_words, plate_of
 from isthmus.dicom.names import fold
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.pairing import Examination
@@ -78,7 +78,7 @@ def _row(examination: Examination, spoken: Language) -> Row:
         where,
         modalities,
         regions,
-        frozenset(kind_of(m) for m in modalities),
+        kinds_of(modalities),
         fold(" ".join(text)),
     )
 

@@ -41,6 +41,9 @@ MODALITIES = {
     "DOC": N_("Document"),
     "ECG": N_("ECG"),
 }
+BY_PRODUCTS = frozenset(
+    {"SR", "KO", "PR", "SEG", "DOC", "AU", "REG", "RWV", "PLAN", "CTPROTOCOL"}
+)  # never a study's kind
 REGIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("head", N_("Head and neck"), ("774007",)),
     ("chest", N_("Chest"), ("67734004",)),
@@ -65,6 +68,16 @@ STATUSES = {
     "superseded": (N_("Superseded"), "superseded", "history"),
 }
 SEXES = {"female": N_("Female"), "male": N_("Male"), "other": N_("Other"), "unknown": N_("Not known")}
+# sections of a report in the order in which they are read, by LOINC
+SECTIONS = {
+    "59776-5": N_("Findings"),
+    "18834-2": N_("Comparison"),
+    "55111-9": N_("Technique"),
+    "11329-0": N_("History"),
+    "55115-0": N_("Question and order"),
+    "18726-0": N_("Examination"),
+    "73568-8": N_("Who was told"),
+}
 SERVICES = {
     (True, True): N_("Shares reports and images."),
     (True, False): N_("Shares reports; images not yet."),
@@ -82,9 +95,10 @@ def plate_of(modalities: tuple[str, ...]) -> str:
     return modalities[0] if modalities else ""
 
 
-def kind_of(modality: str) -> str:
-    """The filter's group of a modality."""
-    return next((name for name, _, _, codes in KINDS if modality in codes), "ot")
+def kinds_of(modalities: tuple[str, ...]) -> frozenset[str]:
+    """The filter's groups of a study; by-products count only where there is nothing else."""
+    counted = [m for m in modalities if m not in BY_PRODUCTS] or list(modalities)
+    return frozenset(next((name for name, _, _, codes in KINDS if m in codes), "ot") for m in counted)
 
 
 def modality_words(modality: str, spoken: Language) -> str:
