@@ -237,16 +237,21 @@ def _as_path(kind: type, value: Any) -> Any:
 
 
 def _overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """`ISTHMUS_TRUST__POLL_S=5` over what the file says. Lists of sources are left to the file."""
+    """`ISTHMUS_TRUST__POLL_S=5` over what the file says. Lists of sources are left to the file.
+
+    A name with a section is meant for us, known or not; one without only when it is a setting.
+    """
+    known = {f.name for f in fields(Settings) if not f.metadata.get("hidden")}
     for name, value in environment.items():
-        match = re.fullmatch(r"ISTHMUS_([A-Z_]+)", name)
+        match = re.fullmatch(r"ISTHMUS_([A-Z0-9_]+)", name)
         parts = match[1].lower().split("__") if match else []
-        known = {f.name for f in fields(Settings)}
-        if not parts or parts[0] not in known or (len(parts) == 1 and parts[0] in ("folder", "file")):
+        if not parts or (len(parts) == 1 and parts[0] not in known):
             continue
-        place = raw
+        place: Any = raw
         for part in parts[:-1]:
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise SettingsProblem(f"{name} points into a setting that is no section; give it in the file", key=name)
         place[parts[-1]] = _value(value)
 
 
