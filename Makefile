@@ -5,6 +5,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin/
 PYTEST := $(RUN)python -m pytest
+LONG := streaming journeys engines web proof  # left to `make test`
 
 .DEFAULT_GOAL := help
 .PHONY: help setup web demo check test proof fix
@@ -33,8 +34,9 @@ check: setup ## format, lint, strict types, import contracts, quick tests: befor
 	$(RUN)ruff check src tests tools hatch_build.py
 	$(RUN)mypy
 	$(RUN)lint-imports
-	$(RUN)python hatch_build.py --check
-	$(PYTEST) -q -n 2 -m "not slow and not browser" tests/test_house.py tests/model tests/wire tests/fhir tests/dicom tests/trust tests/consent tests/commands
+	$(RUN)python hatch_build.py run check
+	$(RUN)python hatch_build.py run test
+	$(PYTEST) -q -n 2 -m "not slow and not browser" tests $(LONG:%=--ignore=tests/%)
 
 test: setup ## the whole suite (T=tests/wire for a part)
 	$(PYTEST) -n 2 --dist loadgroup $(or $(T),tests)

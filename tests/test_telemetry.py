@@ -45,7 +45,7 @@ def test_the_figures_are_prometheus_text_without_an_exchange_id() -> None:
     telemetry.exchange(
         structlog.get_logger(),
         exchange_id="x-secret",
-        country="BB",
+        country="CC",
         transaction="RAD-107",
         outcome="incomplete",
         size_bytes=7,
@@ -54,5 +54,5 @@ def test_the_figures_are_prometheus_text_without_an_exchange_id() -> None:
 
     text = telemetry.metrics_text().decode()
 
-    assert 'isthmus_exchanges_total{country="BB",outcome="incomplete",transaction="RAD-107"} 1.0' in text
+    assert 'isthmus_exchanges_total{country="CC",outcome="incomplete",transaction="RAD-107"} 1.0' in text
     assert "x-secret" not in text
