@@ -94,12 +94,13 @@ class FakeDirectory:
 
 
 class FakeAccounts:
-    """One account."""
+    """A radiologist and a nurse, with the same password."""
 
     def check(self, login: str, password: str, now: datetime) -> HealthProfessional:
-        if (login, password) != (LOGIN, PASSWORD):
+        if login not in (LOGIN, "nurse") or password != PASSWORD:
             raise InsufficientRights("wrong", reason="sign-in")
-        return replace(DOCTOR, auth_time=int(now.timestamp()))
+        role = DOCTOR.role if login == LOGIN else "2221"
+        return replace(DOCTOR, sub=login, role=role, auth_time=int(now.timestamp()))
 
 
 @dataclass
@@ -375,9 +376,9 @@ class Browser:
         content = b"".join(m.get("body", b"") for m in said[1:])
         return Page(start["status"], dict(got), content, path)
 
-    async def sign_in(self) -> Page:
+    async def sign_in(self, login: str = LOGIN) -> Page:
         await self.get("/sign-in")
-        return await self.post("/sign-in", {"login": LOGIN, "password": PASSWORD})
+        return await self.post("/sign-in", {"login": login, "password": PASSWORD})
 
     async def find(self, patient: Patient, **fields: str) -> Page:
         await self.get("/find")

@@ -64,7 +64,8 @@ def item_of(study: str, series: str, instance: str) -> tuple[str, ...]:
 class _Flight:
     """One exchange under way, and who waits for what of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float) -> None:
+        self.patience_s = patience_s
         self.news = asyncio.Condition()
         self.here: set[str] = set()
         self.task: asyncio.Task[None] | None = None
@@ -81,7 +82,7 @@ class _Flight:
         finally:
             self.waiting -= 1
             if self.waiting == 0:
-                asyncio.get_running_loop().call_later(PATIENCE_S, self.cut)
+                asyncio.get_running_loop().call_later(self.patience_s, self.cut)
         if instance not in self.here and self.problem is not None:
             raise self.problem
 
@@ -93,8 +94,8 @@ class _Flight:
 class Fetching:
     """The flights of this process."""
 
-    def __init__(self, verbs: Verbs, spool: Spool, parallel: int) -> None:
-        self._verbs, self._spool = verbs, spool
+    def __init__(self, verbs: Verbs, spool: Spool, parallel: int, *, patience_s: float = PATIENCE_S) -> None:
+        self._verbs, self._spool, self._patience_s = verbs, spool, patience_s
         self._flights: dict[tuple[str, ...], _Flight] = {}
         self._begun: set[tuple[str, ...]] = set()  # series of which one instance was asked for
         self._singly: set[tuple[str, ...]] = set()  # series that did not come whole
@@ -132,7 +133,7 @@ class Fetching:
     def _flight(self, key: tuple[str, ...], visit: Visit, country: str, query: ImagesQuery) -> _Flight:
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight()
+            flight = self._flights[key] = _Flight(self._patience_s)
             flight.task = asyncio.create_task(self._fly(key, flight, visit, country, query))
         return flight
 

@@ -1,0 +1,184 @@
+"""A study, the viewer's description, and instances: checked, spooled, fetched once, cut when nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from tests.country_b.portal.fakes import Browser, FakePortal
+
+from isthmus.country_b.portal.fetching import Fetching
+from isthmus.demo.people import PEOPLE
+from isthmus.errors import CountryUnreachable
+
+pytestmark = pytest.mark.anyio
+MIRELA, OSKAR = PEOPLE["mirela"], PEOPLE["oskar"]
+
+
+async def _open(portal: FakePortal) -> tuple[Browser, str]:
+    """A signed-in browser in a visit, and the address of a study of three instances."""
+    portal.country.with_study(MIRELA)
+    browser = portal.browser()
+    page = await browser.visit(MIRELA)
+    return browser, re.findall(r'<a class="plate" href="([^"]+/studies/[^"]+)"', page.text)[0]
+
+
+async def _urls(browser: Browser, study: str) -> list[str]:
+    described = json.loads((await browser.get(f"{study}/study.json")).body)
+    return [i["url"] for s in described["series"] for i in s["instances"]]
+
+
+async def test_a_study_lists_its_series_before_anything_is_fetched(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+
+    page = await browser.get(study)
+
+    assert "1 series, 3 images, 12 MB" in page.text
+    assert "List and description agree" in page.text
+    assert "View images" in page.text
+    assert not [asked for asked in portal.country.asked if asked.startswith("images")]
+
+
+async def test_counts_that_differ_are_said(portal: FakePortal) -> None:
+    portal.country.with_study(MIRELA, instance_count=5)
+    browser = portal.browser()
+    page = await browser.visit(MIRELA)
+
+    page = await browser.get(re.findall(r'href="([^"]+/studies/[^"]+)"', page.text)[0])
+
+    assert "The description now holds 3 images, the list said 5." in page.text
+
+
+async def test_the_viewer_is_framed_and_told_where_to_ask(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+
+    page = await browser.get(f"{study}/view")
+
+    assert f'data-study="{study}/study.json"' in page.text
+    assert 'data-theme="dark"' in page.text
+    assert "Not for primary diagnosis." in page.text
+    assert page.text.count("<h1") == 1
+
+
+async def test_the_description_names_person_study_and_every_word(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+
+    described = json.loads((await browser.get(f"{study}/study.json")).body)
+
+    assert described["patient"] == {
+        "name": "LUNESCA, Mirela",
+        "native_name": None,
+        "birth_date": "1983-02-11",
+        "sex": "Female",
+    }
+    assert described["study"]["date"] == "2026-09-22T10:33"
+    assert len(described["series"][0]["instances"]) == 3
+    assert described["words"]["loading"] == "Loading the image."
+
+
+async def test_an_instance_comes_as_it_is_but_for_its_preamble(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    synthetic = next(iter(portal.country.studies.values()))
+
+    page = await browser.get((await _urls(browser, study))[0])
+
+    assert page.headers["content-type"] == "application/dicom"
+    assert page.headers["cache-control"] == "no-store"
+    assert page.body[:128] == bytes(128)
+    assert page.body[128:] == b"".join(synthetic.pieces(0))[128:]
+
+
+async def test_the_first_image_is_asked_for_alone_and_then_its_series_once(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    urls = await _urls(browser, study)
+
+    await browser.get(urls[1])
+    pages = await asyncio.gather(*(browser.once("GET", url) for url in (urls[0], urls[2], urls[0])))
+    again = await browser.get(urls[1])
+
+    assert [page.status for page in (*pages, again)] == [200] * 4
+    assert [a for a in portal.country.asked if a.startswith("images")] == ["images instance", "images series"]
+
+
+async def test_two_who_ask_for_the_same_image_share_one_flight(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    url = (await _urls(browser, study))[0]
+
+    pages = await asyncio.gather(*(browser.once("GET", url) for _ in range(4)))
+
+    assert {page.status for page in pages} == {200}
+    assert portal.country.asked.count("images instance") == 1
+
+
+async def test_a_flight_that_nobody_waits_for_is_cut(portal: FakePortal) -> None:
+    portal.desk.fetching = Fetching(portal.desk.verbs, portal.desk.spool, 8, patience_s=0.01)
+    browser, study = await _open(portal)
+    url = (await _urls(browser, study))[0]
+    portal.country.slow = asyncio.Event()
+
+    asking = asyncio.create_task(browser.once("GET", url))
+    await asyncio.sleep(0.05)
+    flying = len(portal.desk.fetching._flights)
+    asking.cancel()
+    await asyncio.sleep(0.1)
+
+    assert flying == 1
+    assert portal.desk.fetching._flights == {}
+
+
+async def test_an_image_of_another_person_is_never_shown(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    uid = study.rpartition("/")[2]
+    portal.country.studies[uid] = replace(portal.country.studies[uid], patient=OSKAR)
+    url = (await _urls(browser, study))[0]
+
+    page = await browser.get(url)
+
+    assert page.status == 502
+    assert b"DICM" not in page.body
+
+
+async def test_a_broken_line_is_told_and_tried_anew(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    url = (await _urls(browser, study))[0]
+    portal.country.problem = CountryUnreachable("down", country="AA")
+
+    broken, whole = await browser.get(url), await browser.get(url)
+
+    assert (broken.status, whole.status) == (502, 200)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["studies/1.2.3", "studies/1.2.3/view", "studies/1.2.3/study.json", "studies/1.2.3/series/1.2/instances/1.2"],
+)
+async def test_a_study_of_somebody_else_leads_nowhere(portal: FakePortal, path: str) -> None:
+    browser, study = await _open(portal)
+
+    page = await browser.get(study.partition("studies/")[0] + path)
+
+    assert page.status == 404
+
+
+async def test_no_service_for_other_programs_is_pretended(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    visit = study.partition("/studies/")[0]
+
+    assert (await browser.once("GET", f"{visit}/dicom-web/studies")).status == 404
+    assert (await browser.post(f"{visit}/token")).status == 404
+
+
+async def test_what_was_fetched_goes_with_the_visit(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    await browser.get((await _urls(browser, study))[0])
+    listed = await browser.get(study.partition("/studies/")[0] + "/examinations")
+    spool = portal.desk.settings.folder / "spool"
+    kept = len(list(spool.iterdir()))
+
+    await browser.post(listed.path.replace("examinations", "close"))
+
+    assert kept == 1
+    assert list(spool.iterdir()) == []
