@@ -74,7 +74,7 @@ REPORT = ImagingReport(
         KeyImage("2.999.7.1.1.2", "2.999.7.1.1", "2.999.7.1", "CT", title="Axial", comment="The cyst"),
         KeyImage("2.999.7.1.1.1", modality="CT"),
     ),
-    comparison=Comparison("With CT of 2024", (ComparedStudy("2.999.7.0", "2024-01-01", "CT head"),)),
+    comparison=Comparison("With CT of 2024", (ComparedStudy("2.999.7.0", "2024-01-01", "CT head", ("CT",)),)),
     presented_forms=(PresentedForm("application/pdf", PDF, "en", "CT head report"),),
 )
 
@@ -109,6 +109,48 @@ def test_the_sections_stand_in_order_with_their_words() -> None:
     ]  # fmt: skip
     assert "Fall &lt;2 m&gt; &amp; pain" in (sections[1].narrative or "")
     assert "DLP 600 mGy.cm" in (sections[3].narrative or "")
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "label"),
+    [("el", "Συμπέρασμα", "Δόση ακτινοβολίας"), ("de-AT", "Beurteilung", "Strahlendosis"),
+     ("bg", "Заключение", "Лъчева доза"), ("xx", "Impression", "Radiation dose"), (None, "Impression", "Radiation dose")],
+)  # fmt: skip
+def test_headings_and_labels_are_in_the_language_of_the_report(language: str | None, title: str, label: str) -> None:
+    report = replace(REPORT, header=replace(REPORT.header, language=language))
+
+    sections = read_report(write_report(report, PACK), PACK).sections
+
+    assert sections[6].title == title
+    assert f"{label}: DLP 600 mGy.cm" in (sections[3].narrative or "")
+
+
+@pytest.mark.requirement("REP-12")
+def test_each_of_two_studies_is_based_on_the_order_of_its_own_accession_number() -> None:
+    numbers = (*STUDY.accession_numbers, Identifier("urn:oid:2.999.5.1", "A2026-0043"))
+    other = replace(REPORT_STUDY, study_instance_uid="2.999.7.2", series=(), accession_numbers=numbers[1:])
+    examination = replace(REPORT.examination, studies=(REPORT_STUDY, other))
+    report = replace(REPORT, order=replace(REPORT.order, accession_numbers=numbers), examination=examination)
+
+    body = write_report(report, PACK)
+    orders = [e["resource"] for e in _bundle(body)["entry"] if e["resource"]["resourceType"] == "ServiceRequest"]
+    told = [[i["value"] for i in order["identifier"] if i["type"]["coding"][0]["code"] == "ACSN"] for order in orders]
+    read = read_report(body, PACK)
+
+    assert told == [["A2026-0042"], ["A2026-0043"]]
+    assert read.order == report.order
+    assert read.examination == report.examination
+
+
+def test_a_version_may_have_a_document_identifier_of_its_own() -> None:
+    own = Identifier("urn:ietf:rfc:3986", "urn:uuid:7a3b4f7e-8f40-4a3b-9b2e-2f2a7c1d0002")
+    header = replace(REPORT.header, document_identifier=own)
+
+    body = write_report(replace(REPORT, header=header), PACK)
+
+    assert _bundle(body)["identifier"]["value"] == own.value
+    assert _resource(_bundle(body), "Composition")["identifier"]["value"] == header.identifier.value
+    assert read_report(body, PACK).header == header
 
 
 def test_a_mandatory_section_without_content_says_so_twice() -> None:

@@ -12,6 +12,7 @@ class ComparedStudy:
     study_instance_uid: str
     started: str | None = None
     description: str | None = None
+    modalities: tuple[str, ...] = ()  # DCM codes
 
 
 @dataclass(frozen=True, slots=True)

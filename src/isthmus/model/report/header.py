@@ -45,3 +45,4 @@ class Header:
     organisation: Organisation | None = None  # author
     attester: Attester | None = None  # legal
     custodian: Organisation | None = None
+    document_identifier: Identifier | None = None  # of this version alone, where it has one

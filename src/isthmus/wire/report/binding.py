@@ -15,6 +15,7 @@ from isthmus.fhir.elements import Node, coding, concept
 from isthmus.fhir.narrative import items, narrative, paragraphs
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier
+from isthmus.model.imaging import Study
 from isthmus.model.people import Organisation
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Person
@@ -23,18 +24,9 @@ from isthmus.wire.described import first_code
 from isthmus.wire.entries import accession_identifier
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.people import read_names, write_name, write_organisation
+from isthmus.wire.report.words import words_of
 
 MANDATORY = ("imaging_study", "order", "history", "procedure")
-_TITLES = {
-    "imaging_study": "Imaging study",
-    "order": "Order",
-    "history": "History",
-    "procedure": "Procedure",
-    "comparison": "Comparison",
-    "findings": "Findings",
-    "impression": "Impression",
-    "recommendation": "Recommendation",
-}
 
 
 class Binder:
@@ -43,6 +35,7 @@ class Binder:
     def __init__(self, report: ImagingReport, pack: Pack) -> None:
         self.report, self.pack = report, pack
         header = report.header
+        self.words = words_of(header.language)
         self._root = f"{header.identifier.system}|{header.identifier.value}|{header.version}"
         self.entries: list[Node] = []
         self._named: set[str] = set()
@@ -74,28 +67,35 @@ class Binder:
         name = f"organisation/{organisation.system}/{organisation.identifier}/{organisation.name}"
         return self.add(name, write_organisation(organisation))
 
-    def based_on(self) -> list[Node]:
-        """References to the order, each with an accession number. Source: wire.md §2.4."""
-        order = self.report.order
-        if not order.accession_numbers:
-            return []
+    def based_on(self, study: Study | None = None) -> list[Node]:
+        """References to the orders, each with its accession number; of a study that has its own, to these alone.
+
+        Source: wire.md §2.4.
+        """
+        numbers = self.report.order.accession_numbers
+        own = tuple(number for number in numbers if study is not None and number in study.accession_numbers)
         return [
             {
-                **self.ref("order"),
+                **self.ref(order_name(number)),
                 "type": "ServiceRequest",
-                "identifier": accession_identifier(order.accession_numbers[0], self.pack),
+                "identifier": accession_identifier(number, self.pack),
             }
+            for number in own or numbers
         ]
+
+    def studies(self) -> list[Node]:
+        """References to the studies the report is about."""
+        return [self.ref(f"study-{uid}") for uid in self.report.study_instance_uids]
 
     def section(self, key: str, lines: Iterable[str], entries: list[Node], *, listed: bool = False) -> Node:
         """A section with its narrative; one without entries says why. Source: eu-imaging-composition-1 and -2."""
         shown = [line for line in lines if line]
         empty = not entries
-        words = (items if listed else paragraphs)(shown or ["Not available"])
+        words = (items if listed else paragraphs)(shown or [self.words["unavailable"]])
         reason = concept(coding(self.pack.systems["empty_reason"], "unavailable")) if empty else None
         return el.without_nothing(
             {
-                "title": _TITLES[key],
+                "title": self.words[key],
                 "code": concept(coding(self.pack.systems["loinc"], self.pack.sections[key])),
                 "text": narrative(words, self.report.header.language),
                 "entry": entries,
@@ -106,6 +106,11 @@ class Binder:
     def code(self, statement: Statement, otherwise: str) -> Node:
         code = statement.code
         return concept(coding(code.system, code.code, code.display)) if code else {"text": otherwise}
+
+
+def order_name(number: Identifier) -> str:
+    """What the order of an accession number is called while a Bundle is bound."""
+    return f"order/{number.system}/{number.value}"
 
 
 class Opened:

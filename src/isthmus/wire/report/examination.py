@@ -17,6 +17,7 @@ from isthmus.model.report.order import Statement
 from isthmus.wire.described import read_code, read_regions, read_study, study_uid, write_series
 from isthmus.wire.entries import study_identifier
 from isthmus.wire.report.binding import Binder, Opened, read_concept, read_statement
+from isthmus.wire.report.words import moment
 
 
 def write_regions(regions: Iterable[Code], binder: Binder) -> list[Node]:
@@ -42,7 +43,7 @@ def write_studies(binder: Binder) -> Node:
     studies = binder.report.examination.studies
     entries = [binder.add(f"study-{study.study_instance_uid}", _study(study, binder)) for study in studies]
     lines = [
-        ", ".join(part for part in (study.description, "/".join(study.modalities), study.started) if part)
+        ", ".join(part for part in (study.description, "/".join(study.modalities), moment(study.started)) if part)
         or study.study_instance_uid
         for study in studies
     ]
@@ -59,7 +60,7 @@ def _study(study: Study, binder: Binder) -> Node:
         "modality": [coding(pack.systems["dcm"], modality) for modality in study.modalities],
         "subject": binder.ref("patient"),
         "started": study.started,
-        "basedOn": binder.based_on(),
+        "basedOn": binder.based_on(study),
         "numberOfSeries": len(study.series) or None,
         "numberOfInstances": study.instance_count or None,
         "procedureCode": [{"text": study.procedure}] if study.procedure else None,
@@ -68,10 +69,10 @@ def _study(study: Study, binder: Binder) -> Node:
     }
 
 
-def write_procedure(binder: Binder, more: list[Node], lines: list[str]) -> Node:
+def write_procedure(binder: Binder, more: list[Node]) -> Node:
     """The procedure section; `more` are entries of other chapters that stand in it (dose)."""
-    examination = binder.report.examination
-    name = examination.procedure
+    examination, dose = binder.report.examination, binder.report.dose
+    name, performer = examination.procedure, binder.report.header.organisation
     if name is None and examination.technique is None and not more:
         return binder.section("procedure", [], [])
     site = examination.body_site
@@ -83,22 +84,28 @@ def write_procedure(binder: Binder, more: list[Node], lines: list[str]) -> Node:
             "status": "completed",
             "code": concept(
                 *([coding(name.code.system, name.code.code, name.code.display)] if name and name.code else []),
-                words=name.text if name else "Imaging",
+                words=name.text if name else binder.words["imaging"],
             ),
             "subject": binder.ref("patient"),
             "performedDateTime": examination.performed,
+            "performer": [{"actor": binder.organisation(performer)}] if performer else None,
             "bodySite": [concept(coding(site.system, site.code, site.display))] if site else None,
             "note": [{"text": examination.technique}] if examination.technique else None,
         },
     )
-    said = [name.text if name else "", examination.performed or "", site.display or site.code if site else ""]
-    return binder.section("procedure", [*said, examination.technique or "", *lines], [entry, *more])
+    said = [name.text if name else "", moment(examination.performed), (site.display or "") if site else ""]
+    told = [f"{binder.words['dose']}: {dose.text}"] if dose else []
+    return binder.section("procedure", [*said, examination.technique or "", *told], [entry, *more])
 
 
 def write_statements(binder: Binder, key: str, statements: tuple[Statement, ...], more: list[Node]) -> Node | None:
     """Findings or impression: an Observation for each; `more` are key images."""
     if not statements and not more:
         return None
+    done, pack = binder.report.examination, binder.pack
+    site = (
+        concept(coding(done.body_site.system, done.body_site.code, done.body_site.display)) if done.body_site else None
+    )
     entries = [
         binder.add(
             f"{key}-{number}",
@@ -106,15 +113,21 @@ def write_statements(binder: Binder, key: str, statements: tuple[Statement, ...]
                 "resourceType": "Observation",
                 "basedOn": binder.based_on(),
                 "status": "final",
-                "code": binder.code(statement, "Finding" if key == "findings" else "Impression"),
+                "category": [concept(coding(pack.systems["observation_category"], "imaging"))],
+                "code": binder.code(statement, binder.words["finding" if key == "findings" else "impression"]),
                 "subject": binder.ref("patient"),
-                "effectiveDateTime": binder.report.examination.performed,
+                "effectiveDateTime": done.performed,
                 "valueString": statement.text,
+                "bodySite": site,
+                "derivedFrom": binder.studies(),
             },
         )
         for number, statement in enumerate(statements)
     ]
     lines = [statement.text for statement in statements]
+    comments = dict.fromkeys(image.comment or image.title or "" for image in binder.report.key_images if more)
+    said = "; ".join(comment for comment in comments if comment)
+    lines += [f"{binder.words['key_images']}: {said or len(more)}"] if more else []
     return binder.section(key, lines, [*entries, *more], listed=len(lines) > 1)
 
 

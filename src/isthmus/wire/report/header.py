@@ -53,7 +53,7 @@ def write_composition(binder: Binder, sections: list[Node]) -> Node:
     authors = [binder.person(person) for person in header.authors]
     if header.organisation:
         authors.append(binder.organisation(header.organisation))
-    attester = header.attester
+    attester, performed = header.attester, binder.report.examination.performed
     return el.without_nothing(
         {"resourceType": "Composition"}
         | common(binder)
@@ -71,6 +71,7 @@ def write_composition(binder: Binder, sections: list[Node]) -> Node:
             if attester
             else None,
             "custodian": binder.organisation(header.custodian) if header.custodian else None,
+            "event": [{"period": {"start": performed}}] if performed else None,
             "section": sections,
         }
     )
@@ -82,8 +83,9 @@ def read_header(opened: Opened) -> Header:
     first = composition or diagnostic
     code = el.child(composition, "type") or el.child(diagnostic, "code")
     version = el.extensions(composition, opened.pack.extensions["composition_version"])
+    identifier, own = _identifier(opened), _own_identifier(opened)
     return Header(
-        identifier=_identifier(opened),
+        identifier=identifier,
         patient=_patient(opened),
         title=el.text(composition, "title") or el.text(code, "text") or "Imaging report",
         date=el.text(composition, "date") or el.text(diagnostic, "issued") or el.text(opened.bundle, "timestamp") or "",
@@ -97,6 +99,7 @@ def read_header(opened: Opened) -> Header:
         organisation=_organisation(opened, first),
         attester=_attester(opened),
         custodian=read_organisation(found) if (found := opened.find(composition, "custodian")) else None,
+        document_identifier=own if own != identifier else None,
     )
 
 
@@ -106,6 +109,11 @@ def _identifier(opened: Opened) -> Identifier:
         if value is not None:
             return Identifier(el.text(node, "identifier", "system"), value)
     raise CountryMisanswered("a report without identifier", path="Bundle.identifier")
+
+
+def _own_identifier(opened: Opened) -> Identifier | None:
+    value = el.text(opened.bundle, "identifier", "value")
+    return Identifier(el.text(opened.bundle, "identifier", "system"), value) if value is not None else None
 
 
 def _patient(opened: Opened) -> Patient:

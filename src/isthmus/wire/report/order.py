@@ -7,43 +7,48 @@ from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.report.order import Order, Statement
 from isthmus.wire.described import order_numbers
 from isthmus.wire.entries import accession_identifier
-from isthmus.wire.report.binding import Binder, Opened, read_concept, read_statement
+from isthmus.wire.report.binding import Binder, Opened, order_name, read_concept, read_statement
+from isthmus.wire.report.words import moment
 
 _HISTORY = ("Condition", "Observation", "MedicationAdministration", "MedicationRequest", "Device", "DeviceUseStatement")
 
 
 def write_order(binder: Binder) -> Node:
-    """The order section, with one ServiceRequest."""
-    order, pack = binder.report.order, binder.pack
+    """The order section: a ServiceRequest for each accession number, which has room for one."""
+    order, words = binder.report.order, binder.words
     if order == Order(history=order.history):
         return binder.section("order", [], [])
+    entries = [
+        binder.add(order_name(number), _request(binder, [accession_identifier(number, binder.pack)]))
+        for number in order.accession_numbers
+    ]
+    lines = [order.requested or "", *(reason.text for reason in order.reasons)]
+    lines += [f"{words['accession']}: {number.value}" for number in order.accession_numbers]
+    lines += [f"{words['order_number']}: {number.value}" for number in order.placer_order_numbers]
+    lines += [f"{words['requester']}: {order.requester.shown}"] if order.requester else []
+    lines += [f"{words['placed']}: {moment(order.placed)}"] if order.placed else []
+    return binder.section("order", lines, entries or [binder.add("order", _request(binder, []))])
+
+
+def _request(binder: Binder, accession: list[Node]) -> Node:
+    order, pack = binder.report.order, binder.pack
     placer = concept(coding(pack.systems["v2_0203"], "PLAC"))
-    numbers = [accession_identifier(number, pack) for number in order.accession_numbers]
-    numbers += [
+    placed = [
         el.without_nothing({"type": placer, "system": number.system, "value": number.value})
         for number in order.placer_order_numbers
     ]
-    entry = binder.add(
-        "order",
-        {
-            "resourceType": "ServiceRequest",
-            "identifier": numbers,
-            "status": "completed",
-            "intent": "order",
-            "category": [concept(coding(pack.systems["snomed"], pack.codes["imaging_order"]))],
-            "code": {"text": order.requested} if order.requested else None,
-            "subject": binder.ref("patient"),
-            "authoredOn": order.placed,
-            "requester": binder.person(order.requester) if order.requester else None,
-            "reasonCode": [_reason(reason) for reason in order.reasons],
-        },
-    )
-    lines = [order.requested or "", *(reason.text for reason in order.reasons)]
-    lines += [f"Accession number: {number.value}" for number in order.accession_numbers]
-    lines += [f"Order number: {number.value}" for number in order.placer_order_numbers]
-    lines += [f"Requested by: {order.requester.shown}"] if order.requester else []
-    lines += [f"Requested on: {order.placed}"] if order.placed else []
-    return binder.section("order", lines, [entry])
+    return {
+        "resourceType": "ServiceRequest",
+        "identifier": [*accession, *placed],
+        "status": "completed",
+        "intent": "order",
+        "category": [concept(coding(pack.systems["snomed"], pack.codes["imaging_order"]))],
+        "code": {"text": order.requested} if order.requested else None,
+        "subject": binder.ref("patient"),
+        "authoredOn": order.placed,
+        "requester": binder.person(order.requester) if order.requester else None,
+        "reasonCode": [_reason(reason) for reason in order.reasons],
+    }
 
 
 def _reason(reason: Statement) -> Node:

@@ -19,6 +19,7 @@ def write_forms(forms: tuple[PresentedForm, ...]) -> list[Node]:
                 "contentType": form.media_type,
                 "language": form.language,
                 "data": b64encode(form.body).decode(),
+                "size": len(form.body),
                 "title": form.title,
             }
         )
