@@ -1,4 +1,4 @@
-"""What all tests share: where the public sample files lie."""
+"""What all tests share: where the public sample files lie, two countries made once, and proofs only when asked for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from isthmus.testing.two_countries import prepare
 
 SAMPLES = Path(os.environ.get("ISTHMUS_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -27,3 +29,23 @@ def sample() -> Callable[[str], Path]:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-proof", action="store_true", help="run the long proofs too (make proof)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--run-proof"):
+        return
+    for item in items:
+        if Path(__file__).parent / "proof" in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="a long proof: make proof"))
+
+
+@pytest.fixture(scope="session")
+def at_rest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two practice countries with every story in it, never started: to be copied."""
+    folder = tmp_path_factory.mktemp("countries") / "at-rest"
+    prepare(folder)
+    return folder

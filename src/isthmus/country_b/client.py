@@ -21,6 +21,7 @@ from isthmus.config import Settings
 from isthmus.country_b.visit import Visit
 from isthmus.errors import (
     Absence,
+    DocumentNotFound,
     IntegrityLost,
     IsthmusError,
     Refusal,
@@ -55,6 +56,7 @@ class Call:
     service: str | None = None  # what the country must offer for it
     patient: PatientIdentifier | None = None
     categories: tuple[str, ...] = ()
+    absent: type[Absence] = DocumentNotFound  # what "not there" means for this question
 
 
 @dataclass(slots=True)
@@ -148,7 +150,12 @@ class Client:
             retry_once=call.path.endswith("/_search"),
         ) as response:
             if response.status not in (200, 206):
-                raise read_outcome(response.status, await response.read(ERROR_BODY_MAX))
+                raise read_outcome(
+                    response.status,
+                    await response.read(ERROR_BODY_MAX),
+                    absent=call.absent,
+                    retry_after=response.headers.get("retry-after"),
+                )
             yield Exchange(exchange_id, response, participant)
 
     def _intent(self, visit: Visit, country: str, call: Call, exchange_id: str) -> Intent:

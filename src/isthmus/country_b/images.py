@@ -14,7 +14,7 @@ from isthmus.country_b import tokens
 from isthmus.country_b.arrivals import Arrival, Arrived
 from isthmus.country_b.client import Call, Client, Exchange
 from isthmus.country_b.visit import Visit
-from isthmus.errors import CountryMisanswered, MalformedRequest
+from isthmus.errors import CountryMisanswered, ImagesNotFound, MalformedRequest
 from isthmus.model.queries import ImagesQuery
 from isthmus.wire.images import IMAGES_ACCEPT, PartEnd, PartReader, PartStart, boundary_of, images_path
 
@@ -50,6 +50,7 @@ async def get_images(
         service=PIXELS,
         patient=patient.identifier,
         categories=("imaging-study",),
+        absent=ImagesNotFound,
     )
     async with client.exchange(visit, country, call) as exchange:
         reader = PartReader(_boundary(exchange, country))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from isthmus.country_b import tokens
 from isthmus.country_b.client import Call, Client
 from isthmus.country_b.visit import Visit
-from isthmus.errors import CountryMisanswered, MalformedRequest
+from isthmus.errors import CountryMisanswered, MalformedRequest, PatientNotFound
 from isthmus.model.masks import SearchMask
 from isthmus.model.people import Patient
 from isthmus.model.queries import PatientQuery
@@ -35,6 +35,7 @@ async def find_patients(client: Client, visit: Visit, country: str, query: Patie
         wire.write_search(query, pack),
         token=token,
         patient=query.identifiers[0],
+        absent=PatientNotFound,
     )
     async with client.exchange(visit, country, call) as exchange:
         found = wire.read_found(await exchange.read(), pack)

@@ -100,8 +100,9 @@ def _any_free(taken: set[int]) -> int:
 class Demo:
     """Two countries in a folder: prepared, started, stopped."""
 
-    def __init__(self, folder: Path, ports: Ports, say: Say) -> None:
+    def __init__(self, folder: Path, ports: Ports, say: Say, environment: Mapping[str, str] | None = None) -> None:
         self.folder, self.ports, self._say = folder, ports, say
+        self._environment = {**os.environ, **(environment or {})}  # of the nodes' processes
         self.staff = practice_entries()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[BinaryIO] = []
@@ -164,6 +165,7 @@ class Demo:
             self._logs.append(log)
             self._running[country] = subprocess.Popen(
                 [sys.executable, "-m", "isthmus", "--config", str(self.config(country)), "serve", "--with-parent"],
+                env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
