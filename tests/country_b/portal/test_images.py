@@ -6,11 +6,13 @@ import asyncio
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.country_b.portal.fakes import Browser, FakePortal
 
 from isthmus.country_b.portal.fetching import Fetching
+from isthmus.country_b.portal.words import VIEWER
 from isthmus.demo.people import PEOPLE
 from isthmus.errors import CountryUnreachable
 
@@ -182,3 +184,22 @@ async def test_what_was_fetched_goes_with_the_visit(portal: FakePortal) -> None:
 
     assert kept == 1
     assert list(spool.iterdir()) == []
+
+
+async def test_a_role_without_images_is_told_before_the_viewer_opens(portal: FakePortal) -> None:
+    portal.country.with_study(MIRELA)
+    browser = portal.browser()
+    await browser.sign_in("nurse")
+    await browser.find(MIRELA)
+    page = await browser.confirm()
+
+    page = await browser.get(re.findall(r'href="([^"]+/studies/[^"]+)"', page.text)[0] + "/view")
+
+    assert page.status == 403
+    assert "Your role may not do this." in page.text
+
+
+def test_the_viewer_is_given_every_word_it_asks_for() -> None:
+    asked = json.loads((Path(__file__).parents[3] / "web/tests/words.json").read_text(encoding="utf-8"))
+
+    assert asked == VIEWER

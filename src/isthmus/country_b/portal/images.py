@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.consent.roles import Act
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.desk import DOCUMENT_AGE
 from isthmus.country_b.portal.documents import Plate, foreign, listing, plate
@@ -100,6 +101,7 @@ def _counts(ask: Ask, found: Opened) -> str:
 
 async def viewer(ask: Ask) -> Answer:
     """The frame around the images: series at the left, the report one came from at the right."""
+    ask.visiting.require(Act.PIXELS)
     found, query = await opened(ask), ask.query
     report_id, image, series = query.get("report", ""), query.get("image", ""), query.get("series", "")
     beside: dict[str, Any] = {}

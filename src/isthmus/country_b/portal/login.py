@@ -8,6 +8,7 @@ from importlib import metadata
 
 from isthmus.audit.events import Note
 from isthmus.country_b.portal.ask import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Ask
+from isthmus.country_b.portal.words import KEYS
 from isthmus.errors import InsufficientRights
 from isthmus.pages.forms import local_path, require_page_token
 from isthmus.pages.language import LANGUAGES
@@ -66,6 +67,7 @@ async def about(ask: Ask) -> Answer:
     return ask.page(
         "about.html",
         credits=ask.desk.credits,
+        keys=KEYS,
         demo=ask.desk.settings.env != "prod",
         software=f"Isthmus {metadata.version('isthmus')}, Python {platform.python_version()}",
     )

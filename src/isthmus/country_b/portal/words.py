@@ -149,3 +149,51 @@ READER = {
     "failed": N_("The original cannot be shown here. It can be downloaded."),
     "original": N_("Original report"),
 }
+
+# the keys of list, report and viewer; the viewer's own are those of web/viewer/keys.ts
+KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        N_("Everywhere"),
+        (
+            ("?", N_("These keys")),
+            ("G F", N_("Find a patient")),
+            ("U", N_("One level up")),
+        ),
+    ),
+    (
+        N_("Examinations"),
+        (
+            ("J K", N_("Next and previous row")),
+            ("Enter", N_("Open the report, or the images when there is none")),
+            ("V", N_("Images of the row")),
+            ("/", N_("Filter")),
+            ("1 5 A", N_("Period: one year, five years, all")),
+        ),
+    ),
+    (
+        N_("Report"),
+        (
+            ("V", N_("View the images")),
+            (".", N_("Next link to an image")),
+            ("O", N_("The original")),
+            ("P", N_("Download the original")),
+            ("E", N_("Unfold all")),
+        ),
+    ),
+    (
+        N_("Viewer"),
+        (
+            ("\u2191 \u2193", N_("Scroll; with Page keys by ten, Home and End")),
+            ("S W Z M", N_("Scroll, window, zoom, move with the mouse")),
+            ("L", N_("Measure a length; arrows and Enter")),
+            ("F1\u2013F8", N_("Windows")),
+            ("[ ]", N_("Previous and next series")),
+            ("K", N_("Next key image")),
+            ("I", N_("Invert")),
+            ("Space", N_("Cine")),
+            ("0", N_("Reset")),
+            ("T", N_("Report")),
+            ("Esc", N_("Stop loading")),
+        ),
+    ),
+)

@@ -1,0 +1,261 @@
+"""The portal in Chromium, with a Country AA made of values: what only a browser can show.
+
+Pages that need the front end's build say so. With axe-core in `web/node_modules` every page is looked over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.country_b.portal.fakes import LOGIN, PASSWORD, participant, portal_in
+
+from isthmus.country_b.portal.app import app_of
+from isthmus.demo.people import PEOPLE
+from isthmus.pages.static import FOLDER
+from isthmus.transport.listeners import Listener
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = Path("/usr/bin/chromium")
+AXE = Path(__file__).parents[3] / "web/node_modules/axe-core/axe.min.js"
+FLAGS = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-quic",
+]
+MARKOS, NOEMI = PEOPLE["markos"], PEOPLE["noemi"]
+
+
+class Served:
+    """A portal that listens, in a thread of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.portal = portal_in(folder)
+        settings = self.portal.desk.settings
+        assert settings.portal is not None
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.portal.desk.settings = replace(settings, portal=replace(settings.portal, public=self.url))
+        self._loop = asyncio.new_event_loop()
+        self._listener = Listener("portal", app_of(self.portal.desk), "127.0.0.1", self.port, tls=None)
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listener.start(), self._loop).result(10)
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._listener.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed")
+    if not (FOLDER / "built/portal.js").exists():
+        pytest.skip("the front end is not built (python hatch_build.py)")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    running = Served(tmp_path)
+    report = running.portal.country.with_report("mr-markos")
+    running.portal.country.with_study(MARKOS, uid=report.study_instance_uids[0])
+    running.portal.country.with_study(MARKOS, started="2019-04-02T09:00:00+03:00", description="CT of the abdomen")
+    running.portal.country.with_report("ct-eleni")
+    yield running
+    running.stop()
+
+
+class Walker:
+    """A professional at a page."""
+
+    def __init__(self, browser: Any, served: Served, **context: Any) -> None:
+        self.context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 800}} | context)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.served = served
+
+    def sign_in(self) -> Any:
+        self.page.goto(self.served.url)
+        self.page.fill("[name=login]", LOGIN)
+        self.page.fill("[name=password]", PASSWORD)
+        self.page.click("main button")
+        return self.page
+
+    def to_list(self, name: str = "markos") -> Any:
+        patient, page = PEOPLE[name], self.sign_in()
+        page.fill("[name=identifier]", patient.identifier.value)
+        page.fill("[name=family]", patient.name.family)
+        page.fill("[name=birth-date]", patient.birth_date)
+        page.keyboard.press("Enter")
+        page.check("[name=relationship]")
+        page.click("main button")
+        page.wait_for_selector("h1:has-text('Examinations'), h1:has-text('Εξετάσεις')")
+        return page
+
+
+def test_filters_swap_the_list_and_say_so_in_the_address(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+
+    page.locator("label.chip:has(#p-1)").click()
+    page.wait_for_selector("h2:has-text('1 of 2 examinations')")
+    address = page.url
+    page.fill("#q", "abdomen")
+    page.wait_for_selector("text=No examination matches.")
+
+    assert "p=1" in address
+    assert walker.errors == []
+
+
+def test_keys_lead_from_list_to_report_to_image_and_back(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list("eleni")
+    page.keyboard.press("j")
+
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('CT of the head')")
+    page.keyboard.press("u")
+    page.wait_for_selector("h2:has-text('1 examination')")
+
+    assert walker.errors == []
+
+
+def test_the_original_is_drawn_on_a_page_of_ours(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+
+    page.click("a.plate[href*=reports]")
+    page.wait_for_selector("[data-reader=ready] canvas")
+
+    assert "Page 1 of" in page.inner_text("[data-page-count]")
+    assert "Πετραυγός" in page.inner_text(".textLayer")
+    assert walker.errors == []
+
+
+def test_the_viewer_draws_what_was_fetched(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+
+    page.locator("a.plate[href*=studies]").nth(1).click()
+    page.click("text=View images")
+    page.wait_for_selector("html[data-viewer=ready]")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector("html[data-position='2'][data-loaded='3']")
+    page.keyboard.press("u")
+    page.wait_for_selector("text=List and description agree")
+
+    assert walker.errors == []
+
+
+def test_a_chosen_country_brings_its_fields_and_the_focus(chromium: Any, served: Served) -> None:
+    served.portal.directory.participants.append(participant("EL"))
+    walker = Walker(chromium, served)
+    page = walker.sign_in()
+
+    page.locator("label.country:has-text('Greece')").click()
+    page.wait_for_selector("text=Greece asks for these")
+    page.wait_for_function("() => document.activeElement?.id === 'identifier'")
+
+    assert page.locator("main button").count() == 1
+    assert walker.errors == []
+
+
+def test_the_way_to_the_list_works_without_script(chromium: Any, served: Served) -> None:
+    served.portal.directory.participants.append(participant("EL"))
+    walker = Walker(chromium, served, java_script_enabled=False)
+    page = walker.sign_in()
+    page.locator("label.country:has-text('Country AA')").click()
+
+    page.click("text=Show the fields")
+    page.fill("[name=identifier]", NOEMI.identifier.value)
+    page.fill("[name=family]", NOEMI.name.family)
+    page.fill("[name=birth-date]", NOEMI.birth_date)
+    page.click("text=Find this person")
+    page.check("[name=relationship]")
+    page.click("text=Yes, show the examinations")
+
+    assert "No imaging information is available here for this person." in page.inner_text("main")
+
+
+def test_a_page_from_before_sign_out_is_not_shown_again(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+    page.click("text=Sign out")
+    page.wait_for_selector("[name=password]")
+
+    page.go_back()
+    page.wait_for_load_state("networkidle")
+
+    assert "Petravgos" not in page.inner_text("body")
+
+
+@pytest.mark.parametrize("width", [320, 1024, 1280, 1920])
+def test_no_page_scrolls_sideways(chromium: Any, served: Served, width: int) -> None:
+    walker = Walker(chromium, served, viewport={"width": width, "height": 768})
+    page = walker.to_list()
+    addresses = [page.url, *(_href(page, kind) for kind in ("reports", "studies"))]
+    addresses += [page.url.replace("/examinations", "/confirm"), f"{served.url}/find", f"{served.url}/about"]
+
+    for address in addresses:
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width, address
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en-GB", "el-GR"])
+def test_axe_finds_nothing_on_any_page(chromium: Any, served: Served, theme: str, locale: str) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not in web/node_modules")
+    walker = Walker(chromium, served, color_scheme=theme, locale=locale)
+    page = walker.to_list()
+    addresses = [page.url, *(_href(page, kind) for kind in ("reports", "studies"))]
+    addresses += [
+        f"{_href(page, 'studies', 1)}/view",
+        f"{page.url}?m=us",
+        page.url.replace("/examinations", "/confirm"),
+    ]
+    addresses += [f"{served.url}/{name}" for name in ("find", "about", "nowhere")]
+
+    found = [finding for address in addresses for finding in _axe(page, address)]
+    walker.context.clear_cookies()
+    found += _axe(page, f"{served.url}/sign-in")
+
+    assert found == []
+
+
+def _href(page: Any, kind: str, number: int = 0) -> str:
+    return str(page.evaluate(f"() => document.querySelectorAll('a.plate[href*={kind}]')[{number}].href"))
+
+
+def _axe(page: Any, address: str) -> list[str]:
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    violations = page.evaluate(
+        "() => axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html.slice(0, 120)))"
+    )
+    return [f"{address.rpartition('/')[2]}: {v}" for v in violations]
