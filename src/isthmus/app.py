@@ -207,10 +207,9 @@ class Node:
         self.listeners.append(Listener("portal", app, settings.portal.host, settings.portal.port, tls=None))
 
         async def sweep() -> None:
-            await spool.sweep()
             while True:
-                ended = await visits.ended()
-                await spool.forget(*ended)
+                await spool.forget(*await visits.ended())
+                await spool.sweep()
                 await asyncio.sleep(SWEEP_S)
 
         self.beside.append(sweep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -197,9 +198,40 @@ class TestTheSpool:
         with pytest.raises(ContentMismatch):
             await read()
 
-    async def test_files_that_no_row_names_are_swept(self, spool: Spool, tmp_path: Path) -> None:
-        (tmp_path / "spool" / "left").write_bytes(b"x")
+    async def test_files_that_no_row_names_are_swept_but_not_what_still_arrives(
+        self, spool: Spool, tmp_path: Path, clock: Clock
+    ) -> None:
+        left, arriving = tmp_path / "spool" / "left", tmp_path / "spool" / "arriving"
+        for file, age_s in ((left, 3600), (arriving, 5)):
+            file.write_bytes(b"x")
+            os.utime(file, (clock().timestamp() - age_s,) * 2)
 
         await spool.sweep()
 
-        assert not (tmp_path / "spool" / "left").exists()
+        assert (left.exists(), arriving.exists()) == (False, True)
+
+    async def test_what_came_after_the_end_of_its_visit_is_swept(self, spool: Spool) -> None:
+        await spool.forget("v1")
+        await self.kept(spool, "v1", "late", b"x" * 100)
+
+        await spool.sweep()
+
+        assert await spool.find("v1", "late") is None
+
+    async def test_what_came_again_takes_the_place_of_the_first(self, spool: Spool, tmp_path: Path) -> None:
+        await self.kept(spool, "v1", "a", b"first")
+        await self.kept(spool, "v1", "a", b"again")
+
+        reader = await spool.find("v1", "a")
+
+        assert reader is not None
+        assert reader.read(0, 10) == b"again"
+        assert len(list((tmp_path / "spool").iterdir())) == 1
+
+    async def test_one_file_without_end_is_stopped_while_it_arrives(self, spool: Spool) -> None:
+        arriving = spool.begin()
+        for _ in range(3):
+            arriving.write(b"x" * (1 << 20))
+
+        with pytest.raises(TooLarge):
+            arriving.write(b"x")

@@ -194,8 +194,8 @@ class Trail:
     # the thread that writes
 
     def _submit(self, work: Callable[[Page], T], also: Also | None = None, *, owed: bool = False) -> Future[T]:
-        if self._thread is None:
-            raise AuditUnavailable("the trail is not started")
+        if self._thread is None or not self._thread.is_alive():
+            raise AuditUnavailable("the trail is not started, or its thread is gone")
         return self._put(_Job(work, Future(), also, owed))
 
     def _put(self, job: _Job[T]) -> Future[T]:
@@ -266,7 +266,7 @@ class Trail:
                 self._due[name] = now + every_s
                 try:
                     work()
-                except (IsthmusError, OSError) as error:
+                except Exception as error:  # a thread that dies would leave every exchange waiting
                     telemetry.log().error("the trail cannot be tended", what=name, fault=type(error).__name__)
 
     def _keep_head(self) -> None:

@@ -48,11 +48,11 @@ class Call:
 
     transaction: str  # ITI-71, ITI-78, ITI-67, ITI-68, RAD-107
     endpoint: str  # token, fhir, dicomweb
-    path: str = ""
+    path: str = field(default="", repr=False)
     method: str = "GET"
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     accept: str = FHIR_JSON
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     service: str | None = None  # what the country must offer for it
     patient: PatientIdentifier | None = None
     categories: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ Source: trust.md §2.3.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -19,10 +20,11 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from isthmus.errors import TooLarge
 from isthmus.storage.database import Database
-from isthmus.storage.schema.country_b import spool_table
+from isthmus.storage.schema.country_b import spool_table, visit_table
 from isthmus.storage.sealed import MasterKey, SealedReader, SealedWriter
 
 t = spool_table
+ARRIVING_S = 600  # a file that was written to in this time may still be arriving
 
 
 class Spool:
@@ -51,11 +53,13 @@ class Spool:
             return None
         name, wrapped = found
         opened = self._master.unwrap(wrapped, name.encode())
-        return await asyncio.to_thread(SealedReader, self._folder / name, opened, name.encode())
+        with contextlib.suppress(FileNotFoundError):  # forgotten meanwhile
+            return await asyncio.to_thread(SealedReader, self._folder / name, opened, name.encode())
+        return None
 
     def begin(self) -> Arriving:
         """A new file to be written as bytes arrive; kept only by `keep`."""
-        return Arriving(self._folder)
+        return Arriving(self._folder, self._limit)
 
     async def keep(self, visit: str, arriving: Arriving, *item: str) -> None:
         """Make what arrived whole findable. Raises TooLarge when the spool is full."""
@@ -70,17 +74,21 @@ class Spool:
             "kept": self._clock().timestamp(),
         }
 
-        def work(c: Connection) -> bool:
+        def work(c: Connection) -> list[str] | None:
             held = c.execute(select(func.coalesce(func.sum(t.c.size_bytes), 0.0))).scalar_one()
             if held + arriving.size_bytes > self._limit:
-                return False
-            c.execute(delete(t).where(t.c.visit == visit, t.c.item == values["item"]))
+                return None
+            mine = (t.c.visit == visit) & (t.c.item == values["item"])
+            before = list(c.execute(select(t.c.file).where(mine)).scalars())
+            c.execute(delete(t).where(mine))
             c.execute(insert(t).values(values))
-            return True
+            return before
 
-        if not await self._db.write(work):
+        before = await self._db.write(work)
+        if before is None:
             arriving.drop()
-            raise TooLarge("the spool is full; close a visit, or raise spool.limit_mib", limit_bytes=self._limit)
+            raise _full(self._limit)
+        self._delete(before)
 
     async def forget(self, *visits: str) -> None:
         """Delete what was kept for these visits: keys first, then files."""
@@ -90,27 +98,41 @@ class Spool:
             c.execute(delete(t).where(t.c.visit.in_(visits)))
             return names
 
-        for name in await self._db.write(work) if visits else ():
-            (self._folder / name).unlink(missing_ok=True)
+        self._delete(await self._db.write(work) if visits else [])
 
     async def sweep(self) -> None:
-        """At start: delete files that no row names."""
-        named = set(await self._db.read(lambda c: [row.file for row in c.execute(select(t.c.file))]))
+        """Forget what arrived for a visit after its end, and delete files that no row names and nobody writes."""
+        over = select(t.c.visit).where(t.c.visit.not_in(select(visit_table.c.id))).distinct()
+        await self.forget(*await self._db.read(lambda c: list(c.execute(over).scalars())))
+        named = set(await self._db.read(lambda c: list(c.execute(select(t.c.file)).scalars())))
+        quiet_since = self._clock().timestamp() - ARRIVING_S
         for path in self._folder.iterdir():
-            if path.name not in named:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if path.name not in named and path.stat().st_mtime < quiet_since:
+                    path.unlink()
+
+    def _delete(self, names: list[str]) -> None:
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+
+
+def _full(limit_bytes: int) -> TooLarge:
+    return TooLarge("the spool is full; close a visit, or raise spool.limit_mib", limit_bytes=limit_bytes)
 
 
 class Arriving:
-    """A spool file being written."""
+    """A spool file being written. `write` raises TooLarge as soon as it alone would fill the spool."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._limit = limit_bytes
         self.name, self.key, self.size_bytes = secrets.token_hex(16), secrets.token_bytes(32), 0
         self._path = folder / self.name
         self.writer = SealedWriter(self._path, self.key, self.name.encode())
 
     def write(self, view: bytes | memoryview) -> None:
         self.size_bytes += len(view)
+        if self.size_bytes > self._limit:
+            raise _full(self._limit)
         self.writer.write(view)
 
     def drop(self) -> None:

@@ -170,7 +170,12 @@ def _with_next(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Piece | None]]:
 async def _file(piece: FileRange, digest: Any) -> AsyncGenerator[bytes]:
     """Read a range in a worker thread, one read ahead of the sending. Raises ContentMismatch when the file is shorter."""
     loop = asyncio.get_running_loop()
-    file = await loop.run_in_executor(None, os.open, piece.path, os.O_RDONLY)
+    opening = loop.run_in_executor(None, os.open, piece.path, os.O_RDONLY)
+    try:
+        file = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
     offset, end = piece.offset, piece.offset + piece.size_bytes
     reading: asyncio.Future[bytes] | None = None
 
@@ -197,6 +202,12 @@ async def _file(piece: FileRange, digest: Any) -> AsyncGenerator[bytes]:
             os.close(file)
         else:  # the thread still reads
             reading.add_done_callback(lambda _: os.close(file))
+
+
+def _close(opened: asyncio.Future[int]) -> None:
+    """The asker left while the file was being opened."""
+    if not opened.cancelled() and opened.exception() is None:
+        os.close(opened.result())
 
 
 async def _arriving(piece: Arriving, digest: Any) -> AsyncGenerator[bytes | memoryview]:
