@@ -13,6 +13,7 @@ from isthmus.country_b.arrivals import check_subject
 from isthmus.country_b.client import Call, Client
 from isthmus.country_b.visit import Visit
 from isthmus.errors import CountryMisanswered
+from isthmus.fhir.bundles import below
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import checked_id
 from isthmus.model.imaging import Manifest
@@ -83,9 +84,22 @@ async def get_report(client: Client, visit: Visit, country: str, document_id: st
 
 
 async def get_manifest(client: Client, visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
-    """Fetch the manifest of a study: what it describes, and its bytes. Refused when it is about another person."""
+    """Fetch the manifest of a study: what it describes, and its bytes.
+
+    Refused when it is about another person, or places the images elsewhere: an address is compared, never followed.
+
+    Source: trust.md §2.8; WAD-16.
+    """
     visit.require(Act.MANIFEST)
     body = await get_document(client, visit, country, document_id)
     read = read_manifest(body, load_pack(client.directory.country(country).pack))
     check_subject(visit.patient_in(country), read.manifest.study.patient, country)
+    _check_place(read.manifest.endpoint_address, client.directory.country(country).endpoints.dicomweb, country)
     return read.manifest, body
+
+
+def _check_place(address: str | None, base: str, country: str) -> None:
+    if address is not None and below(base, f"{address.rstrip('/')}/studies") is None:
+        raise CountryMisanswered(
+            "the images lie outside the country's own address", country=country, path="Endpoint.address"
+        )
