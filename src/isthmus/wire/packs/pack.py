@@ -31,6 +31,8 @@ class Pack:
     parameters: Mapping[str, str]
     claims: Mapping[str, tuple[str, ...]]
     aliases: Mapping[str, tuple[str, ...]]
+    kos: Mapping[str, tuple[str, ...]]  # concepts of the key object selection: value, scheme, meaning
+    kos_aliases: Mapping[str, tuple[str, ...]]  # values that mean the same concept when read
 
 
 @cache
@@ -45,6 +47,8 @@ def load_pack(name: str = DEFAULT_PACK) -> Pack:
         name=name,
         claims=_lists(tables["claims"]),
         aliases=_lists(tables["aliases"]),
+        kos=_lists(tables["kos"]),
+        kos_aliases=_lists(tables["kos_aliases"]),
         **{table: MappingProxyType(tables[table]) for table in _TABLES},
     )
 
