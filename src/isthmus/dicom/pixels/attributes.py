@@ -102,7 +102,7 @@ class Values:
     def group(self, tag: int, frame: int) -> Values:
         """Give what a functional group says of a frame: its own, else the shared one, else the data set itself.
 
-        Source: PS3.3 §C.7.6.16; F61.
+        Source: PS3.3 §C.7.6.16; field-faults F61.
         """
         own = self.item(PER_FRAME_FUNCTIONAL_GROUPS, frame - 1)
         shared = self.item(SHARED_FUNCTIONAL_GROUPS)

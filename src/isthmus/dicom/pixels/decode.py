@@ -3,13 +3,12 @@
 Colour stays as it is stored, save where decoding gives RGB anyway: lossy JPEG (an inverse transformation is part of looking
 at it) and JPEG 2000's own transformations. Arrays are rows × columns (× samples), colour by pixel.
 
-Source: PS3.5 §8.2, Annex A.4; PS3.3 §C.7.6.3.1.2; F25, F34, F60.
+Source: PS3.5 §8.2, Annex A.4; PS3.3 §C.7.6.3.1.2; field-faults F25, F34, F60.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -54,9 +53,6 @@ _DECODED: Final = _LOSSY_JPEG | {
 }
 _FLOATS: Final = {tags.FLOAT_PIXEL_DATA: "f4", tags.DOUBLE_FLOAT_PIXEL_DATA: "f8"}
 _WHOLE_BITS: Final = frozenset({8, 16, 32})
-
-logging.getLogger("pydicom").addHandler(logging.NullHandler())
-logging.getLogger("pydicom").propagate = False
 
 
 class Decoded(NamedTuple):
@@ -150,7 +146,7 @@ def _compressed(image: Image, stored: bytes) -> Decoded:
 
 
 def frame_task(source: Source, options: Mapping[str, object]) -> Iterator[bytes]:
-    """Give the native little-endian bytes of frame `frame`: what `application/octet-stream` promises. Source: F34."""
+    """Give the native little-endian bytes of frame `frame`: what `application/octet-stream` promises. Source: field-faults F34."""
     number = options.get("frame", 1)
     if not isinstance(number, int):
         raise PixelFault("option")

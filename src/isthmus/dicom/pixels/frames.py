@@ -1,6 +1,6 @@
 """Frames: where each one lies in the file, without decoding anything.
 
-Only Pixel Data at the top level counts, an icon is another image (F20). Source: PS3.5 §8.2, §A.4; PS3.3 §C.7.6.3; F21.
+Only Pixel Data at the top level counts, an icon is another image (F20). Source: PS3.5 §8.2, §A.4; PS3.3 §C.7.6.3; field-faults F21.
 """
 
 from __future__ import annotations

@@ -96,5 +96,5 @@ def write_picture(pixels: Bytes8, media_type: str, edge: int = MAX_EDGE) -> byte
         picture = picture.resize((width, height), PIL.Image.Resampling.LANCZOS, reducing_gap=2.0)
     written = _Written()
     options: dict[str, int] = {"quality": QUALITY} if media_type == "image/jpeg" else {"compress_level": 3}
-    picture.save(written, FORMS[media_type], **options)  # type: ignore[arg-type]  # `write` is all that Pillow calls
+    picture.save(written, FORMS[media_type], **options)  # type: ignore[arg-type]  # writing is all that Pillow asks
     return b"".join(written.parts)

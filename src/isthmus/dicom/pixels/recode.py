@@ -4,7 +4,7 @@ The instance stays what it is, its SOP Instance UID too: decompressing adds no l
 (0028,2110). Everything but the pixels and their description is copied byte for byte; frames are decoded one at a time.
 For a child process alone.
 
-Source: PS3.18 §8.7.3; PS3.5 §8.2, Annex A.4; PS3.3 §C.7.6.1.1.5, §C.7.6.3; F33.
+Source: PS3.18 §8.7.3; PS3.5 §8.2, Annex A.4; PS3.3 §C.7.6.1.1.5, §C.7.6.3; field-faults F33.
 """
 
 from __future__ import annotations

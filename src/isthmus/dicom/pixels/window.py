@@ -4,7 +4,7 @@ The same rules as the viewer's (`web/viewer/grey.ts`, `colour.ts`), so that a pi
 a VOI table before the windows, of the windows the first, without either from the darkest to the brightest value.
 Overlays and presentation states are not drawn.
 
-Source: PS3.3 §C.7.6.3.1.2 to §C.7.6.3.1.6, §C.7.6.16, §C.11.1, §C.11.2; F59, F60, F61.
+Source: PS3.3 §C.7.6.3.1.2 to §C.7.6.3.1.6, §C.7.6.16, §C.11.1, §C.11.2; field-faults F59, F60, F61.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _shaded(values: Array, frame: Array, rules: GreyRules) -> Bytes8:
     else:
         share = windowed(seen, _opening(frame, rules), rules.voi_function)
     grey = np.floor(255 * np.clip(share, 0, 1) + 0.5).astype(np.uint8)
-    return np.bitwise_not(grey) if rules.inverse else grey
+    return np.asarray(255 - grey if rules.inverse else grey, np.uint8)
 
 
 def _modality(values: Array, rules: GreyRules) -> Array:
