@@ -16,7 +16,7 @@ from isthmus.country_b.arrivals import Arrived
 from isthmus.country_b.portal.verbs import Verbs
 from isthmus.country_b.spool import Arriving, Spool
 from isthmus.country_b.visit import Visit
-from isthmus.errors import ImagesNotFound, IsthmusError
+from isthmus.errors import ContentMismatch, ImagesNotFound, IsthmusError
 from isthmus.model.queries import ImagesQuery
 from isthmus.storage.sealed import SealedReader
 
@@ -138,12 +138,14 @@ class Fetching:
         return flight
 
     async def _fly(self, key: tuple[str, ...], flight: _Flight, visit: Visit, country: str, query: ImagesQuery) -> None:
+        flight.problem = ContentMismatch("the fetch was cut short", country=country)  # unless it comes to its end
         try:
             async with self._places[visit.professional.sub]:
                 async for arrived in self._verbs.get_images(visit, country, query, SpoolShelf(self._spool, visit.id)):
                     async with flight.news:
                         flight.here.add(arrived.header.sop_instance_uid)
                         flight.news.notify_all()
+            flight.problem = None
         except IsthmusError as error:
             flight.problem = error
             if query.sop_instance_uid is None:

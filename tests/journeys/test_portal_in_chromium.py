@@ -1,0 +1,142 @@
+"""A professional at the demo's portal, in Chromium: the two-minute job, through both countries.
+
+Source: portal design §5.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.pages.static import FOLDER
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-quic",
+]
+START_S = 60
+
+
+@dataclass
+class Demo:
+    """The running demo: what its ready file says."""
+
+    ready: dict[str, Any]
+
+    def patient(self, story: str, number: int = 0) -> dict[str, Any]:
+        found: list[dict[str, Any]] = [p for p in self.ready["patients"] if p["story_id"] == story]
+        return found[number]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed")
+    if not (FOLDER / "built/viewer.js").exists():
+        pytest.skip("the front end is not built (python hatch_build.py)")
+    folder = tmp_path_factory.mktemp("demo")
+    words = ["demo", "--dir", str(folder / "state"), "--ready-file", str(folder / "ready.json"), "--no-browser"]
+    command = [sys.executable, "-m", "isthmus", *words, "--portal-port", "0", "--port-base", "0"]
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+    try:
+        until = time.monotonic() + START_S
+        while not (folder / "ready.json").exists():
+            assert process.poll() is None, (folder / "said").read_text()
+            assert time.monotonic() < until, "the demo did not become ready"
+            time.sleep(0.2)
+        yield Demo(json.loads((folder / "ready.json").read_text(encoding="utf-8")))
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def _list(chromium: Any, demo: Demo, patient: dict[str, Any]) -> tuple[Any, list[str]]:
+    """From the front page to the patient's list; and what the page's scripts complained of."""
+    page = chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 800}).new_page()
+    page.set_default_timeout(15_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    account = demo.ready["accounts"][0]
+    page.goto(demo.ready["portal"])
+    page.fill("[name=login]", account["login"])
+    page.fill("[name=password]", account["password"])
+    page.click("main button")
+    page.fill("[name=identifier]", patient["identifier"]["value"])
+    page.fill("[name=family]", patient["family"])
+    page.fill("[name=birth-date]", patient["birthDate"])
+    page.keyboard.press("Enter")
+    page.check("[name=relationship]")
+    page.click("main button")
+    page.wait_for_selector("h1:has-text('Examinations')")
+    return page, errors
+
+
+def test_from_the_front_page_to_report_key_image_and_back(chromium: Any, demo: Demo, tmp_path: Path) -> None:
+    page, errors = _list(chromium, demo, demo.patient("study-with-report"))
+
+    page.click("a.plate[href*=reports]")
+    page.wait_for_selector("[data-reader=ready] canvas")
+    page.screenshot(path=tmp_path / "report.png")
+    link = page.locator("a.imglink").nth(1)
+    name, sop = link.get_attribute("id"), link.get_attribute("data-sop")
+    link.click()
+    page.wait_for_selector(f"html[data-viewer=ready][data-sop='{sop}']")
+    page.screenshot(path=tmp_path / "viewer.png")
+    page.keyboard.press("u")
+    page.wait_for_selector("h2:has-text('Impression')")
+
+    assert page.url.endswith(f"#{name}")
+    assert errors == []
+
+
+def test_every_study_to_be_seen_draws_an_image(chromium: Any, demo: Demo) -> None:
+    for patient in (p for p in demo.ready["patients"] if p["studies"]):
+        page, errors = _list(chromium, demo, patient)
+        for number in range(page.locator("a.plate[href*=studies]").count()):
+            page.locator("a.plate[href*=studies]").nth(number).click()
+            page.click("text=View images")
+            page.wait_for_selector("html[data-viewer=ready]")
+            assert patient["family"].upper() in page.inner_text(".over--ts")
+            page.go_back()
+            page.go_back()
+        page.context.close()
+        assert errors == []
+
+
+def test_restricted_opted_out_and_empty_handed_see_one_page(chromium: Any, demo: Demo) -> None:
+    pages = []
+    for story in ("only-study-restricted", "opted-out", "nothing"):
+        page, _ = _list(chromium, demo, demo.patient(story))
+        pages.append(re.sub(r"/visits/[\w-]+|[0-9a-f]{128}", "", page.inner_html("main")))
+        page.context.close()
+
+    assert "No imaging information is available here for this person." in pages[0]
+    assert pages[0] == pages[1] == pages[2]
