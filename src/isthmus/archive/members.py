@@ -199,7 +199,8 @@ class _Tar:
         elif kind == b"x":
             records = _pax(body)
             self._name = records.get("path", self._name)
-            self._size = int(records["size"]) if records.get("size", "").isdecimal() else self._size
+            size_said = records.get("size", "")
+            self._size = int(size_said) if size_said.isdecimal() and len(size_said) < 20 else self._size
 
     def _exactly(self, size: int) -> bytes:
         parts = bytearray()
@@ -238,7 +239,7 @@ def _pax(body: bytes) -> dict[str, str]:
     records: dict[str, str] = {}
     while body:
         length, _, _ = body.partition(b" ")
-        if not length.isdigit() or not 0 < int(length) <= len(body):
+        if not length.isdigit() or len(length) > 5 or not 0 < int(length) <= len(body):
             break
         key, _, value = body[len(length) + 1 : int(length) - 1].decode("utf-8", "replace").partition("=")
         records[key] = value

@@ -7,6 +7,7 @@ Source: R4 Consent; PCF; trust.md §3.1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -31,6 +32,11 @@ KINDS = (
     "opt-out", "permit", "restrict-study", "restrict-report", "restrict-period", "restrict-modality", "restrict-region",
     "restrict-country", "restrict-organisation", "restrict-imaging",
 )  # fmt: skip
+_FORMS = {  # what has another form would never match, and restrict nothing
+    "restrict-country": (r"(?!GR)[A-Z]{2}", "a country is two capital letters as the EU writes them, Greece EL"),
+    "restrict-modality": (r"[A-Z][A-Z0-9]{1,15}", "a modality is a DICOM code, CT or MR"),
+    "restrict-region": (r"[0-9]{6,18}", "a region is a SNOMED CT code"),
+}
 BARE = ("opt-out", "permit", "restrict-imaging")  # those without a scope
 
 
@@ -66,8 +72,9 @@ def checked_scope(kind: str, scope: str) -> str:
         return checked_uid(plain_uid(scope), "restrict-study")
     if kind == "restrict-period":
         period_of(scope, UTC)
-    if kind == "restrict-country" and not (len(scope) == 2 and scope.isalpha() and scope.isupper()):
-        raise MalformedRequest("a country is two capital letters", reason="value", path=kind)
+    form = _FORMS.get(kind)
+    if form is not None and re.fullmatch(form[0], scope) is None:
+        raise MalformedRequest(form[1], reason="value", path=kind)
     return scope
 
 

@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from isthmus.errors import MalformedRequest, UnsupportedRequest
+from isthmus.errors import MalformedRequest, TooLarge, UnsupportedRequest
 from isthmus.model.intervals import DateFilter, Interval
 
+ALTERNATIVES_MAX = 100
 _ESCAPED = re.compile(r"\\([,|$\\])")
 _SPECIAL = re.compile(r"([,|$\\])")
 Token = tuple[str | None, str]
@@ -43,8 +44,10 @@ def split(value: str, separator: str) -> list[str]:
 
 
 def alternatives(value: str, name: str) -> list[str]:
-    """The values of one occurrence, still escaped; an empty one is refused."""
+    """The values of one occurrence, still escaped; an empty one is refused, and more than a hundred."""
     parts = split(value, ",")
+    if len(parts) > ALTERNATIVES_MAX:
+        raise TooLarge(f"more than {ALTERNATIVES_MAX} values of {name}", reason="too-costly", path=name)
     if not all(parts):
         raise MalformedRequest(f"an empty value of {name}", reason="value", path=name)
     return parts

@@ -5,7 +5,7 @@ Source: ITI-67; MADO.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from isthmus.model.codes import Code
@@ -71,5 +71,5 @@ class DocumentContent:
 
     document: Document
     media_type: str
-    body: bytes
+    body: bytes = field(repr=False)
     etag: str | None = None

@@ -180,6 +180,12 @@ class _Pool:
             skip_auto_headers=("User-Agent", "Content-Type", "Accept-Encoding"),
         )
 
+    async def retire(self) -> None:
+        """No request enters any more; it ends with its last answer."""
+        self.retired = True
+        if not self.users:
+            await self.session.close()
+
     async def leave(self) -> None:
         self.users -= 1
         if self.retired and not self.users:
@@ -294,18 +300,20 @@ class Outbound:
         origin, context = str(target.origin()), self._context()
         held = self._pools.get(origin)
         if held is None or held[0] != pins or held[1] is not context:
-            await self._retire(origin)
+            old = self._pools.pop(origin, None)
             context.set_alpn_protocols(["http/1.1"])
             held = self._pools[origin] = (pins, context, _Pool(pins, self._public_only))
+            held[2].users += 1  # before anything waits: another request may come meanwhile
+            if old is not None:
+                await old[2].retire()
+            return held[2]
         held[2].users += 1
         return held[2]
 
     async def _retire(self, origin: str) -> None:
         held = self._pools.pop(origin, None)
         if held is not None:
-            held[2].retired = True
-            if not held[2].users:
-                await held[2].session.close()
+            await held[2].retire()
 
 
 class _NoByte(Exception):

@@ -15,6 +15,7 @@ from isthmus.fhir import elements as el
 
 ERROR_SYSTEM = "urn:ncp:error"
 EHDSI_SYSTEM = "urn:ehdsi:error"
+_UNSHOWN = re.compile(r"[^\x20-\x7e\xa1-\u1fff]")  # controls of a terminal, and of the order of letters
 _NAMED = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\-\[\]]{0,63}")
 
 _CLASSES: dict[type[e.IsthmusError], str] = {
@@ -115,7 +116,7 @@ def read_outcome(
     facts = el.without_nothing({"path": path, "retry_after_s": _seconds(retry_after), "status": status})
     kind = absent if reason == "not-found" else _CLASS_OF[reason]
     message = words if words and issubclass(kind, e.RequestProblem) else f"the other country answered {status}"
-    return kind(message[:200], reason="backend" if reason == "internal" else reason, **facts)
+    return kind(_UNSHOWN.sub("?", message[:200]), reason="backend" if reason == "internal" else reason, **facts)
 
 
 def _seconds(retry_after: str | None) -> int | None:
