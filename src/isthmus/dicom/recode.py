@@ -37,7 +37,7 @@ _SHORT_VRS: Final = frozenset(vr.encode() for vr in tags.VR_SHORT)
 _LONG_VRS: Final = frozenset(vr.encode() for vr in tags.VR_LONG)
 
 # How many bytes change places, by VR. Source: PS3.5 §7.3.
-_UNITS: Final[dict[bytes, int]] = (
+UNITS: Final[dict[bytes, int]] = (
     dict.fromkeys((b"US", b"SS", b"OW", b"AT"), 2)
     | dict.fromkeys((b"UL", b"SL", b"FL", b"OF", b"OL"), 4)
     | dict.fromkeys((b"FD", b"OD", b"OV", b"SV", b"UV"), 8)
@@ -102,7 +102,7 @@ class _Writer:
         return (element for element in elements if element is not None)
 
     def pieces(self) -> Iterator[bytes]:
-        for element in self.walk(Plan(keep_bytes=0, implicit_vr=_implicit_vr)):
+        for element in self.walk(Plan(keep_bytes=0, implicit_vr=implicit_vr)):
             tag, vr, length, _, depth, _ = element
             if tag in _DELIMITERS:
                 if vr:
@@ -152,7 +152,7 @@ class _Writer:
 
     def value(self, element: Element) -> Iterator[bytes]:
         """Copy a value in pieces, its bytes swapped where they are big-endian."""
-        unit = 1 if element.little_endian else _UNITS.get(element.vr, 1)
+        unit = 1 if element.little_endian else UNITS.get(element.vr, 1)
         pos, end = element.offset, element.offset + element.length
         while pos < end:
             count = min(PIECE_BYTES, end - pos)
@@ -160,11 +160,11 @@ class _Writer:
                 raise DicomFault("truncated", tags.name_of(element.tag))
             at = pos - self.window.base
             piece = self.window.data[at : at + count]
-            yield piece if unit == 1 else _swapped(piece, unit)
+            yield piece if unit == 1 else swapped(piece, unit)
             pos += count
 
 
-def _swapped(piece: bytes, unit: int) -> bytes:
+def swapped(piece: bytes, unit: int) -> bytes:
     """Swap whole units; bytes over, which no value of this VR has, stay as they are."""
     whole = len(piece) - len(piece) % unit
     units = array(_ARRAYS[unit], piece[:whole])
@@ -173,7 +173,7 @@ def _swapped(piece: bytes, unit: int) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _implicit_vr(tag: int, unknown: bytes) -> bytes:
+def implicit_vr(tag: int, unknown: bytes) -> bytes:
     """Give the VR of an attribute by the dictionary; private ones are UN, their creators LO. Source: PS3.5 §7.8.1."""
     if tag & 0x10000:
         return b"LO" if 0x10 <= tag & 0xFFFF <= 0xFF else unknown
