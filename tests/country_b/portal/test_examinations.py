@@ -170,3 +170,16 @@ async def test_the_person_is_on_every_page_that_shows_data(portal: FakePortal) -
         assert 'class="patient"' in shown.text
         assert "Markos Petravgos" in shown.text
         assert "3 Sept 1974" in shown.text
+
+
+async def test_one_report_for_two_studies_stands_at_both_and_says_so(portal: FakePortal) -> None:
+    first, second = portal.country.with_study(MARKOS), portal.country.with_study(MARKOS, modalities=("US",))
+    portal.country.with_report(
+        "mr-markos", study_instance_uids=(first.study_instance_uid, second.study_instance_uid), modalities=("CT", "US")
+    )
+
+    page = await portal.browser().visit(MARKOS)
+
+    assert page.text.count("One report for 2 studies") == 2
+    assert page.text.count("/reports/mr-markos") == 2
+    assert re.search(r'value="us">.*?Ultrasound <span class="n">1</span>', page.text)

@@ -120,9 +120,12 @@ async def test_a_superseded_report_says_there_is_a_newer_one(portal: FakePortal)
     listed = await browser.visit(PEOPLE["eleni"])
 
     page = await browser.get(listed.path.replace("examinations", "reports/old"))
+    newer = await browser.get(listed.path.replace("examinations", "reports/new"))
 
     assert "There is a newer version" in page.text
     assert "/reports/new" in page.text
+    assert "This version replaces an earlier one." in newer.text
+    assert "/reports/old" in newer.text
     assert "Superseded" in page.text
 
 

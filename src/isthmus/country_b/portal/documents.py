@@ -19,6 +19,7 @@ from isthmus.country_b.portal.words import STATUSES
 from isthmus.model.documents import Document
 from isthmus.model.pairing import pair
 from isthmus.model.queries import DocumentQuery
+from isthmus.pages.language import Language
 from isthmus.transport.answers import Answer
 
 STATUSES_ASKED = ("current", "superseded")
@@ -51,7 +52,7 @@ class Shown:
     facts: tuple[str, ...]
     reports: tuple[Plate, ...]
     older: tuple[Plate, ...]
-    key: str
+    together: str  # said when a report is about more than this study
 
 
 async def listing(ask: Ask, *, again: bool = False) -> Sequence[Document]:
@@ -115,8 +116,15 @@ def show(ask: Ask, row: Row) -> Shown:
         tuple(facts),
         tuple(plate(ask, report, row) for report in row.reports),
         tuple(plate(ask, report, row) for report in row.older),
-        (study or row.reports[0]).id if (study or row.reports) else row.older[0].id,
+        _together(row, spoken),
     )
+
+
+def _together(row: Row, spoken: Language) -> str:
+    studies = max((len(report.study_instance_uids) for report in row.reports), default=1)
+    if studies < 2:
+        return ""
+    return spoken.count("One report for %(n)d study", "One report for %(n)d studies", studies) % {"n": studies}
 
 
 def plate(ask: Ask, report: Document, row: Row) -> Plate:

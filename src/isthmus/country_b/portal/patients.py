@@ -127,7 +127,9 @@ def read_query(
 
 def read_identifier(text: str, kind: str, mask: SearchMask) -> PatientIdentifier | None:
     """The number under the authority whose form it has; blanks, dots and hyphens between its groups do not matter."""
-    chosen = [mask.identifiers[int(kind)]] if kind.isdigit() and int(kind) < len(mask.identifiers) else mask.identifiers
+    chosen = (
+        [mask.identifiers[int(kind)]] if kind.isdecimal() and int(kind) < len(mask.identifiers) else mask.identifiers
+    )
     for value in (text, re.sub(r"\s", "", text), re.sub(r"[\s.\-]", "", text)):
         for entry in chosen:
             if 0 < len(value) <= 64 and re2.fullmatch(entry.pattern, value):

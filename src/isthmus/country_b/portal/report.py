@@ -123,6 +123,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         "standing": STATUSES["superseded"] if superseded else STATUSES.get(header.status),
         "preliminary": header.status in ("preliminary", "registered", "partial"),
         "newer": next((f"{ask.at_visit}/reports/{d.id}" for d in documents if d.replaces == report_id), ""),
+        "older": f"{ask.at_visit}/reports/{entry.replaces}" if entry is not None and entry.replaces else "",
         "superseded": superseded,
         "when": _moment(ask, header.date),
         "examined": _moment(

@@ -55,8 +55,9 @@ def _row(examination: Examination, spoken: Language) -> Row:
     now = tuple(r for r in examination.reports if r.status == "current")
     older = tuple(r for r in examination.reports if r.status != "current")
     of_all = [d for d in (manifest, *now, *older) if d is not None]
-    modalities = tuple(dict.fromkeys(m for d in of_all for m in d.modalities))
-    regions = frozenset(name for name, _, codes in REGIONS for d in of_all for c in d.regions if c.code in codes)
+    tell = [manifest] if manifest is not None and manifest.modalities else of_all  # a report may be about more studies
+    modalities = tuple(dict.fromkeys(m for d in tell for m in d.modalities))
+    regions = frozenset(name for name, _, codes in REGIONS for d in tell for c in d.regions if c.code in codes)
     title, language = "", ""
     if manifest is not None and manifest.description:
         title, language = manifest.description, manifest.language or ""
