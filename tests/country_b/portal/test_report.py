@@ -140,4 +140,6 @@ async def test_a_document_of_another_person_stops_and_clears_the_screen(portal: 
     assert page.status == 502
     assert "Stopped: this may be another person" in page.text
     assert "halt__card--stop" in page.text
+    assert "Try again" not in page.text
+    assert "Back to the examinations" in page.text
     assert "Thalassinou" not in page.text

@@ -145,5 +145,5 @@ def _page(
         country=country,
         phone=phone,
         back=f"/visits/{visit.id}/examinations" if confirmed and visit is not None else "",
-        again=ask.here if status >= 500 and ask.request.method != "POST" else "",
+        again=ask.here if status >= 500 and not told.hard and ask.request.method != "POST" else "",
     )
