@@ -80,7 +80,7 @@ def test_pixels_and_transfer_syntax_are_the_originals(label: str) -> None:
 
 def test_the_same_bytes_at_every_start(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        write_dicom(tmp_path / name)
+        write_dicom(tmp_path / name, STUDIES.values())
 
     first, second = (
         {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.dcm")}
@@ -94,7 +94,7 @@ def test_the_same_bytes_at_every_start(tmp_path: Path) -> None:
 def test_progress_tells_how_many_of_how_many(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
 
-    write_dicom(tmp_path, lambda done, of: told.append((done, of)))
+    write_dicom(tmp_path, [STUDIES["us-mirela"], STUDIES["mr-petra"]], lambda done, of: told.append((done, of)))
 
     assert told[0] == (1, len(told))
     assert told[-1] == (len(told), len(told))

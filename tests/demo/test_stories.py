@@ -6,21 +6,26 @@ import csv
 import re
 from collections import Counter
 
-from isthmus.demo.people import PATIENT_PATTERN
+from isthmus.demo.people import COUNTRIES, PATIENT_PATTERN, PEOPLE
+from isthmus.demo.reports import reports
 from isthmus.demo.stories import (
+    LATER,
     REGISTER_HEADER,
+    REPORTS_ONLY,
     STORIES,
     Story,
     directives,
     ready_patients,
     register_rows,
     report_files,
+    told_studies,
 )
 from isthmus.demo.studies import SOURCES, STUDIES
+from isthmus.trust.settings_text import CountryPorts, node_settings
 
 PROMISED = {
     "study-with-report", "study-without-report", "report-without-study", "two-studies", "only-study-restricted",
-    "one-of-two-restricted", "opted-out", "nothing", "twin-a", "twin-b",
+    "one-of-two-restricted", "opted-out", "nothing", "twin-a", "twin-b", "one-report-two-studies", "amended", "preliminary",
 }  # fmt: skip
 
 
@@ -42,7 +47,52 @@ def test_what_country_b_must_see_of_each_story() -> None:
     assert counts("two-studies") == (2, 2)
     assert counts("only-study-restricted") == counts("opted-out") == counts("nothing") == (0, 0)
     assert counts("one-of-two-restricted") == (1, 1)
+    assert counts("one-report-two-studies") == (2, 1)
+    assert counts("amended") == (1, 2)
+    assert counts("preliminary") == (1, 1)
     assert all((len(s.studies), len(s.reports)) == (1, 1) for s in STORIES if s.story_id == "study-with-report")
+
+
+def test_a_country_that_offers_reports_only_has_nothing_else() -> None:
+    patients = ready_patients("CC")
+
+    assert [(p["country"], p["studies"], p["reports"]) for p in patients] == [("CC", 0, 1), ("CC", 0, 1), ("CC", 0, 2)]
+    assert {p["identifier"]["system"] for p in patients} == {"urn:oid:2.999.3.2.1"}
+    assert len(register_rows("CC")) == len(REPORTS_ONLY) == 3
+    assert (told_studies("CC"), directives("CC")) == ([], [])
+    assert len(report_files("CC")) == 4
+
+
+def test_nobody_is_told_of_in_two_countries_or_twice_in_one() -> None:
+    told = [s.person for s in (*STORIES, *LATER, *REPORTS_ONLY)]
+
+    assert sorted(told) == sorted(PEOPLE)
+
+
+def test_what_is_told_later_is_made_and_not_yet_imported() -> None:
+    forms = {s.story_id: [reports()[report].form for report in s.reports] for s in LATER}
+    imported = {path for path, _, _ in report_files()}
+
+    assert forms == {"pdf-only": ["pdf"], "cda": ["cda"]}
+    assert all(reports()[report].document.is_file() for s in LATER for report in s.reports)
+    assert not imported & {reports()[report].document for s in LATER for report in s.reports}
+    assert not {study.person for study in told_studies()} & {s.person for s in LATER}
+
+
+def test_the_versions_of_a_report_are_imported_in_their_order() -> None:
+    names = [path.stem for path, _, _ in report_files()]
+
+    assert names.index("dx-stefanos") < names.index("dx-stefanos-2")
+
+
+def test_people_and_settings_speak_of_the_same_hospital_and_authorities() -> None:
+    for code, country in COUNTRIES.items():
+        settings = node_settings(code, country.number, CountryPorts(1, 2), answers=True, portal_port=None)
+
+        assert f'institution = "{country.hospital_name}"' in settings
+        assert f'institution_id = "{country.hospital.system}|{country.hospital_id}"' in settings
+        assert f'patient_issuer = "{country.patient_issuer}"' in settings
+        assert f'accession_issuer = "{country.accession_issuer}"' in settings
 
 
 def test_at_least_eight_studies_of_the_promised_kinds_are_to_be_seen() -> None:

@@ -14,6 +14,7 @@ from isthmus.errors import SettingsProblem
 from isthmus.trust import pki
 from isthmus.trust.directory import Directory
 from isthmus.trust.keys import load_signing_key
+from isthmus.trust.trustlist import SERVICES
 
 
 def test_it_takes_less_than_five_seconds(tmp_path: Path, clock: Clock) -> None:
@@ -46,6 +47,18 @@ def test_keys_are_never_overwritten(practice: Practice, clock: Clock) -> None:
 def test_odd_countries_are_refused(countries: tuple[str, ...], tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(SettingsProblem):
         pki.init(tmp_path / "pki", countries=countries, ports=pki.default_ports(countries), now=clock.now)
+
+
+def test_a_country_offers_what_it_was_told_to_offer(tmp_path: Path, clock: Clock) -> None:
+    services = {"CC": ("imaging-report",)}
+
+    made = pki.init(tmp_path, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), services=services, now=clock.now)
+    directory = Directory(read_settings(made.settings["BB"], {}), None, clock)
+    directory.refresh()
+
+    assert {entry.country: entry.services for entry in directory.current.participants} == {
+        "AA": frozenset(SERVICES), "BB": frozenset(), "CC": frozenset({"imaging-report"}),
+    }  # fmt: skip
 
 
 def test_settings_are_read_as_written(practice: Practice) -> None:

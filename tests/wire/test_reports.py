@@ -142,6 +142,14 @@ def test_each_of_two_studies_is_based_on_the_order_of_its_own_accession_number()
     assert read.examination == report.examination
 
 
+def test_a_study_named_without_series_keeps_its_modality() -> None:
+    study = replace(REPORT_STUDY, series=(), other_modalities=("CT",))
+    body = write_report(replace(REPORT, examination=replace(REPORT.examination, studies=(study,))), PACK)
+
+    assert read_report(body, PACK).examination.studies == (study,)
+    assert report_index(body).modalities == ("CT",)
+
+
 def test_a_version_may_have_a_document_identifier_of_its_own() -> None:
     own = Identifier("urn:ietf:rfc:3986", "urn:uuid:7a3b4f7e-8f40-4a3b-9b2e-2f2a7c1d0002")
     header = replace(REPORT.header, document_identifier=own)

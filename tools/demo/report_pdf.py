@@ -7,9 +7,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from report_source import organisation_of
 from report_words import WORDS
 from reportlab.lib.colors import HexColor
-from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
@@ -18,13 +18,12 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import BaseDocTemplate, Frame, KeepTogether, PageTemplate, Paragraph, Spacer, Table
 from study_facts import Facts
 
-from isthmus.demo.people import HOSPITAL
 from isthmus.demo.reports import DemoReport
 
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
 INK, ACCENT, PALE = HexColor("#1d2733"), HexColor("#1f5f66"), HexColor("#eef3f3")
+ALERT = HexColor("#9a2b12")
 MARGIN = 22 * mm
-HEADED = ("findings", "impression", "recommendation")
 
 
 def load_fonts() -> None:
@@ -39,7 +38,13 @@ HEADING = ParagraphStyle(
     "heading", parent=BODY, fontName="Bold", fontSize=10.5, textColor=ACCENT, spaceBefore=9, spaceAfter=2
 )
 STRONG = ParagraphStyle("strong", parent=BODY, fontName="Bold")
-RIGHT = ParagraphStyle("right", parent=LABEL, alignment=TA_RIGHT)
+STANDING = ParagraphStyle("standing", parent=BODY, fontName="Bold", fontSize=11, leading=15, textColor=ALERT)
+
+
+def standing(report: DemoReport, words: dict[str, str]) -> str:
+    """What the reader must not miss: the report is not final, or not the first."""
+    version = f", {words['version']} {report.version}" if report.version > 1 else ""
+    return f"{words[report.status]}{version}"
 
 
 def day(text: str) -> str:
@@ -62,7 +67,7 @@ def write_pdf(report: DemoReport, studies: list[Facts], sections: list[tuple[str
         topMargin=38 * mm,
         bottomMargin=26 * mm,
         title=source["title"],
-        author=organisation_of(report),
+        author=organisation_of(report).name,
         subject=words["invented"],
         creator="Isthmus demo",
         lang=source["language"],
@@ -74,29 +79,27 @@ def write_pdf(report: DemoReport, studies: list[Facts], sections: list[tuple[str
         PageTemplate("letter", [frame], onPage=lambda canvas, doc: letterhead(canvas, doc, report, words))
     )
     story: list[Any] = [facts_table(report, studies, words), Spacer(1, 7 * mm), Paragraph(source["title"], TITLE)]
+    if report.status != "final":
+        story.append(Paragraph(standing(report, words), STANDING))
     for key, heading, paragraphs in sections:
-        if key in ("imagingstudy", "order"):
+        if key in ("imaging_study", "order"):
             continue  # in the table above
         style = STRONG if key == "impression" else BODY
         story.append(KeepTogether([Paragraph(heading, HEADING), *(Paragraph(p, style) for p in paragraphs)]))
     author = source["author"]
+    signed = words["unsigned" if report.status == "preliminary" else "signed"]
     signature = f"{words['dr']} {author['given']} {author['family']}"
     story.append(
         KeepTogether(
             [
                 Spacer(1, 9 * mm),
                 Paragraph(signature, STRONG),
-                Paragraph(f"{words['signed']} {moment(source['authored'])}", LABEL),
+                Paragraph(f"{signed} {moment(source['authored'])}", LABEL),
             ]
         )
     )
     document.build(story)
     return buffer.getvalue()
-
-
-def organisation_of(report: DemoReport) -> str:
-    there = report.source.get("organisation")
-    return str(there["name"]) if there else HOSPITAL.name
 
 
 def letterhead(canvas: Any, document: Any, report: DemoReport, words: dict[str, str]) -> None:
@@ -107,7 +110,7 @@ def letterhead(canvas: Any, document: Any, report: DemoReport, words: dict[str, 
         canvas.roundRect(MARGIN + step * 4 * mm, height - 24 * mm, 2.6 * mm, rise * mm, 1.2 * mm, stroke=0, fill=1)
     canvas.setFont("Bold", 13)
     canvas.setFillColor(INK)
-    canvas.drawString(MARGIN + 15 * mm, height - 19 * mm, organisation_of(report))
+    canvas.drawString(MARGIN + 15 * mm, height - 19 * mm, organisation_of(report).name)
     canvas.setFont("Text", 9)
     canvas.drawString(MARGIN + 15 * mm, height - 24 * mm, words["department"])
     canvas.setFillColor(ACCENT)
@@ -127,7 +130,7 @@ def letterhead(canvas: Any, document: Any, report: DemoReport, words: dict[str, 
 def facts_table(report: DemoReport, studies: list[Facts], words: dict[str, str]) -> Table:
     source, patient = report.source, report.patient
     names = [f"{n.family} {' '.join(n.given)}" for n in patient.names]
-    if source["language"] == "el":
+    if any(n.language == source["language"] for n in patient.names):
         names.reverse()
     order = source["order"]
     requester = f"{words['dr']} {order['requester']['given']} {order['requester']['family']}"
@@ -141,7 +144,7 @@ def facts_table(report: DemoReport, studies: list[Facts], words: dict[str, str])
         (words["requester"], requester),
         (words["order_number"], order["placer"]),
         (words["question"], order["question"]),
-        (words["status"], moment(source["authored"])),
+        (words[report.status], moment(source["authored"])),
     ]
     cells = [[Paragraph(label, LABEL), Paragraph(value, BODY)] for label, value in pairs]
     rows = [[cells[i], cells[i + 1]] for i in range(0, len(cells), 2)]

@@ -1,4 +1,4 @@
-"""`isthmus demo`: two practice countries on this machine."""
+"""`isthmus demo`: two practice countries on this machine, or three."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ app = typer.Typer()
 
 @app.command()
 def demo(
-    countries: Annotated[str, typer.Option("--countries", help="Which countries (AA,BB is what is built).")] = "AA,BB",
+    countries: Annotated[
+        str, typer.Option("--countries", help="AA,BB, or AA,BB,CC: a third that offers reports only.")
+    ] = "AA,BB",
     folder: Annotated[
         Path | None, typer.Option("--dir", metavar="DIR", help="Keep their state here; else a temporary folder.")
     ] = None,
@@ -46,17 +48,17 @@ def demo(
     Example:
       isthmus demo
       isthmus demo --dir practice --no-browser
+      isthmus demo --countries AA,BB,CC
     """
-    if [c.strip() for c in countries.split(",")] != ["AA", "BB"]:
-        raise SettingsProblem(
-            "--countries: AA,BB is what is built; further countries are not built yet", reason="usage"
-        )
     stop = threading.Event()
     for sig in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sig, lambda *_: stop.set())
-    from isthmus.demo.nodes import Demo, choose_ports, remove
+    from isthmus.demo.nodes import CHOICES, Demo, choose_ports, remove
 
-    ports = choose_ports(portal_port, port_base, _say)
+    chosen = tuple(code.strip() for code in countries.split(","))
+    if chosen not in CHOICES:
+        raise SettingsProblem(f"--countries is {' or '.join(','.join(choice) for choice in CHOICES)}", reason="usage")
+    ports = choose_ports(portal_port, port_base, _say, chosen)
     home = folder.resolve() if folder is not None else Path(tempfile.mkdtemp(prefix="isthmus-demo-"))
     running = Demo(home, ports, _say)
     try:
@@ -89,18 +91,29 @@ def _wait(running: Demo, stop: threading.Event) -> None:
 
 def _announce(running: Demo, ready_file: Path | None, no_browser: bool) -> None:
     """Say where the portal is and who may sign in; write the ready file."""
+    from isthmus.demo.stories import TOLD
+
     if ready_file is not None:
         running.write_ready(ready_file)
     ready = running.ready()
     print(f"\nPortal of Country BB   {ready['portal']}")
-    print(f"Border of Country AA   {ready['countries']['AA']['border']}\n")
+    for country in ready["countries"]:
+        if country in TOLD:
+            print(f"Border of Country {country}   {ready['countries'][country]['border']}")
+    print()
     accounts = table("sign in as", "password", "name", "role")
     for account in ready["accounts"]:
         accounts.add_row(account["login"], account["password"], account["name"], account["role"])
     show(accounts)
-    patients = table("look for", "family name", "born", "story")
+    patients = table("in", "look for", "family name", "born", "story")
     for patient in ready["patients"]:
-        patients.add_row(patient["identifier"]["value"], patient["family"], patient["birthDate"], patient["story"])
+        patients.add_row(
+            patient["country"],
+            patient["identifier"]["value"],
+            patient["family"],
+            patient["birthDate"],
+            patient["story"],
+        )
     show(patients)
     print("Invented patients, real images, throw-away keys. Not for primary diagnosis. Ctrl-C ends the demo.")
     sys.stdout.flush()

@@ -121,7 +121,9 @@ def for_people(answer: dict[str, Any]) -> None:
     rows = table("when", "what", "where", "series", "images", "MB", "reports")
     for examination in answer["examinations"]:
         study, reports = examination["study"], examination["reports"]
-        titles = "\n".join(f"{r['title']} ({r['status'] or '?'}) {r['id']}" for r in reports) or "No report available."
+        replaced = {r["replaces"] for r in reports}
+        standing = {r["id"]: "superseded" if r["id"] in replaced else r["status"] or "?" for r in reports}
+        titles = "\n".join(f"{r['title']} ({standing[r['id']]}) {r['id']}" for r in reports) or "No report available."
         if study is None:
             rows.add_row(
                 (reports[0]["date"] or "")[:10],

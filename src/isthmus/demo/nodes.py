@@ -1,4 +1,4 @@
-"""The demo's two nodes: two processes with their own settings, keys, database and ports, and real mutual TLS between them.
+"""The demo's nodes, two or three: processes with their own settings, keys, database and ports, and real mutual TLS between them.
 
 The same code as in production, with keys and passwords made for each folder. A kept folder opens again: accounts, patients and
 keys stay, passwords are made anew.
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +26,23 @@ from typing import Any, BinaryIO
 
 from isthmus.demo.provenance import origins
 from isthmus.demo.relabel import write_dicom
-from isthmus.demo.stories import REGISTER_HEADER, directives, ready_patients, register_rows, report_files
+from isthmus.demo.stories import (
+    REGISTER_HEADER,
+    TOLD,
+    directives,
+    ready_patients,
+    register_rows,
+    told_reports,
+    told_studies,
+)
 from isthmus.errors import NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.signin.accounts import practice_entries, write_accounts
 from isthmus.trust.pki import init, sign_again
 from isthmus.trust.settings_text import CountryPorts
 
 COUNTRIES = ("AA", "BB")
+CHOICES = (COUNTRIES, ("AA", "BB", "CC"))
+OFFERED = {"CC": ("imaging-report",)}  # who is not here offers everything
 HOST = "127.0.0.1"
 READY_S, STOP_S = 60, 8
 
@@ -47,7 +57,7 @@ class Ports:
     countries: Mapping[str, CountryPorts]
 
 
-def choose_ports(portal: int | None, base: int | None, say: Say) -> Ports:
+def choose_ports(portal: int | None, base: int | None, say: Say, countries: Sequence[str] = COUNTRIES) -> Ports:
     """The ports asked for, or the usual ones; a usual one that is taken is replaced by a free one, and said.
 
     Raises SettingsProblem when one that was asked for is taken.
@@ -69,13 +79,13 @@ def choose_ports(portal: int | None, base: int | None, say: Say) -> Ports:
 
     first = 8710 if base is None else base
     portal_port = pick(8700 if portal is None else portal, portal is not None, "the portal")
-    countries = {}
-    for place, country in enumerate(COUNTRIES):
+    chosen = {}
+    for place, country in enumerate(countries):
         at = first + 10 * place if first else 0
         border = pick(at + 1 if at else 0, base is not None, f"the border of {country}")
         local = pick(at + 2 if at else 0, base is not None, f"the local listener of {country}")
-        countries[country] = CountryPorts(border=border, operations=local)
-    return Ports(portal_port, countries)
+        chosen[country] = CountryPorts(border=border, operations=local)
+    return Ports(portal_port, chosen)
 
 
 def _is_free(port: int) -> bool:
@@ -98,10 +108,11 @@ def _any_free(taken: set[int]) -> int:
 
 
 class Demo:
-    """Two countries in a folder: prepared, started, stopped."""
+    """The countries of `ports` in a folder: prepared, started, stopped."""
 
     def __init__(self, folder: Path, ports: Ports, say: Say, environment: Mapping[str, str] | None = None) -> None:
         self.folder, self.ports, self._say = folder, ports, say
+        self.countries = tuple(ports.countries)
         self._environment = {**os.environ, **(environment or {})}  # of the nodes' processes
         self.staff = practice_entries()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -113,14 +124,30 @@ class Demo:
     # before
 
     def prepare(self) -> None:
-        """Keys, settings, accounts, patients, images, reports, directives: what is missing of them."""
+        """Keys, settings, accounts, patients, images, reports, directives: what is missing of them.
+
+        Raises SettingsProblem for a folder of other countries.
+        """
         now = datetime.now(UTC)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if (self.folder / "trustlist.jws").exists():
+            held = sorted(file.parent.name.upper() for file in self.folder.glob("*/isthmus.toml"))
+            if held != sorted(self.countries):
+                raise SettingsProblem(
+                    f"{self.folder} holds {','.join(held)}: ask for these countries, or choose another folder",
+                    reason="usage",
+                )
             sign_again(self.folder, ports=self.ports.countries, portal_port=self.ports.portal, now=now)
         else:
             self._say("making keys, certificates and the trust list")
-            init(self.folder, countries=COUNTRIES, ports=self.ports.countries, portal_port=self.ports.portal, now=now)
+            init(
+                self.folder,
+                countries=self.countries,
+                ports=self.ports.countries,
+                portal_port=self.ports.portal,
+                services=OFFERED,
+                now=now,
+            )
         write_accounts(self.folder / "bb" / "accounts.toml", self.staff)
         credits_ = "\n".join(dict.fromkeys(origin.credit for origin in origins().values()))
         (self.folder / "bb" / "credits.txt").write_text(credits_ + "\n", encoding="utf-8")
@@ -128,28 +155,36 @@ class Demo:
         self.config("BB").write_text(
             settings.replace("[portal]\n", '[portal]\ncredits = "credits.txt"\n'), encoding="utf-8"
         )
-        filled = self.folder / "aa" / "filled"
-        if not filled.exists():
-            self._fill()
-            filled.touch()
+        for country in self.countries:
+            filled = self.folder / country.lower() / "filled"
+            if country in TOLD and not filled.exists():
+                self._fill(country)
+                filled.touch()
 
-    def _fill(self) -> None:
+    def _fill(self, country: str) -> None:
         with tempfile.TemporaryDirectory(prefix="isthmus-demo-") as name:
             scratch = Path(name)
             register = scratch / "patients.csv"
-            register.write_text("\n".join([REGISTER_HEADER, *register_rows()]) + "\n", encoding="utf-8")
-            self._aa("import-patients", register)
-            self._say("re-labelling the images for invented patients")
-            write_dicom(scratch / "dicom")
-            self._say("filling the archive of Country AA")
-            self._aa("import", scratch / "dicom", *(path for path, _, _ in report_files()))
-        for patient, kind, study in directives():
+            register.write_text("\n".join([REGISTER_HEADER, *register_rows(country)]) + "\n", encoding="utf-8")
+            self._command(country, "import-patients", register)
+            images = [scratch / "dicom"] if told_studies(country) else []
+            if images:
+                self._say("re-labelling the images for invented patients")
+                write_dicom(images[0], told_studies(country))
+            self._say(f"filling the archive of Country {country}")
+            told = told_reports(country)
+            self._command(country, "import", *images, *(r.document for r in told if r.form != "pdf"))
+            for report in (r for r in told if r.form == "pdf"):  # a PDF does not say whose it is
+                about = [word for uid in report.study_instance_uids for word in ("--study", uid)]
+                whose = report.patient.identifier
+                self._command(country, "import", report.document, "--patient", f"{whose.system}|{whose.value}", *about)
+        for patient, kind, study in directives(country):
             said = ("--opt-out",) if kind == "opt-out" else ("--restrict-study", study or "")
-            self._aa("consent", "set", "--patient", f"{patient.system}|{patient.value}", *said)
+            self._command(country, "consent", "set", "--patient", f"{patient.system}|{patient.value}", *said)
 
-    def _aa(self, *words: object) -> None:
-        """A command with Country AA's settings, as an operator would give it."""
-        command = [sys.executable, "-m", "isthmus", "--config", str(self.config("AA")), *map(str, words), "--json"]
+    def _command(self, country: str, *words: object) -> None:
+        """A command with a country's settings, as an operator would give it."""
+        command = [sys.executable, "-m", "isthmus", "--config", str(self.config(country)), *map(str, words), "--json"]
         done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode:
             raise NationalInfrastructureUnavailable(
@@ -159,8 +194,8 @@ class Demo:
     # while
 
     def start(self) -> None:
-        """Start both nodes; returns when both answer. Raises NationalInfrastructureUnavailable when one does not."""
-        for country in COUNTRIES:
+        """Start the nodes; returns when all answer. Raises NationalInfrastructureUnavailable when one does not."""
+        for country in self.countries:
             log = (self.folder / f"{country.lower()}.log").open("ab", buffering=0)
             self._logs.append(log)
             self._running[country] = subprocess.Popen(
@@ -172,7 +207,7 @@ class Demo:
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_S
-        for country in COUNTRIES:
+        for country in self.countries:
             while not self._answers(country):
                 if self._running[country].poll() is not None or time.monotonic() > deadline:
                     raise NationalInfrastructureUnavailable(
@@ -199,7 +234,7 @@ class Demo:
         return next((country for country, process in self._running.items() if process.poll() is not None), None)
 
     def stop(self) -> None:
-        """End both nodes within seconds."""
+        """End all nodes within seconds."""
         for process in self._running.values():
             process.terminate()
         deadline = time.monotonic() + STOP_S
@@ -228,9 +263,9 @@ class Demo:
         return {
             "portal": portal,
             "accounts": accounts,
-            "countries": {country: self._country(country) for country in COUNTRIES},
+            "countries": {country: self._country(country) for country in self.countries},
             "client": {**client, "authority": str(self.folder / "ca.pem")},
-            "patients": ready_patients("AA"),
+            "patients": [patient for country in self.countries for patient in ready_patients(country)],
         }
 
     def _country(self, country: str) -> dict[str, Any]:

@@ -9,14 +9,14 @@ Source: PS3.3 C.7.1.1, C.7.2.1 (attributes); PS3.15 E.1 (what identifies); field
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from isthmus.demo.people import ACCESSION_ISSUER, HOSPITAL, PATIENT_ISSUER
 from isthmus.demo.provenance import ORIGINALS, origins
-from isthmus.demo.studies import SOURCES, STUDIES, DemoStudy, uid_of
+from isthmus.demo.studies import SOURCES, DemoStudy, uid_of
 from isthmus.model.people import Patient
 
 NOTE = "Re-labelled for demonstration"
@@ -83,9 +83,11 @@ def relabelled(original: Path, study: DemoStudy) -> bytes:
     return _written(dataset)
 
 
-def write_dicom(folder: Path, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
-    """Write every study into `folder/label/…`, and tell after each file how many of how many are done."""
-    every = [(study, path) for study in STUDIES.values() for path in originals_of(study)]
+def write_dicom(
+    folder: Path, studies: Iterable[DemoStudy], progress: Callable[[int, int], None] = lambda done, of: None
+) -> None:
+    """Write the studies into `folder/label/…`, and tell after each file how many of how many are done."""
+    every = [(study, path) for study in studies for path in originals_of(study)]
     for done, (study, path) in enumerate(every, start=1):
         target = folder / study.label / path.relative_to(ORIGINALS / study.source)
         target.parent.mkdir(parents=True, exist_ok=True)

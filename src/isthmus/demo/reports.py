@@ -1,7 +1,7 @@
-"""The invented reports: one source text each, and the two forms made of it by `tools/demo/make_reports.py`.
+"""The invented reports: one source text each, and the forms made of it by `tools/demo/make_reports.py`.
 
-`data/reports/ID.toml` is the source; `ID.json` the FHIR document Bundle that Country A imports; `ID.pdf` the report as issued,
-which also lies inside the Bundle. Both are committed; nothing is made at start.
+`data/reports/ID.toml` is the source; `ID.pdf` the report as issued. What Country A imports of it is as its `form` says: `ID.json`, a FHIR
+document Bundle with the PDF inside; the PDF alone; or `ID.xml`, a CDA document. All are committed; nothing is made at start.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from isthmus.demo.people import PEOPLE
+from isthmus.demo.people import COUNTRIES, COUNTRY_OF, PEOPLE, PracticeCountry
 from isthmus.demo.provenance import DATA
 from isthmus.demo.studies import STUDIES, uid_of
 from isthmus.model.people import Patient
 
 REPORTS = DATA / "reports"
+SUFFIXES = {"fhir": ".json", "pdf": ".pdf", "cda": ".xml"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,38 @@ class DemoReport:
         return PEOPLE[self.person]
 
     @property
+    def country(self) -> PracticeCountry:
+        return COUNTRIES[COUNTRY_OF[self.person]]
+
+    @property
+    def form(self) -> str:
+        return str(self.source.get("form", "fhir"))
+
+    @property
+    def family(self) -> str:
+        """The id of the first version, which all versions share."""
+        return str(self.source.get("version_of", self.id))
+
+    @property
+    def version(self) -> int:
+        return int(self.source.get("version", 1))
+
+    @property
+    def status(self) -> str:
+        return str(self.source.get("status", "final"))
+
+    @property
     def bundle(self) -> Path:
         return REPORTS / f"{self.id}.json"
 
     @property
     def pdf(self) -> Path:
         return REPORTS / f"{self.id}.pdf"
+
+    @property
+    def document(self) -> Path:
+        """The file that Country A imports."""
+        return REPORTS / f"{self.id}{SUFFIXES[self.form]}"
 
     @property
     def study_instance_uids(self) -> tuple[str, ...]:

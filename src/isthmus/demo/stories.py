@@ -1,7 +1,7 @@
 """The stories of the demonstration: who has what, what they said about it, and what Country B must see of it.
 
-A restricted study hides its report too; an opt-out hides everything. Patient by patient, `nodes.py` registers the people, imports
-images and reports, sets the directives, and writes the ready file from this table.
+A restricted study hides its report too; an opt-out hides everything. Country by country, `nodes.py` registers the people, imports
+images and reports, sets the directives, and writes the ready file from these tables.
 
 Source: interfaces.md §3.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.demo.people import PEOPLE
-from isthmus.demo.reports import reports
-from isthmus.demo.studies import STUDIES
+from isthmus.demo.reports import DemoReport, reports
+from isthmus.demo.studies import STUDIES, DemoStudy
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 
@@ -43,7 +43,7 @@ class Story:
 
     @property
     def reports(self) -> tuple[str, ...]:
-        """Ids of the reports Country B must see."""
+        """Ids of the reports Country B must see: each version of a report is one."""
         mine = [report for report in reports().values() if report.person == self.person]
         return () if self.opted_out else tuple(r.id for r in mine if not set(r.studies) & set(self.restricted))
 
@@ -63,7 +63,25 @@ STORIES: tuple[Story, ...] = (
     Story("nothing", "noemi", "nothing there"),
     Story("twin-a", "twin-a", "a twin: the same name and birth date as another patient"),
     Story("twin-b", "twin-b", "the other twin: the same name and birth date"),
+    Story("one-report-two-studies", "rosalie", "one report about two studies, a CT and an MR of one day, in German"),
+    Story("amended", "stefanos", "two reports on one study: the second is an amendment and replaces the first"),
+    Story("preliminary", "rada", "a preliminary report of the night, not signed yet, in Bulgarian"),
 )
+
+# Told as soon as the border offers such documents: then these rows move up.
+LATER: tuple[Story, ...] = (
+    Story("pdf-only", "ilias", "a study and its report as a PDF alone, in Greek"),
+    Story("cda", "ottilie", "a study and its report as a CDA document"),
+)
+
+# Country CC offers reports alone: its images stay at home.
+REPORTS_ONLY: tuple[Story, ...] = (
+    Story("reports-only-country", "benno", "a report on the knee, in German; the country offers reports only"),
+    Story("reports-only-country", "yordan", "a report on the abdomen, in Bulgarian; the country offers reports only"),
+    Story("reports-only-country", "wilma", "two reports on the chest; the country offers reports only"),
+)
+
+TOLD = {"AA": STORIES, "CC": REPORTS_ONLY}
 
 
 def ready_patients(country: str) -> list[dict[str, Any]]:
@@ -81,13 +99,13 @@ def ready_patients(country: str) -> list[dict[str, Any]]:
             "story_id": s.story_id,
             "story": s.story,
         }
-        for s in STORIES
+        for s in TOLD.get(country, ())
     ]
 
 
-def register_rows() -> list[str]:
+def register_rows(country: str = "AA") -> list[str]:
     """The patient register as CSV lines under `REGISTER_HEADER`, as `import-patients` reads them."""
-    people = (story.patient for story in STORIES)
+    people = (story.patient for story in TOLD[country])
     return [
         ",".join(
             (p.identifier.system, p.identifier.value, p.name.family, " ".join(p.name.given), p.birth_date, p.gender)
@@ -96,15 +114,27 @@ def register_rows() -> list[str]:
     ]
 
 
-def report_files() -> list[tuple[Path, PatientIdentifier, tuple[str, ...]]]:
-    """The report Bundles to import, each with its patient and the studies it is about."""
-    return [(report.bundle, report.patient.identifier, report.study_instance_uids) for report in reports().values()]
+def told_studies(country: str = "AA") -> list[DemoStudy]:
+    """The studies whose images are imported."""
+    people = {story.person for story in TOLD[country]}
+    return [study for study in STUDIES.values() if study.person in people]
 
 
-def directives() -> list[tuple[PatientIdentifier, str, str | None]]:
+def told_reports(country: str = "AA") -> list[DemoReport]:
+    """The reports to import, versions of one in their order."""
+    people = {story.person for story in TOLD[country]}
+    return sorted((r for r in reports().values() if r.person in people), key=lambda r: (r.family, r.version))
+
+
+def report_files(country: str = "AA") -> list[tuple[Path, PatientIdentifier, tuple[str, ...]]]:
+    """The documents to import, each with its patient and the studies it is about."""
+    return [(r.document, r.patient.identifier, r.study_instance_uids) for r in told_reports(country)]
+
+
+def directives(country: str = "AA") -> list[tuple[PatientIdentifier, str, str | None]]:
     """What patients said: `opt-out`, or `restrict-study` with a Study Instance UID."""
     said: list[tuple[PatientIdentifier, str, str | None]] = []
-    for story in STORIES:
+    for story in TOLD[country]:
         if story.opted_out:
             said.append((story.patient.identifier, "opt-out", None))
         said += [(story.patient.identifier, "restrict-study", STUDIES[x].study_instance_uid) for x in story.restricted]

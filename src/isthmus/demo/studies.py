@@ -135,6 +135,24 @@ _TABLE: dict[str, tuple[str, str, str, str, str]] = {
     "us-twin-b": (
         "twin-b", "us_multiframe_jpeg", "2026-06-24T09:14:08+03:00", "AA26-062450", "Stress echocardiography",
     ),
+    "ct-rosalie": (
+        "rosalie", "ct_mado_study_b", "2026-07-21T08:31:17+03:00", "AA26-072104", "CT of the head without contrast",
+    ),
+    "mr-rosalie": (
+        "rosalie", "mr_t1_studyforrest", "2026-07-21T14:15:00+03:00", "AA26-072131", "MR of the head, T1-weighted",
+    ),
+    "dx-stefanos": (
+        "stefanos", "dx_chest_nih", "2026-09-08T09:20:00+03:00", "AA26-090815", "Radiograph of the chest, frontal",
+    ),
+    "ct-rada": (
+        "rada", "ct_mado_study_b", "2026-11-14T02:31:17+02:00", "AA26-111402", "CT of the head, emergency",
+    ),
+    "dx-ilias": (
+        "ilias", "dx_chest_nih", "2026-05-05T09:20:00+03:00", "AA26-050573", "Radiograph of the chest, frontal",
+    ),
+    "us-ottilie": (
+        "ottilie", "us_multiframe_jpeg", "2026-03-12T09:14:08+02:00", "AA26-031260", "Stress echocardiography",
+    ),
 }  # fmt: skip
 
 STUDIES: dict[str, DemoStudy] = {

@@ -53,10 +53,11 @@ class Study:
     procedure: str | None = None  # what can be shown of the requested procedure
     custodian: Organisation | None = None
     size_bytes: int | None = None  # what would cross now
+    other_modalities: tuple[str, ...] = ()  # named for the study, by none of its series: a report may list no series
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        return tuple(sorted({series.modality for series in self.series}))
+        return tuple(sorted({series.modality for series in self.series} | set(self.other_modalities)))
 
     @property
     def instance_count(self) -> int:

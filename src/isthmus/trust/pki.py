@@ -80,9 +80,13 @@ def init(
     countries: Sequence[str] = ("AA", "BB"),
     ports: Mapping[str, CountryPorts],
     portal_port: int = 8700,
+    services: Mapping[str, Sequence[str]] | None = None,
     now: datetime,
 ) -> Made:
-    """Make everything for practice countries. Raises SettingsProblem when keys are there already: nothing is overwritten."""
+    """Make everything for practice countries; `services` says what a country offers that does not offer all.
+
+    Raises SettingsProblem when keys are there already: nothing is overwritten.
+    """
     _fresh(out, countries)
     operator = out / "operator"
     operator.mkdir(mode=0o700, parents=True)
@@ -97,7 +101,8 @@ def init(
     for number, country in enumerate(countries, 1):
         folder = out / country.lower()
         kept = _make_keys(folder / "keys", country, authority, authority_key, now, answers=_answers(number))
-        participants.append(_participant(country, number, ports[country], folder / "keys", kept))
+        offered = (services or {}).get(country, SERVICES) if _answers(number) else ()
+        participants.append(_participant(country, number, ports[country], folder / "keys", kept, offered))
     _write_settings(out, countries, ports, portal_port)
     body = {"tls_ca": [b64encode(authority.public_bytes(Encoding.DER)).decode()], "participants": participants}
     return _sign(out, {**body, "seq": 0}, operator_key, now)
@@ -169,7 +174,12 @@ def _make_keys(
 
 
 def _participant(
-    country: str, number: int, ports: CountryPorts, keys: Path, kept: Mapping[str, SigningKey]
+    country: str,
+    number: int,
+    ports: CountryPorts,
+    keys: Path,
+    kept: Mapping[str, SigningKey],
+    services: Sequence[str],
 ) -> dict[str, Any]:
     answers = _answers(number)
     mask = {
@@ -206,7 +216,7 @@ def _participant(
             "patients_per_day": 200,
         },
         "search_mask": mask if answers else {"identifiers": [], "traits": {}},
-        "services": list(SERVICES) if answers else [],
+        "services": list(services),
     }  # fmt: skip
 
 

@@ -142,6 +142,7 @@ def read_study(
     if any(said is not None and said != is_ for said, is_ in zip(announced, counted, strict=True)):
         forgive("counts-differ")
     procedure = el.child(node, "procedureCode")
+    named = [code for c in el.children(node, "modality") if (code := el.text(c, "code"))]
     return Study(
         study_instance_uid=uid,
         patient=patient,
@@ -153,6 +154,7 @@ def read_study(
         regions=read_regions(node, pack),
         procedure=el.text(procedure, "text") or el.text(procedure, "coding", "display"),
         custodian=custodian,
+        other_modalities=tuple(dict.fromkeys(code for code in named if code not in {one.modality for one in series})),
     )
 
 
