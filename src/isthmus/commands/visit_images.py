@@ -20,7 +20,7 @@ from isthmus.country_b.client import Client
 from isthmus.country_b.fetch import Wanted, plan, wanted_of
 from isthmus.country_b.images import get_images
 from isthmus.country_b.visit import Visit
-from isthmus.errors import ContentMismatch, ImagesNotFound, Unavailable
+from isthmus.errors import ContentMismatch, ImagesNotFound, NationalInfrastructureUnavailable, Unavailable
 
 Key = tuple[str, str]
 EXPLAINABLE = "Some images name the patient a little differently, or not in full; compare before use."
@@ -149,14 +149,17 @@ async def fetch_study(
     bar(done, total)
     try:
         for query in plan(study, everything, missing):
-            async with contextlib.aclosing(get_images(client, visit, country, query, shelf)) as arriving:
-                async for arrived in arriving:
-                    received.add(arrived)
-                    done += 1
-                    bar(done, total)
-                    if arrived.likeness is Likeness.EXPLAINABLE:
-                        notices.add(EXPLAINABLE)
-    except (ContentMismatch, Unavailable) as error:
+            try:
+                async with contextlib.aclosing(get_images(client, visit, country, query, shelf)) as arriving:
+                    async for arrived in arriving:
+                        received.add(arrived)
+                        done += 1
+                        bar(done, total)
+                        if arrived.likeness is Likeness.EXPLAINABLE:
+                            notices.add(EXPLAINABLE)
+            except (ContentMismatch, NationalInfrastructureUnavailable) as error:
+                broken = error  # of this query alone; the rest is still asked for
+    except Unavailable as error:
         broken = error
     finally:
         shelf.drop()
