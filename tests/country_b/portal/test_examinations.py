@@ -26,7 +26,7 @@ async def test_a_study_and_its_report_are_joined_and_both_are_links(portal: Fake
 
     assert "1 examination" in page.text
     assert '<div class="neck"><span class="vh">linked by the study number</span></div>' in page.text
-    study, report = re.findall(r'<a class="plate".*?</a>', page.text, re.DOTALL)
+    report, study = re.findall(r'<a class="plate .*?</a>', page.text, re.DOTALL)
     assert "CT of the chest" in study
     assert "3 images" in study
     assert "Μαγνητική τομογραφία εγκεφάλου" in report
@@ -65,7 +65,7 @@ async def test_an_earlier_version_stands_under_the_one_that_replaced_it(portal: 
 
     page = await portal.browser().visit(MARKOS)
 
-    assert page.text.count('class="plate"') == 2
+    assert page.text.count('<a class="plate ') == 2
     assert "1 earlier version" in page.text
     assert f"/reports/{old.id}" in page.text
     assert "Amended" in page.text
@@ -162,7 +162,7 @@ async def test_the_person_is_on_every_page_that_shows_data(portal: FakePortal) -
     _joined(portal)
     browser = portal.browser()
     page = await browser.visit(MARKOS)
-    study, report = re.findall(r'<a class="plate" href="([^"]+)"', page.text)
+    report, study = re.findall(r'<a class="plate [^"]+" href="([^"]+)"', page.text)
 
     for path in (page.path, study, f"{study}/view", report):
         shown = await browser.get(path)

@@ -25,7 +25,7 @@ async def _open(portal: FakePortal) -> tuple[Browser, str]:
     portal.country.with_study(MIRELA)
     browser = portal.browser()
     page = await browser.visit(MIRELA)
-    return browser, re.findall(r'<a class="plate" href="([^"]+/studies/[^"]+)"', page.text)[0]
+    return browser, re.findall(r'<a class="plate [^"]+" href="([^"]+/studies/[^"]+)"', page.text)[0]
 
 
 async def _urls(browser: Browser, study: str) -> list[str]:
