@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from tests.archive.conftest import ISSUER, NOW, Node, settings_in
 
+from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
+from isthmus.model.queries import DocumentQuery
 from isthmus.national.files import Files
 from isthmus.storage.database import open_index
+from isthmus.storage.schema.archive import documents
 from isthmus.testing.connector_contract import ConnectorContract, Offered
 from isthmus.testing.studies import SyntheticStudy
 
@@ -37,3 +42,18 @@ class TestFiles(ConnectorContract):
         connector = Files(settings, database, lambda: NOW)
         yield Offered(connector, mine, studies[0].study_instance_uid, stranger, studies[1].study_instance_uid)
         database.close()
+
+
+def test_a_document_whose_bytes_are_others_is_not_given(tmp_path: Path) -> None:
+    mine, settings = _patient("123", "Müller", "Eva"), settings_in(tmp_path)
+    database = open_index(settings)
+    study = SyntheticStudy(1, mine, instances=1, series_size=1, rows=4, columns=4)
+    Node(settings, database).bring(b"".join(study.pieces(0)))
+    connector = Files(settings, database, lambda: NOW)
+    (listed,) = asyncio.run(connector.find_documents(DocumentQuery(patient=mine.identifier)))
+    database.write_now(lambda connection: connection.execute(update(documents).values(sha256="0" * 64)) and None)
+
+    with pytest.raises(NationalInfrastructureUnavailable):
+        asyncio.run(connector.get_document(mine.identifier, listed.id))
+
+    database.close()

@@ -319,6 +319,21 @@ def test_a_new_key_waits_and_a_removed_one_does_not(practice: Practice, db: Data
 
 
 @pytest.mark.threat("T87")
+def test_a_revoked_key_that_comes_back_waits_like_a_new_one(practice: Practice, db: Database, clock: Clock) -> None:
+    followed = directory(practice, db, ISTHMUS_TRUST__HOLD_H="24")
+    for status in ("revoked", "current"):
+        body = practice.body()
+        next(key for key in _entry(body, 1)["keys"] if key["kid"] == "bb-hpa-1")["status"] = status
+        practice.publish(practice.sign(body))
+        followed.refresh()
+
+    with pytest.raises(UntrustedCountry):
+        followed.key("urn:ehealth:bb:ncp-idp", "bb-hpa-1", "hpa")
+    clock.forward(hours=24)
+    assert followed.key("urn:ehealth:bb:ncp-idp", "bb-hpa-1", "hpa").kid == "bb-hpa-1"
+
+
+@pytest.mark.threat("T87")
 @pytest.mark.parametrize("with_database", [True, False])
 def test_a_new_participant_and_a_new_origin_wait(with_database: bool, practice: Practice, db: Database) -> None:
     body = practice.body()

@@ -16,6 +16,7 @@ from isthmus.wire.images import (
     EXPLICIT_LE,
     HEAD_MAX_BYTES,
     IMAGES_ACCEPT,
+    OUTSIDE_MAX_BYTES,
     PartEnd,
     PartReader,
     PartStart,
@@ -214,6 +215,14 @@ def test_whole_parts_before_the_break_are_kept() -> None:
 def test_an_endless_head_is_not_held() -> None:
     with pytest.raises(CountryMisanswered):
         _fed(PartReader("b"), [b"--b\r\n"] + [b"A: 1\r\n" * 1000] * (HEAD_MAX_BYTES // 6000 + 2))
+
+
+@pytest.mark.parametrize("begun", [b"", b"--b\r\n\r\none\r\n--b--\r\n"], ids=["before the parts", "after them"])
+def test_an_answer_that_goes_on_outside_its_parts_is_refused(begun: bytes) -> None:
+    with pytest.raises(CountryMisanswered) as refused:
+        _fed(PartReader("b"), [begun] + [b"." * 65536] * (OUTSIDE_MAX_BYTES // 65536 + 1))
+
+    assert refused.value.reason == "peer-limit"
 
 
 @pytest.mark.parametrize(

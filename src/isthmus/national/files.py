@@ -6,6 +6,7 @@ Source: interfaces.md §7.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 
@@ -82,6 +83,8 @@ class Files:
                 body = read_slice(self._blobs, row.container, row.offset, row.size)
             except OSError as error:
                 raise NationalInfrastructureUnavailable("a document's bytes cannot be read") from error
+        if hashlib.sha256(body).hexdigest() != row.sha256:
+            raise NationalInfrastructureUnavailable("a document's bytes are not those that were kept")
         return DocumentContent(queries.document_of(row), row.media_type, body, etag=row.sha256)
 
 

@@ -15,13 +15,15 @@ from dataclasses import replace
 from isthmus.trust.keys import StatementKey
 from isthmus.trust.trustlist import Participant, TlsKey, TrustList
 
+_LIVING = ("current", "next", "previous")  # a key that comes back from any other status is new
+
 
 def entries(listed: TrustList) -> Iterator[str]:
     """The name of everything in a list whose appearance must wait."""
     for participant in listed.participants:
         yield from _whole(participant)
-        yield from (_tls(participant, key) for key in participant.tls)
-        yield from (_key(participant, key) for key in participant.keys)
+        yield from (_tls(participant, key) for key in participant.tls if key.status in _LIVING)
+        yield from (_key(participant, key) for key in participant.keys if key.status in _LIVING)
 
 
 def known_since(before: Mapping[str, int] | None, listed: TrustList, second: int) -> dict[str, int]:

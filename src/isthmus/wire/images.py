@@ -24,6 +24,7 @@ EXPLICIT_LE = "1.2.840.10008.1.2.1"
 IMAGES_ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 WINDOW_BYTES = 256 * 1024
 HEAD_MAX_BYTES = 16 * 1024
+OUTSIDE_MAX_BYTES = 1024 * 1024
 _PADDING_MAX = 128
 _NEVER = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
 _SENTENCE = f"ask for what is stored, with transfer-syntax=* (Accept: {IMAGES_ACCEPT})"
@@ -246,15 +247,23 @@ class PartReader:
         self._needle = b"\n--" + boundary.encode("ascii")
         self._held = b"\n"  # the body may begin with its first boundary
         self._state = _State.PREAMBLE
-        self._size = 0
+        self._size = self._outside = 0
         self._announced: int | None = None
 
     def feed(self, view: bytes | memoryview) -> Iterator[PartStart | memoryview | PartEnd]:
         """Give what these bytes complete. Views given out stay valid; bytes that may be a boundary wait."""
         for start in range(0, len(view), WINDOW_BYTES):
+            if self._state in (_State.PREAMBLE, _State.EPILOGUE):
+                self._bound(min(WINDOW_BYTES, len(view) - start))
             data = self._held + bytes(view[start : start + WINDOW_BYTES])
             self._held = b""
             yield from self._read(data)
+
+    def _bound(self, size_bytes: int) -> None:
+        """Before the first part and after the last there is next to nothing; who sends on and on would never end."""
+        self._outside += size_bytes
+        if self._outside > OUTSIDE_MAX_BYTES:
+            raise CountryMisanswered("too much outside the parts", reason="peer-limit", path="multipart")
 
     def close(self) -> None:
         """Say that nothing more will come. Raises ContentMismatch (incomplete)."""
