@@ -201,7 +201,7 @@ def test_what_is_broken_on_purpose_is_found(id: str) -> None:
 
 
 def test_every_requirement_has_its_mutant() -> None:
-    assert set(REQUIREMENTS) == set(MUTANTS)
+    assert {id for id, row in REQUIREMENTS.items() if row.kind is not Kind.KOS} == set(MUTANTS)
 
 
 def test_what_ihe_wrote_is_found_to_differ(sample: Callable[[str], Path]) -> None:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import-patients": ("import_patients", "Patients into Country A's embedded register."),
     "archive": ("archive", "What the embedded archive keeps."),
     "visit": ("visit", "Country B at the command line: find, list, get, images."),
+    "convert": ("convert", "A manifest into its other encoding, a report into the European document."),
     "token": ("token", "An access token for your own client (demo and test only)."),
     "pki": ("pki", "Keys, certificates and a trust list for practice countries."),
     "trust": ("trust", "The trust list: who is at the other end."),

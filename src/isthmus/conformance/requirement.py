@@ -28,6 +28,7 @@ class Kind(StrEnum):
     ENTRY = "entry"  # one DocumentReference of it
     MANIFEST = "manifest"
     REPORT = "report"
+    KOS = "kos"  # manifest as key object selection
 
 
 class Severity(StrEnum):

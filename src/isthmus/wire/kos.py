@@ -35,6 +35,7 @@ from isthmus.wire.kos_values import Moment
 from isthmus.wire.packs.pack import Pack
 
 UNITS: Final = {"{series}": "series", "{instances}": "instances", "{frames}": "frames"}
+AE_CHARS: Final = 16
 _MADE_NUMBERS: Final = derived_uid("isthmus:accession-numbers", "made")
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
@@ -269,13 +270,14 @@ class _Writer:
             )
 
     def evidence(self) -> Iterator[bytes]:
-        """Each series, with where it is. A location that is no UID cannot be said. Source: MKO-02 to MKO-04."""
+        """Each series, with where it is: a location that is no UID can only be named as a title. Source: MKO-02 to MKO-04."""
         location, address = plain_uid(self.manifest.location_uid), self.manifest.endpoint_address
+        title = b"" if is_uid(location) else element(tags.RETRIEVE_AE_TITLE, "AE", values.line(location)[:AE_CHARS])
         url = element(tags.RETRIEVE_URL, "UR", base_of(address)) if address else b""
         place = element(tags.RETRIEVE_LOCATION_UID, "UI", location) if is_uid(location) else b""
         for series, references in zip(self.study.series, self.references, strict=True):
             uid = element(tags.SERIES_INSTANCE_UID, "UI", series.series_instance_uid)
-            yield item(url, sequence(tags.REFERENCED_SOP_SEQUENCE, *references), uid, place)
+            yield item(title, url, sequence(tags.REFERENCED_SOP_SEQUENCE, *references), uid, place)
 
     def library(self) -> bytes:
         """The image library: what the study is, and a group for each series. Source: MKO-10, MKO-24."""

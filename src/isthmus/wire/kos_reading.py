@@ -34,6 +34,7 @@ from isthmus.wire.packs.pack import Pack
 
 BOUNDS: Final = Bounds(max_depth=16, max_elements=1_000_000, max_non_pixel_bytes=32 * 1024 * 1024)
 NO_MODALITY: Final = "OT"
+UNKNOWN: Final = "not known"
 OF_INSTANCES: Final = frozenset({"instance_number", "frames", "document_title", "description"})
 GENDERS: Final = {sex: gender for gender, sex in values.SEXES.items()}
 
@@ -131,7 +132,7 @@ class _Reader:
             study=study,
             created=self.created(),
             location_uid=location,
-            source=source or Organisation("not known"),
+            source=source or Organisation(UNKNOWN),
             device_manufacturer=root.text(tags.MANUFACTURER),
             endpoint_address=address,
         )
@@ -182,10 +183,9 @@ class _Reader:
         titles = dict.fromkeys(one.title for one in held.values() if one.title)
         if len(locations) > 1 or len(addresses) > 1:
             self.forgiven.add("several-locations")
-        location = next(iter(locations), "")
+        location = next(iter(locations or titles), "" if not addresses else UNKNOWN)
         if not is_uid(location):
-            self.forgiven.add("location-not-uid" if location or titles else "no-endpoint")
-            location = location or next(iter(titles), "")
+            self.forgiven.add("location-not-uid" if location else "no-endpoint")
         address = next(iter(addresses), None)
         if address is None or address in self.pack.aliases["no_address"]:
             return location, None
