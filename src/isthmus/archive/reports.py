@@ -31,6 +31,7 @@ from isthmus.wire.report.document import ReportIndex, report_index
 
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 FHIR, PDF, STORED = DocumentKind.REPORT_FHIR.value, DocumentKind.REPORT_PDF.value, "stored"
+VERSION_MAX: Final = 200  # characters that are compared; more digits than 4300 are no number to Python
 MEDIA_TYPES: Final = {FHIR: "application/fhir+json", PDF: "application/pdf"}
 
 
@@ -212,6 +213,6 @@ def _not_newer(before: Row[Any], said: ReportIndex) -> str | None:
 
 
 def _version(text: str) -> tuple[tuple[bool, int, str], ...]:
-    """`10` comes after `9`, `1.2` after `1`."""
-    parts = re.findall(r"\d+|[^\d]+", text)
+    """`10` comes after `9`, `1.2` after `1`. Of a text without end the beginning counts."""
+    parts = re.findall(r"\d+|[^\d]+", text[:VERSION_MAX])
     return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)

@@ -43,11 +43,11 @@ class Account:
     """The trail of a node, read."""
 
     def __init__(self, db: Database, master: MasterKey, folder: Path) -> None:
-        self._db, self._master, self._writers = db, master, Writers(folder)
+        self.database, self._master, self._writers = db, master, Writers(folder)
 
     def exchanges(self, limit: int) -> list[Exchange]:
         """The newest first. What does not open is left out here, and found by `verify`."""
-        return self._db.read_now(lambda connection: self._exchanges(connection, limit))
+        return self.database.read_now(lambda connection: self._exchanges(connection, limit))
 
     def verify(self) -> Verified:
         """Prove the whole trail, of one moment."""
@@ -71,7 +71,7 @@ class Account:
                 verified.problems.append(Problem(None, "the tree's edge is not that of its head"))
             return verified
 
-        return self._db.read_now(proving)
+        return self.database.read_now(proving)
 
     def _exchanges(self, connection: Connection, limit: int) -> list[Exchange]:
         unseal = MonthKeys(self._master).unsealer(connection)

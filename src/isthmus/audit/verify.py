@@ -18,7 +18,7 @@ from typing import Any
 from isthmus.audit.merkle import Tree, leaf_hash
 from isthmus.errors import IsthmusError
 
-SALT_BYTES = 32
+SALT_BYTES = LEAF_BYTES = 32
 PROBLEMS_MAX = 100
 CLEAR = ("kind", "closes", "exchange_id", "patient_tag", "writer")
 
@@ -78,11 +78,13 @@ class Problem:
 
 @dataclass
 class Verified:
-    """`events` are exchanges and notes; `open` exchanges without an ending, in progress or not."""
+    """`events` are exchanges and notes; `open` exchanges without an ending, in progress or not; `directives` the newest head
+    of each patient's directives (system, value: number of the head, digest), to be held against those that are kept."""
 
     events: int = 0
     open: int = 0
     problems: list[Problem] = field(default_factory=list)
+    directives: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     @property
     def intact(self) -> bool:
@@ -139,7 +141,7 @@ def verify(
             result.problem(missing, "the record is missing")
         expected = row.number + 1
         result.row(row)
-        tree = tree.with_leaf(row.leaf)
+        tree = tree.with_leaf(row.leaf if len(row.leaf) == LEAF_BYTES else bytes(LEAF_BYTES))  # told above
         if witness is not None and tree.size == witness.size:
             witnessed = tree.root
     result.close()
@@ -167,9 +169,12 @@ class _Verification:
             self.verified.problems.append(Problem(number, what))
 
     def row(self, row: Row) -> None:
-        _, wrong = opened(row, self._unseal)
+        record, wrong = opened(row, self._unseal)
         if wrong:
             self.problem(row.number, wrong)
+        elif record is not None and record.get("transaction") == "consent" and record["patient"]:
+            patient, details = record["patient"], record["details"]
+            self.verified.directives[patient["system"], patient["value"]] = details["head"], details["digest"]
         if row.kind == "outcome":
             closed = self._open.pop(row.closes, None) if row.closes is not None else None
             if closed is None or closed.exchange_id != row.exchange_id:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from isthmus.audit.account import Account
+    from isthmus.audit.verify import Problem, Verified
 
 LIMIT = 100
 NOT_INTACT = 6
@@ -44,7 +45,8 @@ def list_(
 
 @app.command("verify")
 def verify(ctx: typer.Context, json: Json = False) -> None:
-    """Prove that no record was changed, taken out or cut off, and that each exchange has its ending. Exit 6 when not.
+    """Prove that no record was changed, taken out or cut off, and that each exchange has its ending; and that patients'
+    directives are those that the records name. Exit 6 when not.
 
     \b
     Example:
@@ -52,6 +54,7 @@ def verify(ctx: typer.Context, json: Json = False) -> None:
     """
     with _account(ctx) as account:
         verified = account.verify()
+        verified.problems += _directives(ctx, account, verified)
     answer = {
         "intact": verified.intact,
         "events": verified.events,
@@ -76,6 +79,22 @@ def _account(ctx: typer.Context) -> Iterator[Account]:
         yield Account(database, master, settings.folder)
     finally:
         database.close()
+
+
+def _directives(ctx: typer.Context, account: Account, verified: Verified) -> list[Problem]:
+    """What of the kept directives is not what the trail says was kept last. Source: trust.md §3.1, T104."""
+    if not verified.directives:
+        return []
+    from isthmus.app import now
+    from isthmus.audit.verify import Problem
+    from isthmus.consent.directives import Directives
+    from isthmus.model.identifiers import PatientIdentifier
+
+    directives = Directives.of_settings(settings_of(ctx), account.database, now)
+    lost = sum(
+        not directives.is_head_now(PatientIdentifier(*patient), *head) for patient, head in verified.directives.items()
+    )
+    return [Problem(None, f"directives of {lost} patients are missing or not the newest")] if lost else []
 
 
 def _tell_exchanges(answer: dict[str, Any]) -> None:

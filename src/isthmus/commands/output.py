@@ -6,6 +6,7 @@ Results go to standard output; progress, log and errors to standard error. Sourc
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 T = TypeVar("T")
+REPLACEMENT = "\ufffd"
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,27 @@ def say_error(error: IsthmusError, *, as_json: bool) -> None:
             True,
             print,
         )
-    sys.stderr.write(f"isthmus: {message}\n")
+    sys.stderr.write(f"isthmus: {printable(message)}\n")
+
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text without signs that a terminal obeys or that turn the reading round: names in files are not ours. Source: T74."""
+    return _UNSEEN.sub(REPLACEMENT, text)
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """A plain table for people."""
+    """A plain table for people: what stands in it is text, never markup."""
     from rich.box import SIMPLE
     from rich.table import Table
 
-    made = Table(box=SIMPLE, title=title, title_justify="left")
+    class Plain(Table):
+        def add_row(self, *cells: Any, **more: Any) -> None:
+            super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **more)
+
+    made = Plain(box=SIMPLE, title=title, title_justify="left")
     for column in columns:
         made.add_column(column)
     return made
@@ -102,7 +116,7 @@ def show(renderable: object) -> None:
     """Print for people, on standard output."""
     from rich.console import Console
 
-    Console().print(renderable)
+    Console(markup=False, emoji=False).print(printable(renderable) if isinstance(renderable, str) else renderable)
 
 
 @contextlib.contextmanager

@@ -88,6 +88,13 @@ class Directives:
     def of_now(self, patient: PatientIdentifier) -> DirectiveSet:
         return self._db.read_now(lambda connection: self._read(connection, patient)).directives
 
+    def is_head_now(self, patient: PatientIdentifier, number: str, digest: str) -> bool:
+        """Whether the patient's head is the one that the trail knows. Source: trust.md §3.1."""
+        head = CONSENT_HEADS.c
+        mine = select(head.number, head.digest).where(head.patient_tag == self._tag(patient))
+        row = self._db.read_now(lambda connection: connection.execute(mine).one_or_none())
+        return row is not None and (str(row.number), row.digest) == (number, digest)
+
     def change_now(self, patient: PatientIdentifier, kind: str, scope: str, *, withdraw: bool = False) -> Change | None:
         """Prepare a change; None when it is so already. Raises DocumentNotFound when there is nothing to withdraw."""
         scope, now = checked_scope(kind, scope), self._clock()

@@ -125,7 +125,7 @@ async def _get_patient(border: Border, visit: Visit, request: Request, rest: str
 
 async def _find_documents(border: Border, visit: Visit, request: Request, rest: str) -> None:
     await visit.send(
-        await documents.find_documents(visit.admitted, request, border.source, border.handles, border.base)
+        await documents.find_documents(visit.admitted, request, border.source, border.handles, border.base, visit.began)
     )
 
 

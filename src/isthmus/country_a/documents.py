@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import orjson
 
+from isthmus.country_a.grid import SEARCHED_MS, on_the_grid
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.holdings import all_documents
 from isthmus.country_a.media import accepts, check_fhir, fhir_answer, ranges
@@ -29,11 +30,12 @@ _NATIVE = frozenset({DocumentKind.REPORT_FHIR, DocumentKind.MANIFEST_FHIR})
 
 
 async def find_documents(
-    admitted: Admitted, request: Request, national: NationalConnector, handles: Handles, base: str
+    admitted: Admitted, request: Request, national: NationalConnector, handles: Handles, base: str, began: float
 ) -> Answer:
     """Answer a search for imaging studies and reports of the admitted patient.
 
-    Finding nothing is an answer like any other; a restricted record leaves no gap. Raises ContextMismatch when the query
+    Finding nothing is an answer like any other, and leaves on the grid from when the request `began`; a restricted record
+    leaves no gap. Raises ContextMismatch when the query
     names another patient than the one attested.
 
     Source: ITI-67; MADO; DRS-01 to DRS-23.
@@ -52,6 +54,8 @@ async def find_documents(
     more = start + query.count < len(found)
     following = handles.write_cursor(_position(page[-1]), binding) if more else None
     shown = Page(tuple(_named(d, admitted, handles, visible) for d in page), len(found), following)
+    if not found:
+        await on_the_grid(began, SEARCHED_MS)
     return fhir_answer(wire.write_found(shown, query, base=base, handle=admitted.handle, pack=admitted.pack))
 
 

@@ -24,6 +24,7 @@ from isthmus.consent.decision import Decision, DirectiveSet
 from isthmus.consent.rules import Rules
 from isthmus.country_a.counting import Counting
 from isthmus.country_a.floods import Floods
+from isthmus.country_a.grid import ABSENT_MS, on_the_grid
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.passes import GATE, Admitted, Asker, Introduced, Known
 from isthmus.country_a.tokens import TOKEN_LIFE_S, decide_for
@@ -46,6 +47,7 @@ from isthmus.trust.keys import StatementKey
 from isthmus.wire.packs.pack import load_pack
 
 ASK_AGAIN_S = 1.0
+ABSENT = 404
 P = TypeVar("P")
 
 Also = Callable[[Connection], None]
@@ -176,6 +178,8 @@ class Gate:
                 outcome="failed" if failed else "refused", status=error.meaning.status, reason=error.reason
             )
             await visit.close(outcome)
+            if error.meaning.status == ABSENT:  # absent, another's, restricted: one answer, at one time
+                await on_the_grid(visit.began, ABSENT_MS)
             raise
         except Exception:
             await visit.close(Outcome(outcome="failed", status=500, reason="internal"))

@@ -7,12 +7,12 @@ Source: ITI-78; trust.md §2.6 (M3), F14; PID-01 to PID-14.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import anyio
 
+from isthmus.country_a.grid import SEARCHED_MS, on_the_grid
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.media import check_fhir, fhir_answer
 from isthmus.country_a.passes import Admitted, Introduced
@@ -23,9 +23,6 @@ from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
 from isthmus.wire import patients as wire
-
-FIRST_MS = 150
-GRID_MS = 50
 
 
 def read_search(introduced: Introduced, request: Request, mask: SearchMask) -> PatientQuery:
@@ -60,7 +57,7 @@ async def find_patients(
     body = wire.write_found(
         patient, several=len(found) > 1, self_link=f"{base}/Patient", base=base, pack=introduced.pack
     )
-    await _on_the_grid(began)
+    await on_the_grid(began, SEARCHED_MS)
     return fhir_answer(body)
 
 
@@ -73,10 +70,3 @@ async def get_patient(admitted: Admitted, request: Request, handle: str, nationa
     if len(found) != 1:
         raise NationalInfrastructureUnavailable("the register does not know the attested patient any more")
     return fhir_answer(wire.write_patient(replace(found[0], handle=handle), admitted.pack))
-
-
-async def _on_the_grid(began: float) -> None:
-    """Wait until 150 ms after the beginning, or the next 50 ms after that. Source: trust.md F14."""
-    passed_ms = (anyio.current_time() - began) * 1000
-    leaves_ms = max(FIRST_MS, math.ceil(passed_ms / GRID_MS) * GRID_MS)
-    await anyio.sleep((leaves_ms - passed_ms) / 1000)

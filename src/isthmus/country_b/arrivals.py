@@ -145,7 +145,7 @@ class Arrival:
         digest = self._hash.digest()
         if self._promised is not None:
             match = _DIGEST.search(self._promised)
-            if match is None or base64.b64decode(match[1]) != digest:
+            if match is None or match[1] != base64.b64encode(digest).decode():
                 raise ContentMismatch(
                     "an instance differs from the digest announced with it", reason="digest", country=self._country
                 )

@@ -151,7 +151,7 @@ class _Protocol(HttpToolsProtocol):
         self._extensions: dict[str, Any] = {}
         self._late: asyncio.TimerHandle | None = None
         self._in_head = True
-        self._head_bytes = self._fields = self._unparsed = 0
+        self._head_bytes = self._fields = self._unparsed = self._whole = 0
         self._problem: IsthmusError | None = None
         self._deaf = False
 
@@ -183,9 +183,9 @@ class _Protocol(HttpToolsProtocol):
             return
         if self._in_head and self._late is None:
             self._late = self.loop.call_later(HEAD_S, self.transport.abort)
-        in_head = self._in_head
+        in_head, whole = self._in_head, self._whole
         super().data_received(data)
-        if in_head and self._in_head and not self._deaf:
+        if in_head and self._in_head and whole == self._whole and not self._deaf:  # no request ended in it
             self._unparsed += len(data)
             if self._unparsed > HEAD_BYTES:
                 self._problem = TooLarge("the head is too large", reason="header-limit")
@@ -243,6 +243,7 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = self._fields = self._unparsed = 0
+        self._whole += 1
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
