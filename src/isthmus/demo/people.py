@@ -14,7 +14,7 @@ from isthmus.model.people import HumanName, Organisation, Patient
 
 @dataclass(frozen=True, slots=True)
 class PracticeCountry:
-    """An invented country that answers: its arc, and its hospital. Source: trust/settings_text.py, which says the same."""
+    """An invented country that answers: its arc and its hospital, as its settings say them (trust/settings_text.py)."""
 
     number: int
     hospital_name: str
