@@ -7,9 +7,10 @@ Source: interfaces.md §9; field-faults F67.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -27,6 +28,21 @@ DURATION = Histogram(
 )
 
 
+class _Unfailing:
+    """A stream that loses lines rather than end who writes them: on a full disk the trail has to go on, and to come back."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def set_up(*, verbose: bool = False) -> None:
     """Log lines as JSON to standard error. Libraries speak only from warnings on: they would print addresses and bodies."""
     logging.basicConfig(
@@ -42,7 +58,7 @@ def set_up(*, verbose: bool = False) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
 

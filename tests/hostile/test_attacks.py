@@ -16,7 +16,9 @@ from pathlib import Path
 from sqlite3 import connect
 
 import pytest
+import structlog
 
+from isthmus import telemetry
 from isthmus.archive.members import tar_members
 from isthmus.archive.reports import _not_newer
 from isthmus.audit.events import Intent, Outcome
@@ -140,6 +142,35 @@ def test_a_leaf_of_another_length_is_found_and_does_not_stop_the_proof(node: Pat
 
     assert status == 6
     assert "the leaf is not that of the record" in problems
+
+
+# the full disk
+
+
+class Full(io.StringIO):
+    """A log file on a disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.anyio
+@pytest.mark.threat("T76")
+async def test_a_log_that_cannot_be_written_does_not_end_the_trail(
+    border: PracticeBorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Full())
+    telemetry.set_up()
+    with closing(connect(border.state.file, isolation_level=None)) as database:
+        database.execute("ALTER TABLE audit_head RENAME TO gone")
+        without = await asyncio.wait_for(border.knock(border.bb.request()), 5)
+        database.execute("ALTER TABLE gone RENAME TO audit_head")
+
+    again = await asyncio.wait_for(border.knock(border.bb.request()), 5)
+
+    structlog.reset_defaults()
+    assert (without.status, without.code) == (503, "audit")
+    assert again.status == 200
 
 
 # what files say on a terminal
