@@ -137,6 +137,7 @@ def _manifests(draw: st.DrawFn) -> Manifest:
         regions=tuple(draw(st.lists(st.sampled_from(list(REGIONS.values())), max_size=3, unique=True))),
         procedure=draw(_text()),
         custodian=draw(st.one_of(st.none(), ORGANISATIONS)),
+        other_modalities=draw(st.sampled_from([(), ("MR",), ("MR", "PT")])),
     )
     return Manifest(
         uid=f"2.25.{draw(st.integers(1, 2**128 - 1))}",

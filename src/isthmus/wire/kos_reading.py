@@ -125,6 +125,7 @@ class _Reader:
             regions=self.regions(),
             procedure=procedure,
             custodian=values.read_organisation_name(custodian),
+            other_modalities=self.other_modalities({one.modality for one in series}),
         )
         location, address = self.place(held)
         manifest = Manifest(
@@ -227,6 +228,11 @@ class _Reader:
                 elif name == "study_series" and self.count(one) not in (None, self.series_count()):
                     self.forgiven.add("counts-differ")
         return tuple(found.values())
+
+    def other_modalities(self, of_series: set[str]) -> tuple[str, ...]:
+        """Modalities that are named for the study, by none of its series."""
+        named = (_code(one) for library in self.all("library") for one in library.below if self.name(one) == "modality")
+        return tuple(dict.fromkeys(code.code for code in named if code is not None and code.code not in of_series))
 
     def series_count(self) -> int:
         studies = self.root.items(tags.EVIDENCE_SEQUENCE)
