@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin/
 PYTEST := $(RUN)python -m pytest
-LONG := streaming journeys engines web proof  # left to `make test`
+LONG := streaming hostile journeys engines demo web proof  # left to `make test`
 
 .DEFAULT_GOAL := help
 .PHONY: help setup web demo check test proof fix

@@ -78,11 +78,13 @@ class Ground:
         return Outbound(self.steady(client_context))
 
     def steady(self, make: Callable[[Settings, Directory], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
-        """One TLS context for as long as the list's authorities are the same; connections are pooled by it.
+        """One TLS context while the list's authorities and our certificate are the same; connections are pooled by it.
 
         When the list has run out the last context still shakes hands: what follows is refused in words, by the gate.
         """
-        held: dict[tuple[bytes, ...], ssl.SSLContext] = {}
+        keys = self.settings.keys
+        files = [self.settings.path(name) for name in (keys.tls_certificate, keys.tls_key)]
+        held: dict[tuple[object, ...], ssl.SSLContext] = {}
 
         def context() -> ssl.SSLContext:
             try:
@@ -91,10 +93,12 @@ class Ground:
                 if not held:
                     raise
                 return next(iter(held.values()))
-            if authorities not in held:
+            state = (authorities, *(file.stat().st_mtime_ns if file.exists() else 0 for file in files))
+            if state not in held:
+                made = make(self.settings, self.directory)
                 held.clear()
-                held[authorities] = make(self.settings, self.directory)
-            return held[authorities]
+                held[state] = made
+            return held[state]
 
         return context
 
