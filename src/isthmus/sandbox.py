@@ -296,7 +296,7 @@ class Sandbox:
     def _child(self, module: str, memory_bytes: int) -> _Child:
         """Find a child that has the module loaded, or start one in place of an idle one."""
         with self._lock:
-            found = next((one for one in self._idle if one.key == (module, memory_bytes) and one.lives), None)
+            found = next((one for one in reversed(self._idle) if one.key == (module, memory_bytes) and one.lives), None)
             if found is not None:
                 self._idle.remove(found)
                 self._busy.append(found)

@@ -8,7 +8,6 @@ Source: PS3.5 §8.2, Annex A.4; PS3.3 §C.7.6.3.1.2; field-faults F25, F34, F60.
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -30,8 +29,10 @@ from isthmus.dicom.pixels.faults import PixelFault
 from isthmus.dicom.pixels.frames import Image, read_frame, read_image
 from isthmus.dicom.windows import Source
 
-with contextlib.suppress(ImportError):  # there is none for Python 3.14; gdcm decodes JPEG-LS too
-    import jpeg_ls  # noqa: F401
+try:
+    import jpeg_ls
+except ImportError:  # there is none for Python 3.14; gdcm decodes JPEG-LS too
+    jpeg_ls = None
 
 Array = npt.NDArray[Any]
 
@@ -39,17 +40,21 @@ MAX_FRAME_BYTES: Final = 160 * 1024 * 1024
 JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
 JPEG_EXTENDED: Final = "1.2.840.10008.1.2.4.51"
 _LOSSY_JPEG: Final = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
-_DECODED: Final = _LOSSY_JPEG | {
-    "1.2.840.10008.1.2.4.57",
-    "1.2.840.10008.1.2.4.70",
-    "1.2.840.10008.1.2.4.80",
-    "1.2.840.10008.1.2.4.81",
-    "1.2.840.10008.1.2.4.90",
-    "1.2.840.10008.1.2.4.91",
-    "1.2.840.10008.1.2.4.201",
-    "1.2.840.10008.1.2.4.202",
-    "1.2.840.10008.1.2.4.203",
-    "1.2.840.10008.1.2.5",
+# One library for each, the smaller one where two could: gdcm for what nothing else decodes.
+_JPEG_LS: Final = "gdcm" if jpeg_ls is None else "pyjpegls"
+_LIBRARIES: Final[dict[str, str]] = {
+    JPEG_BASELINE: "pillow",
+    JPEG_EXTENDED: "pillow",
+    "1.2.840.10008.1.2.4.57": "gdcm",
+    "1.2.840.10008.1.2.4.70": "gdcm",
+    "1.2.840.10008.1.2.4.80": _JPEG_LS,
+    "1.2.840.10008.1.2.4.81": _JPEG_LS,
+    "1.2.840.10008.1.2.4.90": "pylibjpeg",
+    "1.2.840.10008.1.2.4.91": "pylibjpeg",
+    "1.2.840.10008.1.2.4.201": "pylibjpeg",
+    "1.2.840.10008.1.2.4.202": "pylibjpeg",
+    "1.2.840.10008.1.2.4.203": "pylibjpeg",
+    "1.2.840.10008.1.2.5": "pylibjpeg",
 }
 _FLOATS: Final = {tags.FLOAT_PIXEL_DATA: "f4", tags.DOUBLE_FLOAT_PIXEL_DATA: "f8"}
 _WHOLE_BITS: Final = frozenset({8, 16, 32})
@@ -76,7 +81,7 @@ def check_codec(image: Image) -> None:
         raise PixelFault("video")
     if image.syntax.uid == JPEG_EXTENDED and image.bits_stored > 8:
         raise PixelFault("twelve-bit")
-    if image.syntax.uid not in _DECODED:
+    if image.syntax.uid not in _LIBRARIES:
         raise PixelFault("no-codec", image.syntax.name)
     if image.bits_allocated not in _WHOLE_BITS:
         raise PixelFault("bad-shape")
@@ -131,6 +136,7 @@ def _compressed(image: Image, stored: bytes) -> Decoded:
         "bits_stored": image.bits_stored,
         "pixel_representation": int(image.signed),
         "pixel_keyword": "PixelData",
+        "decoding_plugin": _LIBRARIES[uid],
     }
     one = encapsulate([stored], has_bot=False)
     with warnings.catch_warnings():
