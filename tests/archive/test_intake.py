@@ -99,6 +99,12 @@ def test_an_image_without_patient_is_kept_and_offered_to_nobody(node: Node) -> N
         _images(node, EVA)
 
 
+def test_a_number_too_long_to_be_one_is_nobodys_rather_than_a_shortened_one(node: Node) -> None:
+    verdicts = node.bring(dicom(PatientID="1" * 200))
+
+    assert [(v.outcome, v.state) for v in verdicts] == [("accepted", "unassigned")]
+
+
 def test_an_operator_assigns_what_named_nobody(node: Node) -> None:
     body = dicom(PatientID=None)
     node.bring(body)

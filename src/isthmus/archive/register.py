@@ -47,11 +47,14 @@ def system_of(issuer: str) -> str:
 
 
 def said_patient(header: Header, default_issuer: str) -> PatientIdentifier | None:
-    """Whom a file names: its issuer and number; an unlabelled number is the source's own. None without a number."""
-    if header.patient_id is None:
+    """Whom a file names: its issuer and number; an unlabelled number is the source's own.
+
+    None without a number, or with one too long to be any: shortened, two people could become one.
+    """
+    issuer = system_of(header.issuer_universal_id or header.issuer_of_patient_id or default_issuer)
+    if header.patient_id is None or len(header.patient_id) > 128 or len(issuer) > 256:
         return None
-    issuer = header.issuer_universal_id or header.issuer_of_patient_id or default_issuer
-    return PatientIdentifier(system_of(issuer)[:256], header.patient_id[:128])
+    return PatientIdentifier(issuer, header.patient_id)
 
 
 def said_traits(header: Header) -> Traits:
