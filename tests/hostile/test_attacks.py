@@ -242,26 +242,34 @@ def test_a_digest_that_is_no_base64_is_a_mismatch(digest: str) -> None:
     assert refused.value.reason == "digest"
 
 
-@pytest.mark.threat("T11")
-def test_a_body_that_comes_in_one_piece_with_its_head_is_not_taken_for_a_head() -> None:
+async def _listened(raw: bytes) -> bytes:
+    """What a listener that counts the body's bytes answers to these, until it closes."""
+
     async def count(request: Request, send: Send, receive: Receive) -> None:
         await answer_whole(Answer(200, (), (str(len(request.body)).encode(),)), request.method, send)
 
-    async def attempt() -> bytes:
-        app = Inbound(
-            count, hosts=frozenset({"node.test"}), render=lambda error, *_: Answer(error.meaning.status, (), ())
-        )
-        listener = Listener("border", app, "127.0.0.1", 0)
-        port = await listener.start()
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            head = b"POST /x HTTP/1.1\r\nHost: node.test\r\nConnection: close\r\nContent-Length: 131072\r\n\r\n"
-            writer.write(head + b"x" * 131072)
-            await writer.drain()
-            answer = await asyncio.wait_for(reader.read(), 5)
-            writer.close()
-            return answer
-        finally:
-            await listener.stop(0.1)
+    app = Inbound(count, hosts=frozenset({"node.test"}), render=lambda error, *_: Answer(error.meaning.status, (), ()))
+    listener = Listener("border", app, "127.0.0.1", 0)
+    port = await listener.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(raw)
+        await writer.drain()
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        return answer
+    finally:
+        await listener.stop(0.1)
 
-    assert asyncio.run(attempt()).endswith(b"131072")
+
+@pytest.mark.threat("T11")
+def test_a_body_that_comes_in_one_piece_with_its_head_is_not_taken_for_a_head() -> None:
+    head = b"POST /x HTTP/1.1\r\nHost: node.test\r\nConnection: close\r\nContent-Length: 131072\r\n\r\n"
+
+    assert asyncio.run(_listened(head + b"x" * 131072)).endswith(b"131072")
+
+
+@pytest.mark.threat("T11")
+@pytest.mark.parametrize("line", [b"GET /x HTTP/2.0", b"GET /x#y HTTP/1.1"])
+def test_another_version_and_a_fragment_are_refused_and_the_connection_closed(line: bytes) -> None:
+    assert asyncio.run(_listened(line + b"\r\nHost: node.test\r\n\r\n")).startswith(b"HTTP/1.1 400")

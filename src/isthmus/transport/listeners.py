@@ -231,8 +231,11 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._in_time()
-        if not self.url.startswith(b"/"):
-            self._problem = MalformedRequest("the target begins with a slash", path="target")
+        if not self.url.startswith(b"/") or b"#" in self.url:
+            self._problem = MalformedRequest("the target begins with a slash and has no fragment", path="target")
+            raise _Refused
+        if self.parser.get_http_version() not in _VERSIONS:
+            self._problem = MalformedRequest("HTTP/1.1 is spoken here", path="version")
             raise _Refused
         if self.parser.should_upgrade() or any(name.lower() in _UPGRADES for name, _ in self.headers):
             self._problem = MalformedRequest("there is nothing to upgrade to", path="Upgrade")
@@ -257,6 +260,7 @@ class _Protocol(HttpToolsProtocol):
             self._late = None
 
 
+_VERSIONS = ("1.0", "1.1")
 _UPGRADES = (b"upgrade", b"http2-settings")
 
 
