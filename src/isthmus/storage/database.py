@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from isthmus.errors import AuditUnavailable, NationalInfrastructureUnavailable, 
 from isthmus.storage.schema.metadata import INDEX, STATE
 
 T = TypeVar("T")
+
+logging.getLogger("sqlalchemy.engine.Engine").disabled = True  # at DEBUG it writes rows, whoever is in them: F67
 
 BUSY_MS = 10_000
 WAL_LIMIT_BYTES = 64 << 20
