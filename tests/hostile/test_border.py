@@ -294,7 +294,7 @@ async def test_anothers_study_and_series_give_nothing(border: PracticeBorder) ->
 @pytest.mark.threat("T67")
 @pytest.mark.parametrize(
     "trick",
-    ["..", "%2e%2e%2f", f"{CT}%00", f"{CT}/../{CT}x", "1.2.3'--", "1..2", "9" * 65, "*", f"{CT};x=1", "\\..", "not-a-uid", "1.2/series"],
+    ["..", "%2e%2e%2f", f"{CT}%00", f"{CT}/../{CT}x", "1.2.3'--", "1..2", "9" * 65, "*", f"{CT};x=1", "\\..", "not-a-uid", "1.2/frames", "1.2..3/series"],
 )  # fmt: skip
 async def test_tricks_in_uids_are_refused(border: PracticeBorder, trick: str) -> None:
     token, _ = await border.care(SEEN)
@@ -361,7 +361,12 @@ async def test_writing_and_unknown_paths_are_refused(border: PracticeBorder) -> 
     ):
         reply = await border.ask(f"/fhir/{path}", method=method, token=token, body=b"{}")
         assert 400 <= reply.status < 500
-    for path in ("/fhir/Observation", "/fhir/ImagingStudy", "/dicom-web/studies", f"/dicom-web/studies/{CT}/metadata"):
+    for path in (
+        "/fhir/Observation",
+        "/fhir/DiagnosticReport",
+        "/dicom-web/patients",
+        f"/dicom-web/studies/{CT}/metadata",
+    ):
         refused(await border.ask(path, token=token), 404, "not-found")
         refused(await border.ask(path), 401, "token")
     refused(await border.ask("/ncp/receipts"), 404, "not-found")

@@ -15,10 +15,18 @@ from tests.wire.made import BASE, HANDLE, KOS_ENTRY, MANIFEST_ENTRY, PDF_ENTRY, 
 
 from isthmus.errors import CountryMisanswered, MalformedRequest, UnsupportedRequest
 from isthmus.model.documents import Document, DocumentKind
-from isthmus.model.identifiers import Identifier, PatientIdentifier
+from isthmus.model.identifiers import Identifier, PatientIdentifier, plain_uid
 from isthmus.model.intervals import DateFilter
-from isthmus.model.queries import DocumentQuery, Page
-from isthmus.wire.documents import matches, newest_first, read_found, read_search, write_found, write_search
+from isthmus.model.queries import Demand, DocumentQuery, Page
+from isthmus.wire.documents import (
+    demands_of,
+    matches,
+    newest_first,
+    read_found,
+    read_search,
+    write_found,
+    write_search,
+)
 from isthmus.wire.packs.pack import load_pack
 
 PACK = load_pack()
@@ -101,6 +109,37 @@ def test_nothing_found_is_an_answer_with_total_zero_and_no_entry() -> None:
         ([("date", "ge2026-03-02"), ("date", "lt2026-03-02T10:30:00+01:00")], ["b-manifest", "b-kos"]),
         ([("period", "2026-03-02")], ["b-report", "b-manifest", "b-kos"]),
         ([("period", "gt2026-03-02")], []),
+        ([("contenttype", "application/fhir+json")], ["b-report", "b-manifest"]),
+        ([("contenttype", "application/fhir json")], ["b-report", "b-manifest"]),
+        ([("contenttype", "application/dicom,application/pdf")], ["b-kos", "b-pdf"]),
+        ([("contenttype", "application/dicom"), ("type", "85430-7")], []),
+        ([("format", "urn:ihe:rad:MADO:fhir-manifest:2026")], ["b-manifest"]),
+        ([("format", f"{PACK.systems['dcmuid']}|1.2.840.10008.5.1.4.1.1.88.59")], ["b-kos"]),
+        ([("format", f"{PACK.aliases['dcmuid'][2]}|1.2.840.10008.5.1.4.1.1.88.59")], ["b-kos"]),
+        ([("creation", "2025-01-02")], ["b-pdf"]),
+        ([("creation", "ge2026-03-02T10:30:00+01:00")], ["b-report"]),
+        ([("bodysite", "774007")], ["b-report"]),
+        ([("anatomical-region", "http://snomed.info/sct|737561001")], ["b-manifest", "b-kos"]),
+        ([("bodysite", "421060004")], ["b-manifest", "b-kos"]),
+        ([("bodysite", "urn:other|774007")], []),
+        ([("accession-number", "urn:oid:2.999.5.1|A2026-0042")], ["b-report", "b-manifest"]),
+        ([("accession-number", "urn:oid:2.999.5.9|A2026-0042")], []),
+        ([("accession-number", "A2026-0042 ")], ["b-report", "b-manifest"]),
+        ([("accession-number", "|77")], ["b-report"]),
+        ([("related:identifier", "urn:dicom:uid|urn:oid:2.999.7.1")], ["b-report", "b-manifest", "b-kos"]),
+        ([("related:identifier", "2.999.7.1"), ("contenttype", "application/dicom")], ["b-kos"]),
+        ([("related:identifier", "urn:oid:2.999.5.1|A2026-0042")], ["b-report", "b-manifest"]),
+        ([("related", "ImagingStudy/1")], []),
+        ([("identifier", "urn:dicom:uid|urn:oid:2.999.7.9.1")], ["b-manifest", "b-kos"]),
+        ([("identifier", "2.999.7.9.1")], ["b-manifest", "b-kos"]),
+        ([("_id", "b-kos,b-pdf")], ["b-kos", "b-pdf"]),
+        ([("event", "x")], []),
+        ([("security-label", "R")], []),
+        ([("facility", "22232009"), ("setting", "http://snomed.info/sct|394914008"), ("_id", "b-pdf")], ["b-pdf"]),
+        ([("author.family", "RADIO")], ["b-report"]),
+        ([("author.given", "exam")], ["b-report", "b-manifest"]),
+        ([("author.family", "xample")], []),
+        ([("_lastUpdated", "ge2026-03-02T10:30:00+01:00")], ["b-report"]),
     ],
 )  # fmt: skip
 def test_what_a_search_finds(pairs: list[tuple[str, str]], expected: list[str]) -> None:
@@ -132,9 +171,10 @@ def test_the_edges_of_a_day_are_inside(value: str, expected: str) -> None:
         "patient:identifier",
         "type:not",
         "date:missing",
-        "_sort",
         "_format",
-        "bodysite",
+        "_total",
+        "bodysite:in",
+        "related:ImagingStudy",
     ],
 )
 def test_a_parameter_that_is_not_known_is_refused_by_name(name: str) -> None:
@@ -207,7 +247,13 @@ def test_what_country_b_asks_country_a_understands() -> None:
 
     read = read_search(parse_qsl(write_search(query, PACK).decode()), ZONE, PACK)
 
-    assert replace(read, asked=()) == query
+    assert [d.name for d in read.demands] == [d.name for d in demands_of(query, PACK)]
+    assert (read.statuses, read.count, read.cursor, read.patient_handle) == ((), 20, "abc", HANDLE)
+    assert [_written(d) for d in read.demands] == [_written(d) for d in demands_of(query, PACK)]
+
+
+def _written(demand: Demand) -> tuple[str, set[str], tuple[DateFilter, ...]]:
+    return demand.name, {plain_uid(code) for _, code in demand.tokens}, demand.dates
 
 
 def test_the_newest_comes_first_and_the_order_is_total() -> None:

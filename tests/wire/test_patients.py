@@ -17,7 +17,7 @@ from isthmus.model.masks import MaskIdentifier, SearchMask
 from isthmus.model.people import Patient
 from isthmus.model.queries import PatientQuery
 from isthmus.wire.packs.pack import load_pack
-from isthmus.wire.patients import read_found, read_search, write_found, write_patient, write_search
+from isthmus.wire.patients import fits, read_found, read_search, write_found, write_patient, write_search
 
 PACK = load_pack()
 SYSTEM = "urn:oid:2.999.4.1"
@@ -64,7 +64,7 @@ def test_a_mask_not_filled_or_a_value_that_is_none_is_refused(pairs: list[tuple[
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("name", ["sex", "name", "family:exact", "telecom", "_id"])
+@pytest.mark.parametrize("name", ["sex", "name:contains", "gender:exact", "telecom", "_id"])
 def test_a_parameter_that_is_not_known_is_refused_by_name(name: str) -> None:
     with pytest.raises(UnsupportedRequest) as caught:
         read_search([("identifier", f"{SYSTEM}|1234567"), (name, "x")], MASK, PACK)
@@ -128,3 +128,30 @@ def test_a_read_gives_the_person_under_the_handle() -> None:
 
     assert node["id"] == "h-42"
     assert set(node) == {"resourceType", "id", "meta", "identifier", "name", "gender", "birthDate"}
+
+
+@pytest.mark.requirement("PID-14")
+@pytest.mark.fault("F06")
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ([("name", "testova")], True), ([("name", "Eva Maria Testova")], True), ([("name", "TESTOVA EVA MARIA")], True),
+        ([("name", "Eva")], True), ([("name", "Test")], False), ([("name", "Eva Test")], False), ([("name", "Тестова")], True),
+        ([("name", "Testova"), ("name", "Eva")], True), ([("name", "Testova"), ("name", "Тестова")], False),
+        ([("family:exact", "Testova")], True), ([("family:exact", "testova")], False), ([("given:exact", "Eva Maria")], True),
+        ([("name:exact", "Eva")], True), ([("name:exact", "eva")], False), ([("given:exact", "Ev")], False),
+    ],
+)  # fmt: skip
+def test_a_name_is_compared_whole_and_exactly_only_on_wish(asked: list[tuple[str, str]], found: bool) -> None:
+    query = read_search([("identifier", f"{SYSTEM}|1234567"), *asked], OPEN, PACK)
+
+    assert fits(PATIENT, query) is found
+
+
+@pytest.mark.parametrize(("name", "found"), [("Testova", True), ("Testova Eva Maria", True), ("Eva", False)])
+def test_a_name_fills_the_mask_only_as_what_the_mask_asks(name: str, found: bool) -> None:
+    mask = SearchMask((), {"family": "required"})
+
+    query = read_search([("identifier", f"{SYSTEM}|1234567"), ("name", name)], mask, PACK)
+
+    assert fits(PATIENT, query) is found

@@ -23,6 +23,7 @@ from isthmus.country_a.gate import Gate, Needs, Visit
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.holdings import may_give
 from isthmus.country_a.passes import Introduced, Known
+from isthmus.country_a.studies import imaging_study, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
 from isthmus.model.identifiers import checked_id
 from isthmus.national.connector import NationalConnector
@@ -33,6 +34,7 @@ from isthmus.transport.inbound import Inbound, Request
 from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey, load_signing_key
 from isthmus.wire.outcomes import outcome_headers, write_outcome
+from isthmus.wire.studies.qido import Level
 from isthmus.wire.tokens import DICOMWEB_SCOPE, IDENTIFY_SCOPES, write_token_error
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105  # an address
@@ -44,24 +46,26 @@ Verb = Callable[["Border", Visit, Request, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Route:
-    """One row: how the path begins or what it is, by which methods, what is needed, and who answers."""
+    """One row: the path, by which methods, what is needed, and who answers."""
 
-    path: str  # a last segment {id} stands for one segment, {path} for any number
+    path: str  # {…} stands for one segment, {path} at the end for any number
     methods: tuple[str, ...]
     needs: Needs
     verb: Verb
 
     def rest(self, path: str, method: str) -> str | None:
-        """What of the path the verb still needs; None when the row is another."""
+        """What stands for the braces, and the verb still needs; None when the row is another."""
         if ("GET" if method == "HEAD" else method) not in self.methods:
             return None
-        head, brace, kind = self.path.partition("{")
-        if not brace:
-            return "" if path == self.path else None
-        tail = path.removeprefix(head)
-        if not path.startswith(head) or not tail or (kind == "id}" and "/" in tail):
+        wanted, given = self.path.split("/"), path.split("/")
+        if wanted[-1] == "{path}":
+            given = [*given[: len(wanted) - 1], "/".join(given[len(wanted) - 1 :])]
+        if len(wanted) != len(given) or not all(given[1:]):
             return None
-        return tail
+        pairs = list(zip(wanted, given, strict=True))
+        if any(mine != theirs for mine, theirs in pairs if not mine.startswith("{")):
+            return None
+        return "/".join(theirs for mine, theirs in pairs if mine.startswith("{"))
 
 
 @dataclass
@@ -75,6 +79,7 @@ class Border:
     national: NationalConnector | None
     signing: SigningKey | None
     base: str  # of FHIR, absolute
+    dicomweb: str
 
     @property
     def source(self) -> NationalConnector:
@@ -129,6 +134,33 @@ async def _find_documents(border: Border, visit: Visit, request: Request, rest: 
     )
 
 
+async def _get_entry(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(
+        await documents.get_entry(visit.admitted, request, checked_id(rest), border.source, border.handles, border.base)
+    )
+
+
+async def _find_studies(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(
+        await imaging_study.find_studies(
+            visit.admitted, request, border.source, border.handles, border.base, visit.began
+        )
+    )
+
+
+async def _get_study(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(
+        await imaging_study.get_study(visit.admitted, request, checked_id(rest), border.source, border.handles)
+    )
+
+
+async def _find_rows(level: Level, border: Border, visit: Visit, request: Request, rest: str) -> None:
+    above = tuple(rest.split("/")) if rest else ()
+    await visit.send(
+        await qido.find_rows(visit.admitted, request, level, above, border.source, border.dicomweb, visit.began)
+    )
+
+
 async def _get_document(kind: str, border: Border, visit: Visit, request: Request, rest: str) -> None:
     answer = await documents.get_document(
         visit.admitted, request, kind, checked_id(rest), border.source, border.handles
@@ -160,6 +192,11 @@ _LIST = Needs(
 )
 _BUNDLE = Needs(transaction="ITI-68", services=_DOCUMENTS, scopes=frozenset({"patient/Bundle.r"}), categories=_IMAGING)
 _BINARY = Needs(transaction="ITI-68", services=_DOCUMENTS, scopes=frozenset({"patient/Binary.r"}), categories=_IMAGING)
+_STUDIES = frozenset({"patient/ImagingStudy.rs"})
+_STUDY = Needs(
+    transaction="ImagingStudy", services=frozenset({MANIFESTS}), scopes=_STUDIES, categories=("imaging-study",)
+)
+_ROWS = Needs(transaction="RAD-129", services=frozenset({MANIFESTS}), scopes=_STUDIES, categories=("imaging-study",))
 _IMAGES = Needs(
     transaction="RAD-107",
     services=frozenset({PIXELS}),
@@ -179,8 +216,18 @@ ROUTES: tuple[Route, ...] = (
     Route("/fhir/Patient/{id}", ("GET",), _PATIENT, _get_patient),
     Route("/fhir/DocumentReference", ("GET",), _LIST, _find_documents),
     Route("/fhir/DocumentReference/_search", ("POST",), _LIST, _find_documents),
+    Route("/fhir/DocumentReference/{id}", ("GET",), _LIST, _get_entry),
+    Route("/fhir/ImagingStudy", ("GET",), _STUDY, _find_studies),
+    Route("/fhir/ImagingStudy/_search", ("POST",), _STUDY, _find_studies),
+    Route("/fhir/ImagingStudy/{id}", ("GET",), _STUDY, _get_study),
     Route("/fhir/Bundle/{id}", ("GET",), _BUNDLE, partial(_get_document, "Bundle")),
     Route("/fhir/Binary/{id}", ("GET",), _BINARY, partial(_get_document, "Binary")),
+    Route("/dicom-web/studies", ("GET",), _ROWS, partial(_find_rows, "study")),
+    Route("/dicom-web/series", ("GET",), _ROWS, partial(_find_rows, "series")),
+    Route("/dicom-web/instances", ("GET",), _ROWS, partial(_find_rows, "instance")),
+    Route("/dicom-web/studies/{study}/series", ("GET",), _ROWS, partial(_find_rows, "series")),
+    Route("/dicom-web/studies/{study}/instances", ("GET",), _ROWS, partial(_find_rows, "instance")),
+    Route("/dicom-web/studies/{study}/series/{series}/instances", ("GET",), _ROWS, partial(_find_rows, "instance")),
     Route("/dicom-web/{path}", ("GET",), _IMAGES, _get_images),
     Route("/fhir/{path}", _ANY, _UNKNOWN, _nothing),
     Route("/dicom-web/{path}", _ANY, _UNKNOWN, _nothing),
@@ -212,7 +259,7 @@ def border_app(
         counting=counting,
         opt_in=settings.consent.regime != "opt-out", clock=clock,
     )  # fmt: skip
-    border = Border(gate, directory, handles, counting, national, signing, f"{public}/fhir")
+    border = Border(gate, directory, handles, counting, national, signing, f"{public}/fhir", f"{public}/dicom-web")
 
     async def handle(request: Request, send: Send, receive: Receive) -> None:
         path = request.path.removeprefix(prefix) if request.path.startswith(f"{prefix}/") else "/"

@@ -8,6 +8,7 @@ Source: ITI-67; ITI-68; MADO; trust.md §2.6 (M6, M7).
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
@@ -20,11 +21,12 @@ from isthmus.country_a.passes import Admitted
 from isthmus.errors import DocumentNotFound, UnsupportedRequest
 from isthmus.model.documents import Document, DocumentContent, DocumentKind
 from isthmus.model.identifiers import Identifier
-from isthmus.model.queries import Page
+from isthmus.model.queries import DocumentQuery, Page
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
 from isthmus.wire import documents as wire
+from isthmus.wire.entries import write_entry
 
 _NATIVE = frozenset({DocumentKind.REPORT_FHIR, DocumentKind.MANIFEST_FHIR})
 
@@ -45,18 +47,33 @@ async def find_documents(
     query = admitted.confine(wire.read_search(pairs, national.zone, admitted.pack, base=base))
     binding = orjson.dumps([admitted.peer, admitted.sub, admitted.handle, query.asked])
     position = None if query.cursor is None else handles.read_cursor(query.cursor, binding)
-    visible = admitted.releasable(await all_documents(admitted, national))
+    listed = named(admitted.releasable(await all_documents(admitted, national)), admitted.peer, handles)
     found = wire.newest_first(
-        (d for d in visible if wire.matches(d, query, admitted.pack, national.zone)), national.zone
+        (d for d in listed if wire.matches(d, query, admitted.pack, national.zone)), national.zone, query.order
     )
-    start = 0 if position is None else _after(position, found, national)
+    start = 0 if position is None else _after(position, found, query, national)
     page = found[start : start + query.count]
     more = start + query.count < len(found)
-    following = handles.write_cursor(_position(page[-1]), binding) if more else None
-    shown = Page(tuple(_named(d, admitted, handles, visible) for d in page), len(found), following)
+    following = handles.write_cursor(_position(page[-1]), binding) if more and not query.counted else None
     if not found:
         await on_the_grid(began, SEARCHED_MS)
+    shown = Page(tuple(page), len(found), following)
     return fhir_answer(wire.write_found(shown, query, base=base, handle=admitted.handle, pack=admitted.pack))
+
+
+async def get_entry(
+    admitted: Admitted, request: Request, id_: str, national: NationalConnector, handles: Handles, base: str
+) -> Answer:
+    """Answer the reading of one entry of the list. Raises DocumentNotFound.
+
+    Source: R4 read; API (DocumentReference).
+    """
+    check_fhir(request.accept)
+    listed = named(admitted.releasable(await all_documents(admitted, national)), admitted.peer, handles)
+    entry = next((document for document in listed if document.id == id_), None)
+    if entry is None:
+        raise DocumentNotFound("no such document of this patient")
+    return fhir_answer(orjson.dumps(write_entry(entry, base=base, handle=admitted.handle, pack=admitted.pack)))
 
 
 async def get_document(
@@ -89,25 +106,39 @@ def resource_of(document: Document) -> str:
     return "Bundle" if document.kind in _NATIVE else "Binary"
 
 
-def _named(document: Document, admitted: Admitted, handles: Handles, visible: tuple[Document, ...]) -> Document:
-    """The document under this country's ids; an earlier version that is not visible is not named."""
+def named(visible: Sequence[Document], peer: str, handles: Handles) -> list[Document]:
+    """Documents under this country's ids; an earlier version or a twin that is not visible is not named.
 
-    def name(one: Document) -> str:
-        return handles.document_id(admitted.peer, resource_of(one), one.id)
-
-    earlier = next((d for d in visible if document.replaces is not None and d.id == document.replaces), None)
-    return replace(document, id=name(document), replaces=None if earlier is None else name(earlier))
+    An entry changed last when it was made, or when a later version that is visible replaced it.
+    """
+    name = {document.id: handles.document_id(peer, resource_of(document), document.id) for document in visible}
+    replaced = {document.replaces: document.indexed for document in visible if document.replaces is not None}
+    return [
+        replace(
+            document,
+            id=name[document.id],
+            replaces=name.get(document.replaces or ""),
+            twin=name.get(document.twin or ""),
+            updated=max(document.indexed, replaced.get(document.id, "")),
+        )
+        for document in visible
+    ]
 
 
 def _position(document: Document) -> tuple[str, ...]:
-    return document.indexed, document.unique_id.value, document.kind.value
+    """All that a list may be sorted by, and what no two documents share."""
+    times = (document.indexed, document.created, document.updated or "", document.period_start or "")
+    return *times, document.unique_id.value, document.kind.value
 
 
-def _after(position: tuple[str, ...], found: list[Document], national: NationalConnector) -> int:
+def _after(position: tuple[str, ...], found: list[Document], query: DocumentQuery, national: NationalConnector) -> int:
     """Where the page after this position begins, also when what stood there is gone."""
-    indexed, unique, kind = position
-    last = Document("", DocumentKind(kind), None, Identifier(None, unique), "", indexed, "", "")
-    return wire.newest_first([*found, last], national.zone).index(last)
+    indexed, created, updated, period_start, unique, kind = position
+    last = Document(
+        "", DocumentKind(kind), None, Identifier(None, unique), "", indexed, created, "", updated=updated,
+        period_start=period_start,
+    )  # fmt: skip
+    return wire.newest_first([*found, last], national.zone, query.order).index(last)
 
 
 def _formed(content: DocumentContent, kind: str, accept: str | None) -> tuple[str, bytes]:

@@ -44,6 +44,7 @@ class Handles:
         self._deciding = master.derive("country_a/decisions")
         self._paging = master.derive("country_a/cursors")
         self._naming = AESSIV(master.derive("country_a/document-ids", 64))
+        self._describing = master.derive("country_a/study-ids")
         self._tagging = master.derive("country_a/etags")
 
     # patients
@@ -115,6 +116,12 @@ class Handles:
         except (InvalidTag, binascii.Error, ValueError):
             return None
         return str(int.from_bytes(plain[1:]))
+
+    def study_id(self, peer: str, study_instance_uid: str) -> str:
+        """The id of a study for this country: it stays when the content changes. Found again among the patient's alone."""
+        parts = b"".join(len(part).to_bytes(8) + part for part in (peer.encode(), study_instance_uid.encode()))
+        digest = hashlib.blake2b(parts, key=self._describing, digest_size=20)
+        return base64.b32encode(digest.digest()).decode().lower()
 
     def etag(self, *parts: str | bytes) -> str:
         """A keyed hash: it tells a reader that nothing changed, and nobody anything else."""

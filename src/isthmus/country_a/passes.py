@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
 from isthmus.consent.decision import Decision
 from isthmus.errors import ContextMismatch, MalformedRequest
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import PatientIdentifier
-from isthmus.model.queries import DocumentQuery
+from isthmus.model.queries import DocumentQuery, StudyQuery
 from isthmus.trust.trustlist import Participant
 from isthmus.wire.packs.pack import Pack
 
+Query = TypeVar("Query", DocumentQuery, StudyQuery)
 GATE = object()  # the gate's seal; nobody else uses it
 
 
@@ -104,7 +106,7 @@ class Admitted:
     def sub(self) -> str:
         return self.introduced.asker.sub
 
-    def confine(self, query: DocumentQuery) -> DocumentQuery:
+    def confine(self, query: Query) -> Query:
         """The query about the attested patient. Raises ContextMismatch when it names another, MalformedRequest when none.
 
         A chained identifier is compared, never looked up.

@@ -45,8 +45,8 @@ async def find_patients(
     Source: ITI-78; PID-08, PID-12.
     """
     began = anyio.current_time()
-    found = list(await national.find_patients(query))
     asker, patient = introduced.asker, None
+    found = [one for one in await national.find_patients(query) if wire.fits(one, query)]
     if asker.patient is not None:
         found = [one for one in found if one.identifier == asker.patient]
     if len(found) == 1:

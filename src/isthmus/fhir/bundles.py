@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
@@ -24,6 +24,29 @@ def searchset(entries: list[Node], *, total: int, self_link: str, next_link: str
         links.append({"relation": "next", "url": next_link})
     bundle: Node = {"resourceType": "Bundle", "type": "searchset", "total": total, "link": links}
     return bundle | ({"entry": entries} if entries else {})
+
+
+def page(
+    kind: str,
+    found: list[tuple[str, Node]],
+    *,
+    base: str,
+    asked: tuple[tuple[str, str], ...],
+    cursors: tuple[str | None, str | None],
+    total: int,
+) -> Node:
+    """One page of a search: id and resource of each match, and the links to this page and the next, the same for GET and POST.
+
+    Source: CAP-11, CAP-12.
+    """
+    root = f"{base.rstrip('/')}/{kind}"
+    here, following = (None if cursor is None else (*asked, ("_cursor", cursor)) for cursor in cursors)
+    return searchset(
+        [match(f"{root}/{id}", resource) for id, resource in found],
+        total=total,
+        self_link=f"{root}?{urlencode(here or asked)}",
+        next_link=None if following is None else f"{root}?{urlencode(following)}",
+    )
 
 
 def match(full_url: str, resource: Node) -> Node:

@@ -60,6 +60,7 @@ class Document:
     report_version: str | None = None
     replaces: str | None = None  # id of the earlier version
     twin: str | None = None  # id of the same manifest in its other form
+    updated: str | None = None  # when the entry last changed, FHIR instant: made, or replaced by a later one
     url: str | None = None  # where it is read; compared, never followed
     description: str | None = None
     sensitivity: tuple[str, ...] = ()  # labels, inside Country A

@@ -12,23 +12,38 @@ from isthmus.model.intervals import DateFilter
 
 @dataclass(frozen=True, slots=True)
 class PatientQuery:
-    """Who is looked for: identifiers (all must fit), and traits. Exact after folding; no part of a name ever matches."""
+    """Who is looked for: identifiers (all must fit), and traits. Exact after folding; no part of a name ever matches.
+
+    The last members are for whoever answers the border: a connector may leave them out, Country A compares again.
+    """
 
     identifiers: tuple[PatientIdentifier, ...]
     family: str | None = None
     given: tuple[str, ...] = ()
     birth_date: str | None = None
     gender: str | None = None
+    whole_names: tuple[str, ...] = ()  # each a family name, a given name, or all of them
+    told_by_names: tuple[str, ...] = ()  # traits of the mask that one of the whole names stands for
+    exact: tuple[tuple[str, str], ...] = ()  # family, given or name, and the value that stands there unfolded
 
     def __repr__(self) -> str:
         return "PatientQuery(…)"
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """One thing asked, by the name of its parameter: the values are alternatives, every demand must hold."""
+
+    name: str
+    tokens: tuple[tuple[str | None, str], ...] = ()  # system or None, and code; text and references without system
+    dates: tuple[DateFilter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentQuery:
     """What is looked for about one patient: all members together, the values of one member as alternatives.
 
-    `types` and `categories` are (system or None, code); empty means not asked.
+    `types` and `categories` are (system or None, code); empty means not asked. What has no member of its own is a demand.
     """
 
     patient: PatientIdentifier | None = None  # set by Admitted.confine from what was attested
@@ -44,7 +59,24 @@ class DocumentQuery:
     count: int = 50
     cursor: str | None = None  # opaque, as given
     asked: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # name and value as asked, for the self link
-    further: tuple[DocumentQuery, ...] = ()  # what a repeated parameter asks in addition
+    demands: tuple[Demand, ...] = ()
+    order: tuple[tuple[str, bool], ...] = ()  # parameter, and whether the latest comes first
+    counted: bool = False  # only how many
+
+
+@dataclass(frozen=True, slots=True)
+class StudyQuery:
+    """Which studies of one patient are looked for, described as FHIR ImagingStudy."""
+
+    patient: PatientIdentifier | None = None
+    patient_handle: str | None = None
+    patient_identifier: PatientIdentifier | None = None
+    demands: tuple[Demand, ...] = ()
+    count: int = 20
+    cursor: str | None = None
+    asked: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    order: tuple[tuple[str, bool], ...] = ()
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

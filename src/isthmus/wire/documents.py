@@ -1,33 +1,36 @@
 """Documents: the search for reports and manifests, and its answer, both directions.
 
-What a search means is written once, in `matches`: Country A filters with it whatever lies behind its connector.
+What a search means is written once, in `DEFINITIONS`: they are read from, matched with, declared. Country A filters with `matches`
+whatever lies behind its connector.
 
 Source: ITI-67; wire.md §1.4, DRS-01 to DRS-23, CAP-10 to CAP-15.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from urllib.parse import urlencode
 
+from isthmus.dicom.names import fold
 from isthmus.errors import CountryMisanswered, MalformedRequest
-from isthmus.fhir import bundles, search
+from isthmus.fhir import bundles, parameters
 from isthmus.fhir import elements as el
-from isthmus.model.codes import DCM
-from isthmus.model.documents import Document
-from isthmus.model.identifiers import PatientIdentifier, checked_id, checked_uid, plain_uid
-from isthmus.model.intervals import DateFilter, Interval, read_interval
-from isthmus.model.queries import DocumentQuery, Page
+from isthmus.fhir.parameters import CURSOR, Parameter, interval_of
+from isthmus.fhir.search import Token
+from isthmus.model.codes import DCM, Code
+from isthmus.model.documents import Document, DocumentKind
+from isthmus.model.identifiers import checked_uid, plain_uid
+from isthmus.model.queries import Demand, DocumentQuery, Page
 from isthmus.wire.entries import read_entry, write_entry
 from isthmus.wire.packs.pack import Pack
 
 COUNT_MAX = 200
 NEXT_MAX_BYTES = 4096
+STATUS_SYSTEM = "http://hl7.org/fhir/document-reference-status"
+MEDIA_SYSTEM = "urn:ietf:bcp:13"
 STATUSES = ("current", "superseded", "entered-in-error")
-CURSOR = "_cursor"
-PATIENT_PARAMETERS = ("patient", "patient.identifier", "patient:Patient.identifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +43,145 @@ class Found:
     tolerances: tuple[str, ...] = ()
 
 
+# what each parameter finds in a document, and the form in which it is compared
+
+
+def _kind(document: Document, pack: Pack) -> Iterator[Token]:
+    yield pack.systems["loinc"], pack.codes["type_manifest" if document.kind.is_manifest else "type_report"]
+
+
+def _format(document: Document, pack: Pack) -> Iterator[Token]:
+    if document.kind is DocumentKind.MANIFEST_FHIR:
+        yield pack.systems["format"], pack.codes["format_manifest_fhir"]
+    elif document.kind is DocumentKind.MANIFEST_KOS:
+        yield pack.systems["dcmuid"], pack.codes["format_manifest_kos"]
+
+
+def _related(document: Document, pack: Pack) -> Iterator[Token]:
+    yield from ((pack.systems["uid"], uid) for uid in document.study_instance_uids)
+    yield from ((number.system, number.value) for number in document.accession_numbers)
+
+
+def region_tokens(regions: Iterable[Code], pack: Pack) -> Iterator[Token]:
+    return ((region.system, region.code) for region in regions)
+
+
+def _status_form(token: Token, pack: Pack) -> Token:
+    if token[1] not in STATUSES:
+        raise MalformedRequest("a status that documents do not have", reason="value", path="status")
+    return token
+
+
+def study_form(token: Token, pack: Pack) -> Token:
+    """With and without system and `urn:oid:`; a system that is none of UIDs is refused. Source: DRS-15."""
+    if token[0] not in (None, pack.systems["uid"], pack.systems["uri"]):
+        raise MalformedRequest("a study is named by its UID", reason="value", path="study-instance-uid")
+    return None, checked_uid(plain_uid(token[1]), "study-instance-uid")
+
+
+def uid_form(token: Token, pack: Pack) -> Token:
+    """Among identifiers of several kinds: a UID counts without its prefix. Source: TOL-03."""
+    return (token[0], plain_uid(token[1])) if token[0] in (None, pack.systems["uid"]) else token
+
+
+def spine_form(token: Token, pack: Pack) -> Token:
+    """The three codes of the spine are one. Source: TOL-01."""
+    return (token[0], pack.codes["spine_manifest"]) if token[1] in pack.aliases["spine"] else token
+
+
+def number_form(token: Token, pack: Pack) -> Token:
+    """Blanks at the ends do not count. Source: field-faults F08."""
+    return token[0], token[1].strip(" ")
+
+
+def _aliased(name: str) -> Callable[[Token, Pack], Token]:
+    """Systems that the drafts write differently are one. Source: TOL-02, TOL-04."""
+
+    def form(token: Token, pack: Pack) -> Token:
+        return (pack.systems[name], token[1]) if token[0] in pack.aliases[name] else token
+
+    return form
+
+
+def _media_form(token: Token, pack: Pack) -> Token:
+    """A `+` that came as blank is one; parameters do not count."""
+    return token[0], token[1].partition(";")[0].strip().replace(" ", "+").lower()
+
+
+def _folded(token: Token, pack: Pack) -> Token:
+    return None, fold(token[1])
+
+
+def _nothing(document: Document, pack: Pack) -> Iterator[Token]:
+    """No entry of ours has the element: known, and never found."""
+    return iter(())
+
+
+_AUTHOR: Parameter[Document, Pack] = Parameter("string", lambda d, p: ((None, name) for name in d.authors), _folded)
+_REGION: Parameter[Document, Pack] = Parameter("token", lambda d, p: region_tokens(d.regions, p), spine_form)
+_MASTER: Parameter[Document, Pack] = Parameter(
+    "token", lambda d, p: [(d.unique_id.system, d.unique_id.value)], uid_form
+)
+
+DEFINITIONS: dict[str, Parameter[Document, Pack]] = {
+    "status": Parameter("token", lambda d, p: [(STATUS_SYSTEM, d.status)], _status_form),
+    "type": Parameter("token", _kind),
+    "category": Parameter("token", lambda d, p: [(p.systems["category"], p.codes["category"])], _aliased("category")),
+    "contenttype": Parameter("token", lambda d, p: [(MEDIA_SYSTEM, d.media_type)], _media_form),
+    "format": Parameter("token", _format, _aliased("dcmuid")),
+    "date": Parameter("date", lambda d, p: [(None, d.indexed)]),
+    "creation": Parameter("date", lambda d, p: [(None, d.created)]),
+    "period": Parameter("date", lambda d, p: [(None, d.period_start or "")]),
+    "_lastUpdated": Parameter("date", lambda d, p: [(None, d.updated or d.indexed)]),
+    "study-instance-uid": Parameter("token", lambda d, p: ((None, uid) for uid in d.study_instance_uids), study_form),
+    "accession-number": Parameter(
+        "token", lambda d, p: ((n.system, n.value) for n in d.accession_numbers), number_form
+    ),
+    "related": Parameter("reference", _nothing),  # what an entry is related to is named by identifier alone
+    "related:identifier": Parameter("token", _related, uid_form),
+    "modality": Parameter("token", lambda d, p: ((DCM, modality) for modality in d.modalities)),
+    "bodysite": _REGION,
+    "anatomical-region": _REGION,
+    "identifier": _MASTER,
+    "_id": Parameter("token", lambda d, p: [(None, d.id)]),
+    "event": Parameter("token", _nothing),
+    "facility": Parameter("token", lambda d, p: [(p.systems["snomed"], p.codes["hospital"])]),
+    "setting": Parameter("token", lambda d, p: [(p.systems["snomed"], p.codes["radiology"])]),
+    "security-label": Parameter("token", _nothing),  # a label is for Country A alone
+    "author.given": _AUTHOR,
+    "author.family": _AUTHOR,
+}
+ORDERS: dict[str, Callable[[Document], str | None]] = {
+    "date": lambda d: d.indexed,
+    "period": lambda d: d.period_start,
+    "creation": lambda d: d.created,
+    "_lastUpdated": lambda d: d.updated or d.indexed,
+}
+
+
+def demands_of(query: DocumentQuery, pack: Pack) -> tuple[Demand, ...]:
+    """Everything a query asks, member by member, as demands."""
+    tokens: tuple[tuple[str, tuple[Token, ...]], ...] = (
+        ("status", tuple((None, status) for status in query.statuses)),
+        ("type", query.types),
+        ("category", query.categories),
+        ("study-instance-uid", tuple((pack.systems["uid"], f"urn:oid:{uid}") for uid in query.study_instance_uids)),
+        ("modality", tuple((DCM, modality) for modality in query.modalities)),
+    )
+    dates = (("date", query.dates), ("period", query.periods))
+    return (
+        *(Demand(name, tokens=values) for name, values in tokens if values),
+        *(Demand(name, dates=values) for name, repetitions in dates for values in repetitions),
+        *query.demands,
+    )
+
+
 def write_search(query: DocumentQuery, pack: Pack) -> bytes:
     """Write the form body of a search. The patient is named by handle; the status is always said (DRS-03)."""
     if query.patient_handle is None:
         raise MalformedRequest("a search is about one patient", reason="required", path="patient")
-    pairs = [("patient", f"Patient/{query.patient_handle}"), ("status", ",".join(query.statuses))]
-    pairs += [
-        (name, ",".join(search.write_token(system, code) for system, code in values))
-        for name, values in (("type", query.types), ("category", query.categories))
-        if values
-    ]
-    for name, dates in (("date", query.dates), ("period", query.periods)):
-        pairs += [(name, ",".join(search.write_date(wanted) for wanted in repetition)) for repetition in dates]
-    if query.study_instance_uids:
-        uids = (search.write_token(pack.systems["uid"], f"urn:oid:{uid}") for uid in query.study_instance_uids)
-        pairs.append(("study-instance-uid", ",".join(uids)))
-    if query.modalities:
-        pairs.append(("modality", ",".join(search.write_token(DCM, modality) for modality in query.modalities)))
+    pairs = [("patient", f"Patient/{query.patient_handle}")]
+    pairs += [parameters.write_demand(demand) for demand in demands_of(query, pack)]
     pairs.append(("_count", str(query.count)))
     if query.cursor is not None:
         pairs.append((CURSOR, query.cursor))
@@ -66,181 +191,64 @@ def write_search(query: DocumentQuery, pack: Pack) -> bytes:
 def read_search(
     pairs: Iterable[tuple[str, str]], zone: tzinfo, pack: Pack, *, base: str | None = None
 ) -> DocumentQuery:
-    """Read a search. Values of one occurrence are alternatives; a repeated parameter asks in addition.
+    """Read a search; without a status, what is current is asked for. Dates without zone are read in `zone`, the national one.
 
-    Unknown parameters and modifiers are refused by name. `base` is our own address: with it, a patient may also be named
-    by full URL. Dates without zone are read in `zone`, the national one. Raises MalformedRequest, UnsupportedRequest.
+    `base` is our own address: with it, a patient may also be named by full URL. Raises MalformedRequest, UnsupportedRequest.
     """
-    known = {*_FILTERS, *PATIENT_PARAMETERS, "date", "period", "_count", CURSOR}
-    query, seen, asked = DocumentQuery(), set[str](), []
-    for name, value in pairs:
-        search.plain_name(name, known)
-        if not value:
-            raise MalformedRequest(f"{name} without a value", reason="value", path=name)
-        if name in PATIENT_PARAMETERS:
-            query = _read_patient(query, name, value, base)
-            continue
-        if name != CURSOR:
-            asked.append((name, value))
-        if name in ("date", "period"):
-            wanted = tuple(DateFilter.read(search.unescape(v), zone, name) for v in search.alternatives(value, name))
-            dates = name == "date"
-            query = (
-                replace(query, dates=(*query.dates, wanted))
-                if dates
-                else replace(query, periods=(*query.periods, wanted))
-            )
-        elif name in ("_count", CURSOR):
-            if name in seen:
-                raise MalformedRequest(f"{name} is given twice", reason="value", path=name)
-            query = replace(query, count=_read_count(value)) if name == "_count" else replace(query, cursor=value)
-        elif name in seen:
-            query = replace(query, further=(*query.further, _FILTERS[name](DocumentQuery(statuses=()), value, pack)))
-        else:
-            query = _FILTERS[name](query, value, pack)
-        seen.add(name)
-    if query.patient_handle is None and query.patient_identifier is None:
-        raise MalformedRequest("a search is about one patient", reason="required", path="patient")
-    return replace(query, asked=tuple(asked))
-
-
-def _read_patient(query: DocumentQuery, name: str, value: str, base: str | None) -> DocumentQuery:
-    if len(search.split(value, ",")) > 1:
-        raise MalformedRequest("a search is about one patient", reason="value", path=name)
-    if name == "patient":
-        handle = _read_handle(search.unescape(value), base)
-        if query.patient_handle not in (None, handle):
-            raise MalformedRequest("a search is about one patient", reason="value", path=name)
-        return replace(query, patient_handle=handle)
-    system, code = search.read_token(value)
-    identifier = PatientIdentifier(system or "", code)
-    if query.patient_identifier not in (None, identifier):
-        raise MalformedRequest("a search is about one patient", reason="value", path=name)
-    return replace(query, patient_identifier=identifier)
-
-
-def _read_handle(value: str, base: str | None) -> str:
-    if "://" in value:
-        place = bundles.below(base, value) if base is not None else None
-        if place is None or place[1]:
-            raise MalformedRequest("a patient of another address", reason="value", path="patient")
-        value = place[0]
-    return checked_id(value.removeprefix("Patient/"), "patient")
-
-
-def _read_count(value: str) -> int:
-    if not value.isascii() or not value.isdecimal() or len(value) > 9 or int(value) < 1:
-        raise MalformedRequest("_count is a number from 1", reason="value", path="_count")
-    return min(int(value), COUNT_MAX)
-
-
-def _read_statuses(query: DocumentQuery, value: str, pack: Pack) -> DocumentQuery:
-    codes = tuple(search.read_token(v)[1] for v in search.alternatives(value, "status"))
-    if set(codes) - set(STATUSES):
-        raise MalformedRequest("a status that documents do not have", reason="value", path="status")
-    return replace(query, statuses=codes)
-
-
-def _read_types(query: DocumentQuery, value: str, pack: Pack) -> DocumentQuery:
-    return replace(query, types=tuple(search.read_token(v) for v in search.alternatives(value, "type")))
-
-
-def _read_categories(query: DocumentQuery, value: str, pack: Pack) -> DocumentQuery:
-    return replace(query, categories=tuple(search.read_token(v) for v in search.alternatives(value, "category")))
-
-
-def _read_studies(query: DocumentQuery, value: str, pack: Pack) -> DocumentQuery:
-    """With and without system and `urn:oid:`; a system that is none of UIDs is refused. Source: DRS-15."""
-    uids = []
-    for system, code in (search.read_token(v) for v in search.alternatives(value, "study-instance-uid")):
-        if system not in (None, pack.systems["uid"], pack.systems["uri"]):
-            raise MalformedRequest("a study is named by its UID", reason="value", path="study-instance-uid")
-        uids.append(checked_uid(plain_uid(code), "study-instance-uid"))
-    return replace(query, study_instance_uids=tuple(uids))
-
-
-def _read_modalities(query: DocumentQuery, value: str, pack: Pack) -> DocumentQuery:
-    """By code, with or without the system; a code of another system is kept apart and matches nothing."""
-    tokens = (search.read_token(v) for v in search.alternatives(value, "modality"))
-    return replace(
-        query, modalities=tuple(code if system in (None, DCM) else f"{system}|{code}" for system, code in tokens)
+    asked = parameters.read_search(
+        pairs, DEFINITIONS, pack, zone, base=base, count=50, count_max=COUNT_MAX, orders=ORDERS
     )
-
-
-_FILTERS: dict[str, Callable[[DocumentQuery, str, Pack], DocumentQuery]] = {
-    "status": _read_statuses,
-    "type": _read_types,
-    "category": _read_categories,
-    "study-instance-uid": _read_studies,
-    "modality": _read_modalities,
-}
-SEARCH_PARAMETERS = ("patient", *_FILTERS, "date", "period")
+    return DocumentQuery(
+        patient_handle=asked.handle,
+        patient_identifier=asked.identifier,
+        statuses=() if any(demand.name == "status" for demand in asked.demands) else ("current",),
+        count=asked.count,
+        cursor=asked.cursor,
+        asked=asked.asked,
+        demands=asked.demands,
+        order=asked.order,
+        counted=asked.counted,
+    )
 
 
 def matches(document: Document, query: DocumentQuery, pack: Pack, zone: tzinfo) -> bool:
-    """True when the document passes every filter of the query; whose it is is not asked here."""
-    kind = pack.codes["type_manifest" if document.kind.is_manifest else "type_report"]
-    return (
-        (not query.statuses or document.status in query.statuses)
-        and (not query.types or _coded(query.types, (pack.systems["loinc"],), kind))
-        and (not query.categories or _coded(query.categories, pack.aliases["category"], pack.codes["category"]))
-        and (not query.study_instance_uids or bool(set(query.study_instance_uids) & set(document.study_instance_uids)))
-        and (not query.modalities or bool(set(query.modalities) & set(document.modalities)))
-        and (not query.dates or _dated(document.indexed, query.dates, zone))
-        and (not query.periods or _dated(document.period_start, query.periods, zone))
-        and all(matches(document, further, pack, zone) for further in query.further)
-    )
+    """True when the document passes every demand of the query; whose it is is not asked here."""
+    return all(DEFINITIONS[d.name].holds(d, document, zone, pack) for d in demands_of(query, pack))
 
 
-def _coded(wanted: tuple[search.Token, ...], systems: tuple[str, ...], code: str) -> bool:
-    """A token passes by code; `system|` stands for every code of the system. Source: R4 search, token."""
-    return any((system is None or system in systems) and asked in (code, "") for system, asked in wanted)
+def newest_first(
+    documents: Iterable[Document], zone: tzinfo, order: tuple[tuple[str, bool], ...] = ()
+) -> list[Document]:
+    """The order of every list: as asked, then newest first, then by a key that no two documents share.
+
+    What lacks the date comes last, either way. Source: field-faults F14, F38.
+    """
+    listed = sorted(documents, key=lambda d: (d.unique_id.value, d.kind.value), reverse=True)
+    for name, latest_first in reversed((*order, ("date", True))):
+        listed.sort(key=lambda d: _moment(ORDERS[name](d), zone, latest_first), reverse=latest_first)
+    return listed
 
 
-def _dated(value: str | None, wanted: tuple[tuple[DateFilter, ...], ...], zone: tzinfo) -> bool:
-    """A document without the date passes no filter of it; a study is taken to last as long as its start is precise."""
-    interval = _interval(value, zone)
-    if interval is None:
-        return False
-    return all(any(one.holds(interval.start, interval.end) for one in repetition) for repetition in wanted)
-
-
-def _interval(value: str | None, zone: tzinfo) -> Interval | None:
-    try:
-        return read_interval(value or "", zone)
-    except MalformedRequest:
-        return None
-
-
-def newest_first(documents: Iterable[Document], zone: tzinfo) -> list[Document]:
-    """The order of every list: newest first, then by a key that no two documents share. Source: field-faults F38."""
-
-    def key(document: Document) -> tuple[datetime, str, str]:
-        interval = _interval(document.indexed, zone)
-        start = interval.start if interval is not None else datetime.min.replace(tzinfo=zone)
-        return start, document.unique_id.value, document.kind.value
-
-    return sorted(documents, key=key, reverse=True)
+def _moment(value: str | None, zone: tzinfo, latest_first: bool) -> tuple[bool, datetime]:
+    interval = interval_of(value, zone)
+    missing = interval is None
+    return missing is not latest_first, datetime.min.replace(tzinfo=zone) if interval is None else interval.start
 
 
 def write_found(page: Page, query: DocumentQuery, *, base: str, handle: str, pack: Pack) -> bytes:
-    """Write one page. Links carry the handle, never the identifier, and are the same for GET and POST (CAP-11)."""
-    root = base.rstrip("/")
-    asked = [("patient", f"Patient/{handle}"), *query.asked]
-    here = asked if query.cursor is None else [*asked, (CURSOR, query.cursor)]
-    following = None if page.next_cursor is None else [*asked, (CURSOR, page.next_cursor)]
+    """Write one page. Links carry the handle, never the identifier, and are the same for GET and POST (CAP-11).
+
+    When only the number was asked there are no entries. Source: R4 search, _summary.
+    """
+    shown = () if query.counted else page.documents
     return el.write_object(
-        bundles.searchset(
-            [
-                bundles.match(
-                    f"{root}/DocumentReference/{document.id}",
-                    write_entry(document, base=base, handle=handle, pack=pack),
-                )
-                for document in page.documents
-            ],
+        bundles.page(
+            "DocumentReference",
+            [(d.id, write_entry(d, base=base, handle=handle, pack=pack)) for d in shown],
+            base=base,
+            asked=(("patient", f"Patient/{handle}"), *query.asked),
+            cursors=(query.cursor, page.next_cursor),
             total=page.total,
-            self_link=f"{root}/DocumentReference?{urlencode(here)}",
-            next_link=None if following is None else f"{root}/DocumentReference?{urlencode(following)}",
         )
     )
 

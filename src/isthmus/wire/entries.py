@@ -53,7 +53,9 @@ def write_entry(document: Document, *, base: str, handle: str, pack: Pack) -> No
         {
             "resourceType": "DocumentReference",
             "id": document.id,
-            "meta": {"profile": [pack.profiles[profile]]} if profile else None,
+            "meta": el.without_nothing(
+                {"lastUpdated": document.updated, "profile": [pack.profiles[profile]] if profile else None}
+            ),
             "extension": [*_extensions(document, pack), *_own_extensions(document, pack)],
             "masterIdentifier": el.without_nothing(master),
             "identifier": [el.without_nothing(master)],
@@ -288,6 +290,7 @@ class _Reader:
             report_version=self._own("report_version", "valueString"),
             replaces=self._related("replaces"),
             twin=self._related("transforms"),
+            updated=el.text(self.node, "meta", "lastUpdated"),
             url=url,
             description=el.text(self.node, "description"),
         )

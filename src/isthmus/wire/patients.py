@@ -14,18 +14,24 @@ from urllib.parse import urlencode
 
 import re2
 
+from isthmus.dicom.names import fold
 from isthmus.errors import CountryMisanswered, MalformedRequest, PatientAmbiguous, PatientNotFound
 from isthmus.fhir import bundles, search
 from isthmus.fhir import elements as el
 from isthmus.model.identifiers import PatientIdentifier, checked_id
 from isthmus.model.masks import SearchMask
-from isthmus.model.people import Patient
+from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import PatientQuery
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.people import GENDERS, read_patient_resource, write_patient_resource
 
-SEARCH_PARAMETERS = ("identifier", "family", "given", "birthdate", "gender")
+SEARCH_PARAMETERS = {
+    "identifier": "token", "name": "string", "family": "string", "given": "string", "birthdate": "date",
+    "gender": "token",
+}  # fmt: skip
+_EXACT = {f"{name}:exact": name for name in ("name", "family", "given")}
 _HINTS = ("_elements", "_count")
+_ANY_NUMBER = ("identifier", "given", "name")
 _BIRTH_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 NAME_MAX = 128
 
@@ -43,21 +49,24 @@ def read_search(pairs: Iterable[tuple[str, str]], mask: SearchMask, pack: Pack) 
     """Read a search and hold it against the country's mask.
 
     Two identifiers must both fit. `_elements` and `_count` are hints: the answer is one person in five elements anyway.
+    `:exact` folds nothing; no form finds a part of a name.
     Raises MalformedRequest (search-mask when the mask is not filled), UnsupportedRequest for any other parameter.
     """
     query, seen = PatientQuery(identifiers=()), set[str]()
     for name, value in pairs:
-        search.plain_name(name, (*SEARCH_PARAMETERS, *_HINTS))
+        search.plain_name(name, (*SEARCH_PARAMETERS, *_EXACT, *_HINTS))
         if name in _HINTS:
             continue
         if not value or len(search.split(value, ",")) > 1 or len(value) > 2 * NAME_MAX:
             raise MalformedRequest(f"{name} takes one value", reason="value", path=name)
-        if name in seen and name not in ("identifier", "given"):
-            raise MalformedRequest(f"{name} is given twice", reason="value", path=name)
-        seen.add(name)
-        query = _with(query, name, value)
-    _check(query, mask)
-    return query
+        trait = _EXACT.get(name, name)
+        if trait in seen and trait not in _ANY_NUMBER:
+            raise MalformedRequest(f"{trait} is given twice", reason="value", path=name)
+        seen.add(trait)
+        query = _with(query, trait, value)
+        if trait != name:
+            query = replace(query, exact=(*query.exact, (trait, search.unescape(value))))
+    return _checked(query, mask)
 
 
 def _with(query: PatientQuery, name: str, value: str) -> PatientQuery:
@@ -65,6 +74,8 @@ def _with(query: PatientQuery, name: str, value: str) -> PatientQuery:
         system, code = search.read_token(value)
         return replace(query, identifiers=(*query.identifiers, PatientIdentifier(system or "", code)))
     plain = search.unescape(value)
+    if name == "name":
+        return replace(query, whole_names=(*query.whole_names, plain))
     if name == "given":
         return replace(query, given=(*query.given, plain))
     if name == "family":
@@ -80,18 +91,42 @@ def _with(query: PatientQuery, name: str, value: str) -> PatientQuery:
     return replace(query, birth_date=plain)
 
 
-def _check(query: PatientQuery, mask: SearchMask) -> None:
+def _checked(query: PatientQuery, mask: SearchMask) -> PatientQuery:
+    """The query, when the mask is filled; `name` fills it for family and given name, and has to be them then."""
     if not query.identifiers:
         raise MalformedRequest("an identifier is required", reason="search-mask", path="identifier")
     given = {"family": query.family, "given": query.given, "birthdate": query.birth_date, "gender": query.gender}
-    for trait, value in given.items():
-        if mask.required(trait) and not value:
+    lacking = [trait for trait, value in given.items() if mask.required(trait) and not value]
+    for trait in lacking:
+        if not query.whole_names or trait not in ("family", "given"):
             raise MalformedRequest(f"{trait} is required", reason="search-mask", path=trait)
     patterns = {kind.system: kind.pattern for kind in mask.identifiers if kind.pattern}
     for identifier in query.identifiers:
         pattern = patterns.get(identifier.system)
         if pattern is not None and re2.fullmatch(pattern, identifier.value) is None:
             raise MalformedRequest("not a number of this country", reason="search-mask-value", path="identifier")
+    return replace(query, told_by_names=tuple(lacking))
+
+
+def fits(patient: Patient, query: PatientQuery) -> bool:
+    """Whether a person found has the names asked: what a connector need not know of. Never a part of one.
+
+    Source: PID-14; R4 search, string; field-faults F06.
+    """
+    return any(_named(name, query) for name in patient.names)
+
+
+def _named(name: HumanName, query: PatientQuery) -> bool:
+    whole = [" ".join((*name.given, name.family)), " ".join((name.family, *name.given))]
+    held = {"family": [name.family], "given": [*name.given, " ".join(name.given)]}
+    held["name"] = [*held["family"], *held["given"], *whole]
+    folded = {trait: {fold(value) for value in (*values, *whole)} for trait, values in held.items()}
+    asked = [fold(value) for value in query.whole_names]
+    return (
+        all(value in held[trait] for trait, value in query.exact)
+        and all(value in folded["name"] for value in asked)
+        and all(any(value in folded[trait] for value in asked) for trait in query.told_by_names)
+    )
 
 
 def write_found(patient: Patient | None, *, several: bool, self_link: str, base: str, pack: Pack) -> bytes:

@@ -26,7 +26,7 @@ def cap_01(node: Node, pack: Pack) -> Iterator[str]:
 def cap_02(node: Node, pack: Pack) -> Iterator[str]:
     if not el.texts(node, "implementationGuide"):
         yield "implementationGuide"
-    if set(pack.claims["instantiates"]) - set(el.texts(node, "instantiates")):
+    if set(el.texts(node, "instantiates")) - set(pack.claims["instantiates"]):
         yield "instantiates"
 
 
