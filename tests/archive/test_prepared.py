@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tests.archive.conftest import ISSUER, Node, dicom
 
 from isthmus.archive.prepared import Manifests
+from isthmus.config import Border
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.queries import DocumentQuery
@@ -76,6 +78,24 @@ def test_what_does_not_change_the_offer_changes_no_manifest(node: Node) -> None:
     node.bring(dicom(1), dicom(2, PatientID=None), dicom(3, PatientID="9"), dicom(1, StudyDescription="Other"))
 
     assert _documents(files) == before
+
+
+def test_when_the_border_moves_the_same_document_names_the_new_address(node: Node) -> None:
+    node.bring(dicom(1))
+    told = []
+
+    for public in ("https://one.example", "https://two.example:8443/ncp", "https://two.example:8443/ncp"):
+        files = Files(replace(node.settings, border=Border(public=public)), node.database, _Clock())
+        (document,) = _documents(files)
+        content = asyncio.run(files.get_document(EVA, document.id))
+        told.append((document.id, read_manifest(content.body, load_pack()).manifest.endpoint_address, content.etag))
+
+    assert [address for _, address, _ in told] == [
+        "https://one.example/dicom-web", "https://two.example:8443/ncp/dicom-web", "https://two.example:8443/ncp/dicom-web",
+    ]  # fmt: skip
+    assert told[0][0] == told[1][0]
+    assert told[0][2] != told[1][2]
+    assert told[1] == told[2]
 
 
 def test_two_who_make_it_at_once_read_the_same(node: Node) -> None:

@@ -20,8 +20,6 @@ from isthmus.model.people import HumanName, Patient
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.testing.two_countries import TwoCountries, prepare, two_countries
 
-pytestmark = [pytest.mark.xdist_group("changes")]
-
 NEW_YEAR = Patient(
     PatientIdentifier(PATIENT_SYSTEM, "7700000001"), (HumanName("Protochronia", ("Pia",)),), "1970-01-01", "female"
 )

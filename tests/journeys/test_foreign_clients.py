@@ -26,7 +26,7 @@ from isthmus.demo.studies import STUDIES, uid_of
 from isthmus.model.people import Patient
 from isthmus.testing.two_countries import TwoCountries
 
-pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.filterwarnings("ignore::UserWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 IMPLICIT_LE = "1.2.840.10008.1.2"
 LABELS = tuple(label for story in STORIES for label in story.studies if STUDIES[label].person == story.person)

@@ -25,7 +25,7 @@ from isthmus.model.queries import ImagesQuery
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.testing.two_countries import Asking, InMemory, Pair, TwoCountries, prepare, two_countries
 
-pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("changes")]
+pytestmark = pytest.mark.anyio
 NUMBERS = count(1)
 
 

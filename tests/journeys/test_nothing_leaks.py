@@ -19,8 +19,6 @@ from isthmus.model.people import HumanName, Patient
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.testing.two_countries import TwoCountries, prepare, two_countries
 
-pytestmark = [pytest.mark.xdist_group("changes")]
-
 MARKED = Patient(
     PatientIdentifier(PATIENT_SYSTEM, "7766554433"), (HumanName("Quatzelphin", ("Wyrmhild",)),), "1913-08-27", "female"
 )

@@ -23,7 +23,7 @@ from isthmus.testing.memory import Watched
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.testing.two_countries import Pair, Since, TwoCountries, prepare, two_countries
 
-pytestmark = [pytest.mark.xdist_group("streaming"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 MIB = 1 << 20
 MOST_RESIDENT_MIB = 200

@@ -1,7 +1,7 @@
 """Manifests, made once for a study's content and kept ready: the first who makes one wins, and everyone reads what was kept.
 
 A manifest is good for one generation of its study. When the content changed, the next one is a new document that replaces the old; when
-it did not, the same one stays.
+it did not, the same one stays. When only our border has moved, the same document names the new address.
 
 Source: interfaces.md §10; performance.md §3; MADO.
 """
@@ -40,12 +40,15 @@ class Manifests:
         self.settings, self.database, self.clock, self.pack = settings, database, clock, pack
         self.source = settings.sources.images[0] if settings.sources.images else Source()
         self.location_uid = self.source.location_uid or derived_uid("isthmus:location", settings.ncp_id)
+        border = settings.border
+        self.address = f"{border.public.rstrip('/')}/dicom-web" if border else None
+        self.made_for = f"{pack.name} {self.address or ''}"
 
     def missing(self, connection: Connection, patient: int) -> list[str]:
         """The studies of a patient whose manifest is not there, or not that of the present generation."""
         fitting = and_(
             prepared.c.study_instance_uid == studies.c.study_instance_uid,
-            prepared.c.pack == self.pack.name,
+            prepared.c.pack == self.made_for,
             prepared.c.kind == KIND.value,
             prepared.c.generation == studies.c.generation,
         )
@@ -77,14 +80,14 @@ class Manifests:
         return generation, describe(connection, uid, self.source)
 
     def _manifest(self, described: Described) -> Manifest:
-        study, border = described.study, self.settings.border
+        study = described.study
         return Manifest(
             uid=manifest_uid(study, self.pack),
             study=study,
             created=self.clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             location_uid=self.location_uid,
             source=study.custodian or Organisation(self.source.institution or self.settings.ncp_id),
-            endpoint_address=f"{border.public.rstrip('/')}/dicom-web" if border else None,
+            endpoint_address=self.address,
             warnings=described.warnings,
         )
 
@@ -94,17 +97,22 @@ class Manifests:
         if _generation(connection, uid) != generation:
             return None
         of_study = and_(
-            prepared.c.study_instance_uid == uid, prepared.c.pack == self.pack.name, prepared.c.kind == KIND.value
+            prepared.c.study_instance_uid == uid, prepared.c.kind == KIND.value, prepared.c.uid == manifest.uid
         )
-        held = connection.execute(select(prepared.c.document).where(of_study, prepared.c.uid == manifest.uid)).scalar()
-        number = self._document(connection, manifest, body) if held is None else held
+        held = connection.execute(select(prepared.c.document, prepared.c.pack).where(of_study)).first()
+        number = self._document(connection, manifest, body) if held is None else int(held.document)
+        row: dict[str, Any] = {"pack": self.made_for, "generation": generation}
         if held is None:
-            row = {"document": number, "study_instance_uid": uid, "pack": self.pack.name, "kind": KIND.value}
-            row |= {"generation": generation, "uid": manifest.uid, "body": zlib.compress(body)}
-            connection.execute(insert(prepared).values(**row))
+            row |= {"document": number, "study_instance_uid": uid, "kind": KIND.value, "uid": manifest.uid}
+            connection.execute(insert(prepared).values(**row, body=zlib.compress(body)))
         else:
-            connection.execute(update(prepared).where(prepared.c.document == held).values(generation=generation))
-            connection.execute(update(documents).where(documents.c.number == held).values(status="current"))
+            moved = held.pack != self.made_for
+            content = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()} if moved else {}
+            row |= {"body": zlib.compress(body)} if moved else {}
+            connection.execute(update(prepared).where(prepared.c.document == number).values(**row))
+            connection.execute(
+                update(documents).where(documents.c.number == number).values(status="current", **content)
+            )
         index.supersede(connection, KIND.value, self._family(uid), number)
         return held is None
 
