@@ -1,13 +1,14 @@
 """An in-memory register with a few people: what a connector would find, for trying the border.
 
-`SEEN` has two studies and reports about them, `TWIN` has others, `RESTRICTED`, `OPTED_OUT` and `EMPTY` must look alike.
+`SEEN` has two studies and reports about them, `TWIN` has others, `RESTRICTED`, `OPTED_OUT` and `EMPTY` must look alike. Manifests are
+real ones; what else is read is only called a report.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,9 +17,14 @@ from isthmus.errors import DocumentNotFound, ImagesNotFound
 from isthmus.model.codes import SNOMED, Code
 from isthmus.model.documents import Document, DocumentContent, DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
+from isthmus.model.imaging import Instance, Manifest, Series, Study
 from isthmus.model.people import HumanName, Organisation, Patient
 from isthmus.model.pieces import FileRange, StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
+from isthmus.testing.studies import CT_IMAGE
+from isthmus.wire.kos import write_kos
+from isthmus.wire.manifests import manifest_uid, write_manifest
+from isthmus.wire.packs.pack import load_pack
 
 ISSUER = "urn:oid:2.999.1.2.1"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
@@ -111,22 +117,44 @@ def fill(register: Register, folder: Path) -> None:
 def add(register: Register, patient: Patient, study: str, kind: DocumentKind, modality: str) -> Document:
     """A document about a study, with a body."""
     row = str(len(register.contents) + 1)
-    media_type = "application/pdf" if kind is DocumentKind.REPORT_PDF else "application/fhir+json"
     day = f"2024-01-{int(row):02d}"
     document = Document(
         row, kind, patient.identifier, Identifier("urn:ietf:rfc:3986", f"urn:uuid:{row}"), f"document {row}",
-        f"{day}T12:00:00Z", f"{day}T12:00:00Z", media_type, (study,), (Identifier("urn:oid:2.999.1.2.2", f"A{study[-4:]}"),),
-        language="en", custodian=Organisation("Hospital", "AA-H-001", "urn:oid:2.999.1.2.4"), modalities=(modality,),
+        f"{day}T12:00:00Z", f"{day}T12:00:00Z", _MEDIA.get(kind, "application/fhir+json"), (study,),
+        (Identifier("urn:oid:2.999.1.2.2", f"A{study[-4:]}"),), language="en",
+        custodian=Organisation("Hospital", "AA-H-001", "urn:oid:2.999.1.2.4"), modalities=(modality,),
         regions=(Code(SNOMED, "774007"),), period_start=f"{day}T09:00:00+02:00", authors=("Dr A",),
     )  # fmt: skip
-    body = (
-        b"%PDF-1.7 " + row.encode()
-        if kind is DocumentKind.REPORT_PDF
-        else b'{"resourceType":"Bundle","id":"%s"}' % row.encode()
-    )
+    if kind.is_manifest:
+        document = replace(document, series_count=1, instance_count=3, description=f"{modality} of the head")
     register.documents.setdefault(patient.identifier, []).append(document)
-    register.contents[row] = DocumentContent(document, media_type, body)
+    register.contents[row] = DocumentContent(document, document.media_type, _body(document, patient))
     return document
+
+
+_MEDIA = {DocumentKind.REPORT_PDF: "application/pdf", DocumentKind.MANIFEST_KOS: "application/dicom"}
+
+
+def _body(document: Document, patient: Patient) -> bytes:
+    if document.kind is DocumentKind.REPORT_PDF:
+        return b"%PDF-1.7 " + document.id.encode()
+    if not document.kind.is_manifest:
+        return b'{"resourceType":"Bundle","id":"%s"}' % document.id.encode()
+    write = write_kos if document.kind is DocumentKind.MANIFEST_KOS else write_manifest
+    return write(manifest_of(document, patient), load_pack())
+
+
+def manifest_of(document: Document, patient: Patient) -> Manifest:
+    """What the manifest of a study of this page describes: one series of three instances."""
+    (uid,) = document.study_instance_uids
+    instances = tuple(Instance(f"{uid}.1.{number}", CT_IMAGE, number) for number in (1, 2, 3))
+    series = Series(f"{uid}.1", document.modalities[0], instances, number=1, description="Axial")
+    study = Study(
+        uid, patient, (series,), document.period_start, document.description, document.accession_numbers,
+        regions=document.regions, custodian=document.custodian,
+    )  # fmt: skip
+    source = document.custodian or Organisation("Hospital")
+    return Manifest(manifest_uid(study, load_pack()), study, document.created, "2.999.1.2.9", source)
 
 
 def add_instance(register: Register, patient: Patient, study: str, number: int, folder: Path) -> StoredInstance:
