@@ -207,10 +207,51 @@ async def test_twins_are_told_apart_by_their_identifier_alone(countries: TwoCoun
     }
 
 
+EVERY_VERSION = DocumentQuery(statuses=("current", "superseded"))
+
+
+async def test_an_amended_report_stands_before_the_one_it_replaces(countries: TwoCountries) -> None:
+    since = countries.since()
+
+    async with countries.b.visit(PEOPLE["stefanos"]) as visit:
+        now = [d for d in await visit.find_documents() if not d.kind.is_manifest]
+        ever = [d for d in await visit.find_documents(EVERY_VERSION) if not d.kind.is_manifest]
+        amended, first = sorted(ever, key=lambda d: d.report_version or "", reverse=True)
+        texts = [(await visit.get_report(document))[1] for document in (amended, first)]
+
+    assert now == [amended]
+    assert (amended.status, amended.report_version, amended.replaces) == ("current", "2", first.id)
+    assert (first.status, first.report_version, first.replaces) == ("superseded", "1", None)
+    assert texts[0] != texts[1]
+    alike(since.pairs(), "ITI-67", "ITI-67", "ITI-68", "ITI-68")
+
+
+async def test_one_report_about_two_studies_stands_at_both(countries: TwoCountries) -> None:
+    async with countries.b.visit(PEOPLE["rosalie"]) as visit:
+        examinations = await visit.examinations()
+
+    assert len(examinations) == 2
+    assert {manifest_of(e).study_instance_uids[0] for e in examinations} == {
+        study.study_instance_uid for study in STUDIES.values() if study.person == "rosalie"
+    }
+    assert examinations[0].reports == examinations[1].reports
+    assert len(examinations[0].reports) == 1
+
+
+async def test_a_preliminary_report_says_that_it_is_one(countries: TwoCountries) -> None:
+    async with countries.b.visit(PEOPLE["rada"]) as visit:
+        (examination,) = await visit.examinations()
+        report, _ = await visit.get_report(examination.reports[0])
+
+    assert (examination.reports[0].report_status, report.header.status) == ("preliminary", "preliminary")
+    assert examination.reports[0].language == "bg"
+    assert PEOPLE["rada"].names[1].family in {name.family for name in report.header.patient.names}
+
+
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.person)
 async def test_country_b_sees_of_every_story_what_the_story_says(countries: TwoCountries, story: Story) -> None:
     async with countries.b.visit(story.patient) as visit:
-        found = await visit.find_documents(DocumentQuery(statuses=("current", "superseded")))
+        found = await visit.find_documents(EVERY_VERSION)
 
     assert {d.study_instance_uids[0] for d in found if d.kind.is_manifest} == {
         STUDIES[label].study_instance_uid for label in story.studies
