@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -52,6 +55,9 @@ class Visited:
     token: str = ""
     said: dict[str, bytes] = field(default_factory=dict)  # command: its standard error
     pixels: bytes = b""
+    examinations: str = ""  # the portal's page
+    image: bytes = b""  # as the portal gave it
+    passwords: tuple[str, ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +97,56 @@ def visit(seen: Visited, out: Path, environment: dict[str, str]) -> None:
     run("nobody", "visit", *who, *wrong, "find")
     run("mask", "visit", *who, *wrong[:2], "--family", TYPED[0], "find")
     run("malformed", "visit", *who, *right[:4], "--birth-date", "Falschquatz 1914-09-28", "find")
+    at_the_portal(seen)
     seen.token = json.loads(run("token", "token", *who, *right, "--json"))["access_token"]
     ask_directly(seen)
+
+
+class Browser:
+    """As little of one as the portal's forms need: cookies, redirects, the page's token."""
+
+    def __init__(self, portal: str) -> None:
+        self.portal, self.page, self.address = portal, "", portal
+        jar = urllib.request.HTTPCookieProcessor()
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), jar)
+
+    def get(self, path: str) -> bytes:
+        return self._ask(urllib.request.Request(self.portal + path))
+
+    def post(self, path: str, **fields: str) -> bytes:
+        token = re.search(r'name="page-token" value="([0-9a-f]*)"', self.page)
+        body = urllib.parse.urlencode({"page-token": token[1] if token else "", **fields}).encode()
+        return self._ask(urllib.request.Request(self.portal + path, body, {"Origin": self.portal}))
+
+    def _ask(self, request: urllib.request.Request) -> bytes:
+        try:
+            with self._opener.open(request, timeout=20) as answer:
+                body, self.address = answer.read(), answer.url
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                body = refusal.read()
+        self.page = body.decode("utf-8", "replace")
+        return bytes(body)
+
+
+def at_the_portal(seen: Visited) -> None:
+    """Sign in, find, confirm, list, look at an image; a wrong password and a wrong person before."""
+    ready = seen.countries.demo.ready()
+    browser, account = Browser(ready["portal"]), ready["accounts"][0]
+    seen.passwords = (account["password"], "Falschquatz-password")
+    person = {"country": "AA", "mask": "AA", "identifier": MARKED.identifier.value, "family": MARKED.name.family}
+    browser.get("/sign-in")
+    browser.post("/sign-in", login=account["login"], password="Falschquatz-password")
+    browser.post("/sign-in", login=account["login"], password=account["password"])
+    browser.post("/find", **{**person, "identifier": TYPED[2], "family": TYPED[0], "birth-date": TYPED[1]})
+    browser.get(f"/find?family={MARKED.name.family}&identifier={MARKED.identifier.value}")
+    browser.get("/find")
+    browser.post("/find", **person, **{"birth-date": MARKED.birth_date})
+    visit = browser.address.removeprefix(ready["portal"]).removesuffix("/confirm")
+    browser.post(f"{visit}/confirm", relationship="yes", purpose="TREAT")
+    seen.examinations = browser.get(f"{visit}/examinations").decode()
+    image = f"series/{STUDY.series_instance_uid(0)}/instances/{STUDY.sop_instance_uid(1)}"
+    seen.image = browser.get(f"{visit}/studies/{STUDY.study_instance_uid}/{image}")
 
 
 def ask_directly(seen: Visited) -> None:
@@ -122,6 +176,8 @@ def test_the_visit_went_as_it_should(visited: Visited) -> None:
     assert visited.token.count(".") == 2
     outcomes = {e.transaction: e.outcome for e in visited.countries.b.exchanges() if e.outcome == "complete"}
     assert set(outcomes) == {"ITI-71", "ITI-78", "ITI-67", "ITI-68", "RAD-107"}
+    assert STUDY.description in visited.examinations
+    assert visited.pixels in visited.image
 
 
 @pytest.mark.threat("T51")
@@ -132,7 +188,9 @@ def test_the_nodes_and_commands_say_nothing_of_the_patient(visited: Visited) -> 
     told = {**visited.said, **logs}
 
     assert b"DEBUG" in b"".join(told.values()), "the loggers were not loud"
-    assert {name: found for name, body in told.items() if (found := in_clear(body, SECRETS))} == {}
+    assert {
+        name: found for name, body in told.items() if (found := in_clear(body, (*SECRETS, *visited.passwords)))
+    } == {}
     assert {name for name, body in told.items() if b"eyJ" in body or visited.token.encode() in body} == set()
 
 
@@ -161,7 +219,7 @@ def test_state_trail_and_spool_keep_nothing_in_clear(visited: Visited) -> None:
     bodies = {path: path.read_bytes() for path in outside}
 
     assert any(path.name == "state.sqlite" for path in bodies)
-    found = {p.name: told for p, body in bodies.items() if (told := in_clear(body, SECRETS))}
+    found = {p.name: told for p, body in bodies.items() if (told := in_clear(body, (*SECRETS, *visited.passwords)))}
     assert found == {}
     assert [p.name for p, body in bodies.items() if visited.token.encode() in body or visited.pixels in body] == []
 
