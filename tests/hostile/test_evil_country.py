@@ -216,6 +216,7 @@ async def test_json_without_end_is_left(stage: Stage) -> None:
             writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
             sent += 0x10000
             await writer.drain()
+            await asyncio.sleep(0)  # draining a closed TLS stream never waits
 
     stage.evil.says["list"] = endless
 
