@@ -94,7 +94,7 @@ def test_a_report_that_contradicts_the_register_is_quarantined_once(node: Node) 
     verdicts = [_take(node, body), _take(node, body)]
 
     assert [(v.outcome, v.reason) for v in verdicts] == [("quarantined", "contradicts-register")] * 2
-    assert [document.kind.value for document in _listed(node)] == ["manifest-fhir"]
+    assert [document.kind.value for document in _listed(node)] == ["manifest-fhir", "manifest-kos"]
 
 
 def test_the_same_report_again_is_unchanged(node: Node) -> None:
@@ -164,7 +164,7 @@ def test_a_pdf_is_kept_and_not_offered_yet(node: Node) -> None:
     assert [(v.outcome, v.state, v.kind) for v in verdicts] == [
         ("accepted", "stored", "report-pdf"), ("unchanged", "stored", "report-pdf"),
     ]  # fmt: skip
-    assert [document.kind.value for document in _listed(node)] == ["manifest-fhir"]
+    assert [document.kind.value for document in _listed(node)] == ["manifest-fhir", "manifest-kos"]
 
 
 def test_a_pdf_of_nobody_known_is_refused(node: Node) -> None:

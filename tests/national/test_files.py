@@ -50,7 +50,7 @@ def test_a_document_whose_bytes_are_others_is_not_given(tmp_path: Path) -> None:
     study = SyntheticStudy(1, mine, instances=1, series_size=1, rows=4, columns=4)
     Node(settings, database).bring(b"".join(study.pieces(0)))
     connector = Files(settings, database, lambda: NOW)
-    (listed,) = asyncio.run(connector.find_documents(DocumentQuery(patient=mine.identifier)))
+    listed, *_ = asyncio.run(connector.find_documents(DocumentQuery(patient=mine.identifier)))
     database.write_now(lambda connection: connection.execute(update(documents).values(sha256="0" * 64)) and None)
 
     with pytest.raises(NationalInfrastructureUnavailable):

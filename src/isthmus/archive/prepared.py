@@ -1,7 +1,8 @@
 """Manifests, made once for a study's content and kept ready: the first who makes one wins, and everyone reads what was kept.
 
-A manifest is good for one generation of its study. When the content changed, the next one is a new document that replaces the old; when
-it did not, the same one stays. When only our border has moved, the same document names the new address.
+Each is made in both forms at once, FHIR and DICOM, from one model and under one UID. It is good for one generation of its study. When
+the content changed, the next one is a new document that replaces the old; when it did not, the same one stays. When only our border has
+moved, the same document names the new address.
 
 Source: interfaces.md §10; performance.md §3; MADO.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,17 +21,22 @@ from isthmus.archive import index
 from isthmus.archive.studies import Described, describe
 from isthmus.config import Settings, Source
 from isthmus.dicom.uids import derived_uid
+from isthmus.errors import MalformedRequest
 from isthmus.model.documents import DocumentKind
 from isthmus.model.imaging import Manifest
 from isthmus.model.people import Organisation
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents, prepared, studies
+from isthmus.wire.kos import with_accession_number, write_kos
 from isthmus.wire.manifests import manifest_uid, write_manifest
 from isthmus.wire.packs.pack import Pack
 
-KIND = DocumentKind.MANIFEST_FHIR
-MEDIA_TYPE = "application/fhir+json"
+FHIR, KOS = DocumentKind.MANIFEST_FHIR, DocumentKind.MANIFEST_KOS
+MEDIA_TYPES = {FHIR: "application/fhir+json", KOS: "application/dicom"}
+EDITION = 2  # of what is written: one higher, and everything kept is written anew
 ATTEMPTS = 5
+
+Bodies = Mapping[DocumentKind, bytes]
 
 
 class Manifests:
@@ -42,14 +48,14 @@ class Manifests:
         self.location_uid = self.source.location_uid or derived_uid("isthmus:location", settings.ncp_id)
         border = settings.border
         self.address = f"{border.public.rstrip('/')}/dicom-web" if border else None
-        self.made_for = f"{pack.name} {self.address or ''}"
+        self.made_for = f"{pack.name}/{EDITION} {self.address or ''}"
 
     def missing(self, connection: Connection, patient: int) -> list[str]:
         """The studies of a patient whose manifest is not there, or not that of the present generation."""
         fitting = and_(
             prepared.c.study_instance_uid == studies.c.study_instance_uid,
             prepared.c.pack == self.made_for,
-            prepared.c.kind == KIND.value,
+            prepared.c.kind == FHIR.value,  # always there; DICOM cannot say everything
             prepared.c.generation == studies.c.generation,
         )
         statement = (
@@ -69,8 +75,8 @@ class Manifests:
             if described is None:
                 return False
             manifest = self._manifest(described)
-            body = write_manifest(manifest, self.pack)
-            kept = self.database.write_now(lambda c: self._keep(c, manifest, body, generation))  # noqa: B023  # called at once
+            bodies = self._bodies(manifest)
+            kept = self.database.write_now(lambda c: self._keep(c, manifest, bodies, generation))  # noqa: B023  # called at once
             if kept is not None:
                 return kept
         return False  # it changes faster than it can be described; whoever needs it tries again
@@ -81,7 +87,7 @@ class Manifests:
 
     def _manifest(self, described: Described) -> Manifest:
         study = described.study
-        return Manifest(
+        manifest = Manifest(
             uid=manifest_uid(study, self.pack),
             study=study,
             created=self.clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -90,20 +96,33 @@ class Manifests:
             endpoint_address=self.address,
             warnings=described.warnings,
         )
+        return with_accession_number(manifest)
 
-    def _keep(self, connection: Connection, manifest: Manifest, body: bytes, generation: int) -> bool | None:
-        """Insert a manifest unless its content is there already. None: the study has changed since it was read."""
-        uid = manifest.study.study_instance_uid
-        if _generation(connection, uid) != generation:
+    def _bodies(self, manifest: Manifest) -> Bodies:
+        """The manifest in both forms; in FHIR alone when DICOM has no room for a number, which is never cut."""
+        fhir = {FHIR: write_manifest(manifest, self.pack)}
+        try:
+            return fhir | {KOS: write_kos(manifest, self.pack)}
+        except MalformedRequest:
+            return fhir
+
+    def _keep(self, connection: Connection, manifest: Manifest, bodies: Bodies, generation: int) -> bool | None:
+        """Insert the forms of a manifest that are not there already. None: the study has changed since it was read."""
+        if _generation(connection, manifest.study.study_instance_uid) != generation:
             return None
-        of_study = and_(
-            prepared.c.study_instance_uid == uid, prepared.c.kind == KIND.value, prepared.c.uid == manifest.uid
-        )
-        held = connection.execute(select(prepared.c.document, prepared.c.pack).where(of_study)).first()
-        number = self._document(connection, manifest, body) if held is None else int(held.document)
+        new = [self._keep_form(connection, manifest, kind, body, generation) for kind, body in bodies.items()]
+        return any(new)
+
+    def _keep_form(
+        self, connection: Connection, manifest: Manifest, kind: DocumentKind, body: bytes, generation: int
+    ) -> bool:
+        uid = manifest.study.study_instance_uid
+        same = and_(prepared.c.study_instance_uid == uid, prepared.c.kind == kind.value, prepared.c.uid == manifest.uid)
+        held = connection.execute(select(prepared.c.document, prepared.c.pack).where(same)).first()
+        number = self._document(connection, manifest, kind, body) if held is None else int(held.document)
         row: dict[str, Any] = {"pack": self.made_for, "generation": generation}
         if held is None:
-            row |= {"document": number, "study_instance_uid": uid, "kind": KIND.value, "uid": manifest.uid}
+            row |= {"document": number, "study_instance_uid": uid, "kind": kind.value, "uid": manifest.uid}
             connection.execute(insert(prepared).values(**row, body=zlib.compress(body)))
         else:
             moved = held.pack != self.made_for
@@ -113,18 +132,18 @@ class Manifests:
             connection.execute(
                 update(documents).where(documents.c.number == number).values(status="current", **content)
             )
-        index.supersede(connection, KIND.value, self._family(uid), number)
+        index.supersede(connection, kind.value, self._family(uid), number)
         return held is None
 
     def _family(self, uid: str) -> str:
         return f"{self.pack.name}/{uid}"
 
-    def _document(self, connection: Connection, manifest: Manifest, body: bytes) -> int:
+    def _document(self, connection: Connection, manifest: Manifest, kind: DocumentKind, body: bytes) -> int:
         study, family = manifest.study, self._family(manifest.study.study_instance_uid)
-        before = select(documents.c.number).where(documents.c.kind == KIND.value, documents.c.family == family)
+        before = select(documents.c.number).where(documents.c.kind == kind.value, documents.c.family == family)
         patient = select(studies.c.patient_id).where(studies.c.study_instance_uid == study.study_instance_uid)
         columns: dict[str, Any] = {
-            "kind": KIND.value,
+            "kind": kind.value,
             "state": "served",
             "patient_id": connection.execute(patient).scalar(),
             "unique_system": "urn:dicom:uid",
@@ -137,7 +156,7 @@ class Manifests:
             "indexed": manifest.created,
             "language": "en",
             "facts": _facts(manifest),
-            "media_type": MEDIA_TYPE,
+            "media_type": MEDIA_TYPES[kind],
             "size": len(body),
             "sha256": hashlib.sha256(body).hexdigest(),
         }

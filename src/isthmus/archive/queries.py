@@ -5,6 +5,7 @@ Source: performance.md §3; field-faults F10, F38.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from isthmus.model.people import Organisation
 from isthmus.model.pieces import FileRange, StoredInstance
 from isthmus.model.queries import ImagesQuery
 from isthmus.storage.schema.archive import documents, instances, patients, studies
+
+_MANIFESTS = frozenset(kind.value for kind in DocumentKind if kind.is_manifest)
+_TWIN = {
+    DocumentKind.MANIFEST_FHIR: DocumentKind.MANIFEST_KOS,
+    DocumentKind.MANIFEST_KOS: DocumentKind.MANIFEST_FHIR,
+}
 
 
 def find_instance(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:
@@ -91,10 +98,12 @@ def list_instances(connection: Connection, study_instance_uid: str | None, after
     return list(connection.execute(statement.order_by(instances.c.id).limit(limit)))
 
 
-def documents_of(connection: Connection, patient: int) -> list[Document]:
-    """Every document of a patient that is offered, oldest first; earlier versions too."""
+def documents_of(connection: Connection, patient: int, pack: str) -> list[Document]:
+    """Every document of a patient that is offered, oldest first; earlier versions too. Manifests are those of one pack."""
     rows = connection.execute(_served().where(documents.c.patient_id == patient).order_by(documents.c.number))
-    return [document_of(row) for row in rows]
+    found = [document_of(row) for row in rows if row.kind not in _MANIFESTS or row.family.startswith(f"{pack}/")]
+    twins = {(d.unique_id, d.kind): d.id for d in found if d.kind.is_manifest}
+    return [replace(d, twin=twins.get((d.unique_id, _TWIN[d.kind]))) if d.kind in _TWIN else d for d in found]
 
 
 def find_document(connection: Connection, patient: PatientIdentifier, number: int) -> Row[Any] | None:

@@ -11,7 +11,8 @@ from isthmus.national.connector import NationalConnector
 
 async def all_documents(admitted: Admitted, national: NationalConnector) -> list[Document]:
     """All documents of the attested patient, also when nothing may be given: asking takes the same time then."""
-    return list(await national.find_documents(DocumentQuery(patient=admitted.patient, statuses=())))
+    query = DocumentQuery(patient=admitted.patient, statuses=(), pack=admitted.pack.name)
+    return list(await national.find_documents(query))
 
 
 async def may_give(admitted: Admitted, decision: Decision, query: ImagesQuery, national: NationalConnector) -> bool:

@@ -62,6 +62,7 @@ class DocumentQuery:
     demands: tuple[Demand, ...] = ()
     order: tuple[tuple[str, bool], ...] = ()  # parameter, and whether the latest comes first
     counted: bool = False  # only how many
+    pack: str | None = None  # inside Country A: the drafts in which manifests are wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,9 @@ class Files:
     ) -> None:
         self._blobs = settings.path(settings.blobs)
         self._index = index
-        self._manifests = prepared.Manifests(settings, index, clock, pack or load_pack())
+        self._pack = (pack or load_pack()).name
+        self._makers = {self._pack: prepared.Manifests(settings, index, clock, pack or load_pack())}
+        self._made_with = settings, index, clock
         sources = (*settings.sources.images, *settings.sources.reports, *settings.sources.patients)
         self._zone: tzinfo = next((source.zone for source in sources if source.time_zone), UTC)
 
@@ -48,10 +50,14 @@ class Files:
         patient = query.patient
         if patient is None:
             return ()
-        missing = await self._index.read(lambda connection: self._missing(connection, patient))
+        pack = query.pack or self._pack
+        if pack not in self._makers:
+            self._makers[pack] = prepared.Manifests(*self._made_with, load_pack(pack))
+        makes = self._makers[pack]
+        missing = await self._index.read(lambda connection: _missing(connection, patient, makes))
         if missing:
-            await asyncio.to_thread(self._manifests.make, missing)
-        return await self._index.read(lambda connection: _documents(connection, patient))
+            await asyncio.to_thread(makes.make, missing)
+        return await self._index.read(lambda connection: _documents(connection, patient, pack))
 
     async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
         content = await self._index.read(lambda connection: self._content(connection, patient, id))
@@ -64,10 +70,6 @@ class Files:
         if not found:
             raise ImagesNotFound("this patient has no such images")
         return found
-
-    def _missing(self, connection: Connection, patient: PatientIdentifier) -> list[str]:
-        known = register.patient_row(connection, patient)
-        return [] if known is None else self._manifests.missing(connection, known[0])
 
     def _content(self, connection: Connection, patient: PatientIdentifier, id: str) -> DocumentContent | None:
         row = (
@@ -88,6 +90,11 @@ class Files:
         return DocumentContent(queries.document_of(row), row.media_type, body, etag=row.sha256)
 
 
-def _documents(connection: Connection, patient: PatientIdentifier) -> list[Document]:
+def _missing(connection: Connection, patient: PatientIdentifier, makes: prepared.Manifests) -> list[str]:
     known = register.patient_row(connection, patient)
-    return [] if known is None else queries.documents_of(connection, known[0])
+    return [] if known is None else makes.missing(connection, known[0])
+
+
+def _documents(connection: Connection, patient: PatientIdentifier, pack: str) -> list[Document]:
+    known = register.patient_row(connection, patient)
+    return [] if known is None else queries.documents_of(connection, known[0], pack)
