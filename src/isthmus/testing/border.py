@@ -22,6 +22,7 @@ from isthmus.consent.directives import Directives
 from isthmus.country_a.api import border_app
 from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.people import HealthProfessional, Organisation, Patient
+from isthmus.sandbox import Sandbox
 from isthmus.storage.database import open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.testing.register import Register
@@ -134,7 +135,7 @@ class Peer:
 class PracticeBorder:
     """Country AA's border in this process. `ask` speaks to it as a country would, `token` and `care` knock first."""
 
-    def __init__(self, folder: Path, *, limits_of: str = "demo") -> None:
+    def __init__(self, folder: Path, *, limits_of: str = "demo", requests_per_s: int | None = None) -> None:
         self.clock, self.register, self.folder = Clock(), Register(), folder
         made = pki.init(folder, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), now=self.clock.now)
         self.settings = read_settings(made.settings["AA"], {})
@@ -145,9 +146,12 @@ class PracticeBorder:
         self.directory.refresh()
         self.trail = Trail(self.state, self.master, self.clock, state.folder)
         self.directives = Directives.of_settings(state, self.state, self.clock)
+        often = requests_per_s or state.limits.requests_per_s
+        limits = replace(state.limits, requests_per_s=often, tokens_per_s=requests_per_s or state.limits.tokens_per_s)
+        self.sandbox = Sandbox()
         self.app = border_app(
-            replace(state, env=limits_of), directory=self.directory, trail=self.trail, state=self.state, master=self.master,
-            national=self.register, directives=self.directives, clock=self.clock,
+            replace(state, env=limits_of, limits=limits), directory=self.directory, trail=self.trail, state=self.state, master=self.master,
+            national=self.register, directives=self.directives, sandbox=self.sandbox, clock=self.clock,
         )  # fmt: skip
         ours = state.ncp_id
         self.peers = {c: Peer(read_settings(made.settings[c], {}), ours, self.clock) for c in ("BB", "CC")}
@@ -158,6 +162,7 @@ class PracticeBorder:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.sandbox.close()
         self.trail.stop()
         self.state.close()
 
