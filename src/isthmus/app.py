@@ -22,10 +22,12 @@ from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
 from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
 from isthmus.model.people import HealthProfessional
+from isthmus.sandbox import Sandbox
 from isthmus.signin.accounts import Accounts
 from isthmus.storage.database import Database, open_index, open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.telemetry import set_up
+from isthmus.transport.inbound import Inbound
 from isthmus.transport.listeners import Listener
 from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
@@ -135,6 +137,7 @@ class Node:
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
+        self.sandbox = Sandbox()  # one for the whole node: no child before something is to be decoded
         self.listeners: list[Listener] = []
         self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch]
         self._closing: list[Callable[[], Awaitable[None]]] = []
@@ -178,8 +181,15 @@ class Node:
         self.listeners.append(Listener("border", app, border.host, border.port, tls=ground.steady(server_context)))
 
     def _mount_portal(self) -> None:
+        from isthmus.country_b.flights import Flights
+        from isthmus.country_b.local.access import Access
+        from isthmus.country_b.local.app import Doors, local_app
+        from isthmus.country_b.local.asked import Local
+        from isthmus.country_b.local.holdings import Holdings
         from isthmus.country_b.portal.app import portal_app
-        from isthmus.signin.sessions import Sessions
+        from isthmus.country_b.recent import Recent
+        from isthmus.country_b.verbs import Verbs
+        from isthmus.signin.sessions import Sessions, cookie_name
 
         settings, ground = self.ground.settings, self.ground
         assert settings.portal is not None  # asked before
@@ -198,17 +208,22 @@ class Node:
             if settings.portal.credits
             else []
         )
-        app = portal_app(
-            settings,
-            ground.client(outbound),
-            Sessions(ground.state, now),
-            _accounts(settings),
-            visits,
-            spool,
-            credits=credits_,
-            clock=now,
+        client, sessions = ground.client(outbound), Sessions(ground.state, now)
+        verbs, recent = Verbs.of(client), Recent(now)
+        flights = Flights(verbs, spool, settings.limits.parallel_images)
+
+        def local(public: str, cookie: str | None) -> Inbound:
+            """The service for other programs at one address."""
+            access = Access(ground.state, sessions, visits, ground.trail, now, public=public, cookie=cookie)
+            holdings = Holdings(verbs, flights, recent)
+            return local_app(Local(access, holdings, ground.directory, spool, self.sandbox, public, now))
+
+        portal = settings.portal
+        pages = portal_app(
+            settings, client, sessions, _accounts(settings), visits, spool, flights, recent, credits=credits_, clock=now
         )
-        self.listeners.append(Listener("portal", app, settings.portal.host, settings.portal.port, tls=None))
+        app = Doors(local(origin_of(portal.public), cookie_name(settings.country, portal.public)), pages)
+        self.listeners.append(Listener("portal", app, portal.host, portal.port, tls=None))
 
         async def sweep() -> None:
             while True:
@@ -254,6 +269,7 @@ class Node:
             await asyncio.gather(*tasks, return_exceptions=True)
             for close in self._closing:
                 await close()
+            await asyncio.to_thread(self.sandbox.close)
             await asyncio.to_thread(self.ground.trail.stop)
             self.ground.state.close()
             if self._index is not None:
@@ -291,6 +307,12 @@ async def run_node(settings: Settings, *, until: Callable[[], Awaitable[None]] |
     finally:
         if waiting is not None:
             waiting.cancel()
+
+
+def origin_of(public: str) -> str:
+    """Scheme, host and port of an address."""
+    parts = urlsplit(public)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def public_hosts(public: str) -> frozenset[str]:

@@ -10,16 +10,17 @@ from dataclasses import replace
 from isthmus.consent.roles import Act
 from isthmus.country_b import tokens
 from isthmus.country_b.arrivals import check_subject
-from isthmus.country_b.client import Call, Client
+from isthmus.country_b.client import FHIR_JSON, Call, Client
 from isthmus.country_b.visit import Visit
-from isthmus.errors import CountryMisanswered
+from isthmus.errors import CountryMisanswered, RequestProblem
 from isthmus.fhir.bundles import below
-from isthmus.model.documents import Document
+from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import checked_id
 from isthmus.model.imaging import Manifest
 from isthmus.model.queries import DocumentQuery
 from isthmus.model.report.document import ImagingReport
 from isthmus.wire import documents as wire
+from isthmus.wire.kos_reading import read_kos
 from isthmus.wire.manifests import read_manifest
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import read_report
@@ -55,14 +56,17 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
     raise CountryMisanswered("the list has no end", reason="peer-limit", country=country)
 
 
-async def get_document(client: Client, visit: Visit, country: str, document_id: str) -> bytes:
-    """Fetch one FHIR document as issued: its bytes. Raises DocumentNotFound."""
+async def get_document(
+    client: Client, visit: Visit, country: str, document_id: str, kind: str = "Bundle", accept: str = FHIR_JSON
+) -> bytes:
+    """Fetch one document as issued: its bytes. Raises DocumentNotFound."""
     patient = visit.patient_in(country)
     token = await tokens.care(client, visit, country)
     call = Call(
         "ITI-68",
         "fhir",
-        f"/Bundle/{checked_id(document_id)}",
+        f"/{kind}/{checked_id(document_id)}",
+        accept=accept,
         token=token,
         patient=patient.identifier,
         categories=("document",),
@@ -96,6 +100,25 @@ async def get_manifest(client: Client, visit: Visit, country: str, document_id: 
     check_subject(visit.patient_in(country), read.manifest.study.patient, country)
     _check_place(read.manifest.endpoint_address, client.directory.country(country).endpoints.dicomweb, country)
     return read.manifest, body
+
+
+async def get_binary(client: Client, visit: Visit, country: str, document: Document) -> bytes:
+    """Fetch a document that is no FHIR: a manifest as KOS, a report as PDF or CDA; its bytes, in the media type listed.
+
+    A manifest is refused when it is about another person, or places the images elsewhere. What a PDF or CDA says of
+    its person is not read: whose it is says the list that it stands on. Raises DocumentNotFound.
+    """
+    visit.require(Act.MANIFEST if document.kind.is_manifest else Act.REPORT)
+    body = await get_document(client, visit, country, document.id, "Binary", document.media_type)
+    if document.kind is DocumentKind.MANIFEST_KOS:
+        participant = client.directory.country(country)
+        try:
+            manifest = read_kos(body, load_pack(participant.pack)).manifest
+        except RequestProblem as error:
+            raise CountryMisanswered("a manifest that cannot be read", country=country, path="Binary") from error
+        check_subject(visit.patient_in(country), manifest.study.patient, country)
+        _check_place(manifest.endpoint_address, participant.endpoints.dicomweb, country)
+    return body
 
 
 def _check_place(address: str | None, base: str, country: str) -> None:

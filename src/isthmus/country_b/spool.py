@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -56,6 +56,12 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):  # forgotten meanwhile
             return await asyncio.to_thread(SealedReader, self._folder / name, opened, name.encode())
         return None
+
+    async def holds(self, visit: str, items: Sequence[tuple[str, ...]]) -> list[bool]:
+        """Which of these were kept for that visit."""
+        kept = select(t.c.item).where(t.c.visit == visit)
+        there = set(await self._db.read(lambda c: list(c.execute(kept).scalars())))
+        return [self._item(*item) in there for item in items]
 
     def begin(self) -> Arriving:
         """A new file to be written as bytes arrive; kept only by `keep`."""

@@ -15,7 +15,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from functools import partial
 from struct import unpack
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -50,17 +50,39 @@ def write_instance(source: Source, address: Address, bounds: Bounds = AT_IMPORT)
 
 
 def instance_json(source: Source, address: Address, bounds: Bounds = AT_IMPORT) -> Json:
+    writing = _written(source, lambda window: _Writing(window, address), bounds)
+    return writing.levels[0].said
+
+
+class Bulk(NamedTuple):
+    """Where a value lies in the file; `size_bytes` is UNDEFINED where it is fragments."""
+
+    vr: str
+    offset: int
+    size_bytes: int
+
+
+def bulk_value(source: Source, path: str, bounds: Bounds = AT_IMPORT) -> Bulk | None:
+    """Find the value to which `write_instance` gave the address of this path; None for none. Raises DicomFault.
+
+    Of a deflated instance no value lies in the file.
+    """
+    searching = _written(source, lambda window: _Searching(window, path), bounds)
+    return searching.found if isinstance(searching, _Searching) else None
+
+
+def _written(source: Source, begin: Callable[[Window], _Writing], bounds: Bounds) -> _Writing:
     window: Window = SourceWindow(source)
     meta = finished(front(window, bounds, hostile=False))
     syntax, start = meta.syntax, meta.dataset_offset
     if syntax.deflated:
         window, start = InflatingWindow(window, start, bounds), 0
     elements = walk(window, start, syntax.explicit, syntax.little_endian, bounds, Plan(implicit_vr=implicit_vr))
-    writing = _Writing(window, address)
+    writing = begin(window)
     for element in elements:
         if element is not None:
             writing.take(element)
-    return writing.levels[0].said
+    return writing
 
 
 class _Level:
@@ -106,9 +128,13 @@ class _Writing:
             level.said[key] = {"vr": name}
         elif tag in tags.PIXELS or length > KEEP_BYTES or (length > INLINE_BYTES and vr in _BINARY):
             level.said[key] = {"vr": name, "BulkDataURI": self.address(level.prefix + key)}
+            self.bulk(level.prefix + key, Bulk(name, offset, length))
         else:
             at = offset - self.window.base
             level.said[key] = self.value(tag, vr, name, self.window.data[at : at + length], level, little)
+
+    def bulk(self, path: str, value: Bulk) -> None:
+        """A value that was given by address."""
 
     def open_item(self, depth: int) -> None:
         parent = self.levels[depth - 1]
@@ -139,6 +165,19 @@ class _Writing:
 
     def nearest(self, tag: int, depth: int) -> int | None:
         return next((one.deciders[tag] for one in self.levels[depth::-1] if tag in one.deciders), None)
+
+
+class _Searching(_Writing):
+    """Writes as the other does, and remembers where one value lies."""
+
+    def __init__(self, window: Window, path: str) -> None:
+        super().__init__(window, str)
+        self.path = path
+        self.found: Bulk | None = None
+
+    def bulk(self, path: str, value: Bulk) -> None:
+        if path == self.path and not isinstance(self.window, InflatingWindow):
+            self.found = value
 
 
 _DECIDERS: Final = frozenset({tags.PIXEL_REPRESENTATION, tags.LUT_DESCRIPTOR})

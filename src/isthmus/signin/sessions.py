@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
@@ -80,12 +81,25 @@ class Sessions:
         who = msgspec.json.decode(row.professional, type=HealthProfessional)
         return Session(id_, who, row.csrf_secret, token)
 
+    async def living(self, id_: str) -> HealthProfessional | None:
+        """Whose session of this id still lives. It is not used by being looked at."""
+        alive = select(signin_session.c.professional).where(signin_session.c.id == id_, ~_ended(self._second()))
+        held = await self._db.read(lambda connection: connection.execute(alive).scalar())
+        return None if held is None else msgspec.json.decode(held, type=HealthProfessional)
+
     async def end(self, token: str) -> None:
         gone = delete(signin_session).where(signin_session.c.id == _digest(token))
         await self._db.write(lambda connection: connection.execute(gone).rowcount)
 
     def _second(self) -> int:
         return int(self._clock().timestamp())
+
+
+def cookie_name(country: str, public: str) -> str:
+    """The session's cookie. Cookies ignore ports, so over plain HTTP the name has country and port in it."""
+    parts = urlsplit(public)
+    name = f"isthmus-{country}-{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return f"__Host-{name}" if parts.scheme == "https" else name
 
 
 def page_token(session: Session) -> str:

@@ -14,11 +14,13 @@ from urllib.parse import urlencode, urlsplit
 from isthmus.audit.events import Note
 from isthmus.config import Portal, Settings
 from isthmus.country_b.arrivals import Arrival, Arrived
+from isthmus.country_b.flights import Flights
 from isthmus.country_b.images import Shelf
 from isthmus.country_b.portal.app import app_of
 from isthmus.country_b.portal.desk import Desk
-from isthmus.country_b.portal.verbs import Verbs
+from isthmus.country_b.recent import Recent
 from isthmus.country_b.spool import Spool
+from isthmus.country_b.verbs import Verbs
 from isthmus.country_b.visit import Visit, Visits
 from isthmus.demo.people import HOSPITAL, PATIENT_SYSTEM, PEOPLE
 from isthmus.demo.reports import reports
@@ -141,6 +143,10 @@ class FakeCountry:
     async def get_manifest(self, visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
         self._ask("manifest")
         return self.manifests[document_id], b"{}"
+
+    async def get_binary(self, visit: Visit, country: str, document: Document) -> bytes:
+        self._ask("binary")
+        return self.bodies[document.id]
 
     async def get_images(self, visit: Visit, country: str, query: ImagesQuery, shelf: Shelf) -> AsyncIterator[Arrived]:
         self._ask(f"images {'instance' if query.sop_instance_uid else 'series'}")
@@ -281,17 +287,26 @@ def portal_in(folder: Path) -> FakePortal:
     async def note(entry: Note) -> None:
         notes.append(entry)
 
+    verbs = Verbs(
+        country.find_patients,
+        country.find_documents,
+        country.get_report,
+        country.get_manifest,
+        country.get_binary,
+        country.get_images,
+    )
+    spool = Spool(folder / "spool", db, master, clock, 1 << 30)
     desk = Desk(
         settings,
-        Verbs(
-            country.find_patients, country.find_documents, country.get_report, country.get_manifest, country.get_images
-        ),
+        verbs,
         directory,
         note,
         Sessions(db, clock),
         FakeAccounts(),
         Visits(db, master, clock),
-        Spool(folder / "spool", db, master, clock, 1 << 30),
+        spool,
+        Flights(verbs, spool, settings.limits.parallel_images),
+        Recent(clock),
         clock,
         ("Images by somebody, CC0.",),
     )

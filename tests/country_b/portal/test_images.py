@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.country_b.portal.fakes import Browser, FakePortal
 
-from isthmus.country_b.portal.fetching import Fetching
+from isthmus.country_b.flights import Flights
 from isthmus.country_b.portal.words import VIEWER
 from isthmus.demo.people import PEOPLE
 from isthmus.errors import CountryUnreachable
@@ -116,19 +116,19 @@ async def test_two_who_ask_for_the_same_image_share_one_flight(portal: FakePorta
 
 
 async def test_a_flight_that_nobody_waits_for_is_cut(portal: FakePortal) -> None:
-    portal.desk.fetching = Fetching(portal.desk.verbs, portal.desk.spool, 8, patience_s=0.01)
+    portal.desk.flights = Flights(portal.desk.verbs, portal.desk.spool, 8, patience_s=0.01)
     browser, study = await _open(portal)
     url = (await _urls(browser, study))[0]
     portal.country.slow = asyncio.Event()
 
     asking = asyncio.create_task(browser.once("GET", url))
     await asyncio.sleep(0.05)
-    flying = len(portal.desk.fetching._flights)
+    flying = len(portal.desk.flights._flights)
     asking.cancel()
     await asyncio.sleep(0.1)
 
     assert flying == 1
-    assert portal.desk.fetching._flights == {}
+    assert portal.desk.flights._flights == {}
 
 
 async def test_an_image_of_another_person_is_never_shown(portal: FakePortal) -> None:

@@ -17,11 +17,13 @@ from urllib.parse import urlsplit
 
 from isthmus.config import Settings
 from isthmus.country_b.client import Client
+from isthmus.country_b.flights import Flights
 from isthmus.country_b.portal import documents, images, login, patients, report, stops
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.desk import Desk
-from isthmus.country_b.portal.verbs import Verbs
+from isthmus.country_b.recent import Recent
 from isthmus.country_b.spool import Spool
+from isthmus.country_b.verbs import Verbs
 from isthmus.country_b.visit import Visits
 from isthmus.errors import DocumentNotFound, InsufficientRights, IsthmusError, MalformedRequest, UnsupportedRequest
 from isthmus.pages.forms import read_form, require_own_page, require_page_token
@@ -83,6 +85,8 @@ def portal_app(
     accounts: SignInProvider,
     visits: Visits,
     spool: Spool,
+    flights: Flights,
+    recent: Recent,
     *,
     credits: Sequence[str] = (),
     clock: Callable[[], datetime],
@@ -97,6 +101,8 @@ def portal_app(
         accounts,
         visits,
         spool,
+        flights,
+        recent,
         clock,
         credits,
     )

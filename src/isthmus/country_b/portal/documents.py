@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.desk import LIST_AGE
 from isthmus.country_b.portal.patients import shares
 from isthmus.country_b.portal.timeline import Filters, Row, chips, is_pdf, kept, rows_of
 from isthmus.country_b.portal.words import STATUSES
+from isthmus.country_b.recent import LIST_AGE
 from isthmus.model.documents import Document
 from isthmus.model.pairing import pair
 from isthmus.model.queries import DocumentQuery

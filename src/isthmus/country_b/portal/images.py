@@ -13,11 +13,11 @@ from typing import Any
 
 from isthmus.consent.roles import Act
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.desk import DOCUMENT_AGE
 from isthmus.country_b.portal.documents import Plate, foreign, listing, plate
 from isthmus.country_b.portal.report import facts, read
 from isthmus.country_b.portal.timeline import Row, rows_of
 from isthmus.country_b.portal.words import VIEWER, modality_words, sex
+from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.errors import ImagesNotFound
 from isthmus.model.identifiers import checked_id, checked_uid
 from isthmus.model.imaging import Manifest, Series, Study
@@ -199,10 +199,10 @@ async def instance(ask: Ask) -> Answer:
     """One instance that passed every check on its way in; its preamble is zeroed, all else is as it came."""
     parts = ask.parts
     query = ImagesQuery(checked_uid(parts["study"]), checked_uid(parts["series"]), checked_uid(parts["instance"]))
-    visit, country, fetching = ask.visiting, ask.country, ask.desk.fetching
+    visit, country, flights = ask.visiting, ask.country, ask.desk.flights
 
     async def pieces() -> AsyncIterator[bytes]:
-        held = await fetching.instance(visit, country, query)
+        held = await flights.instance(visit, country, query)
         try:
             offset = 0
             while offset < held.size_bytes:

@@ -15,9 +15,9 @@ from typing import Any
 from markupsafe import Markup
 
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.desk import DOCUMENT_AGE
 from isthmus.country_b.portal.documents import foreign, listing
 from isthmus.country_b.portal.words import READER, SECTIONS, STATUSES, plate_of
+from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import checked_id
 from isthmus.model.report.document import ImagingReport, Section

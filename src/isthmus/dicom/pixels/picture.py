@@ -25,19 +25,28 @@ from isthmus.dicom.walker import BytesSource, Source
 FORMS: Final = {"image/png": "PNG", "image/jpeg": "JPEG"}
 MAX_EDGE: Final = 8192
 QUALITY: Final = 90
+FUNCTIONS: Final = (None, "LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
 def picture_task(source: Source, options: Mapping[str, object]) -> Iterator[bytes]:
-    """Options: `frame` (from 1), `media_type`, `edge` (the longest side at most), `center` and `width` of a window."""
-    frame, edge = (_whole(options, name, otherwise) for name, otherwise in (("frame", 1), ("edge", MAX_EDGE)))
+    """Options: `frame` (from 1), `media_type`, `quality` of a JPEG, `edge` (the longest side at most), or `box` (columns and
+    rows at most); `center`, `width` and `function` of a window."""
+    frame, edge, quality = (
+        _whole(options, name, otherwise) for name, otherwise in (("frame", 1), ("edge", MAX_EDGE), ("quality", QUALITY))
+    )
     media_type = options.get("media_type", "image/jpeg")
     center, width = options.get("center"), options.get("width")
     window = None
     if isinstance(center, int | float) and isinstance(width, int | float) and width > 0:
         window = Window(float(center), float(width))
-    if media_type not in FORMS or not 0 < edge <= MAX_EDGE:
+    box, function = options.get("box"), options.get("function")
+    if media_type not in FORMS or not 0 < edge <= MAX_EDGE or not 0 < quality <= 100 or function not in FUNCTIONS:
         raise PixelFault("option")
-    yield write_picture(render(source, frame, window), str(media_type), edge)
+    pixels = render(source, frame, window, str(function or ""))
+    if isinstance(box, list | tuple):
+        rows, columns = pixels.shape[:2]
+        edge = max(1, min(edge, int(max(rows, columns) * min(box[0] / columns, box[1] / rows, 1))))
+    yield write_picture(pixels, str(media_type), edge, quality)
 
 
 def _whole(options: Mapping[str, object], name: str, otherwise: int) -> int:
@@ -47,10 +56,10 @@ def _whole(options: Mapping[str, object], name: str, otherwise: int) -> int:
     return value
 
 
-def render(source: Source, frame: int = 1, window: Window | None = None) -> Bytes8:
+def render(source: Source, frame: int = 1, window: Window | None = None, function: str = "") -> Bytes8:
     """Give a frame as it is seen: rows × columns of grey, or of red, green and blue.
 
-    A window that is given comes before those of the instance. Raises PixelFault, DicomFault.
+    A window that is given comes before those of the instance, and so does a function. Raises PixelFault, DicomFault.
     """
     source = _native_explicit(source)
     told = attributes.read(source, looks=True)
@@ -59,14 +68,20 @@ def render(source: Source, frame: int = 1, window: Window | None = None) -> Byte
     if image.samples > 1 or decoded.photometric == "PALETTE COLOR":
         return to_rgb(decoded.pixels, decoded.photometric, image, told.values)
     rules = grey_rules(told.values, image, frame)
-    return to_grey(stored_values(decoded.pixels, image), _chosen(rules, window))
+    return to_grey(stored_values(decoded.pixels, image), _chosen(rules, window, function))
 
 
-def _chosen(rules: GreyRules, window: Window | None) -> GreyRules:
+def _chosen(rules: GreyRules, window: Window | None, function: str) -> GreyRules:
     if window is None:
         return rules
     return GreyRules(
-        rules.slope, rules.intercept, rules.modality_table, None, rules.voi_function, (window,), rules.inverse
+        rules.slope,
+        rules.intercept,
+        rules.modality_table,
+        None,
+        function or rules.voi_function,
+        (window,),
+        rules.inverse,
     )
 
 
@@ -87,7 +102,7 @@ class _Written:
         return len(part)
 
 
-def write_picture(pixels: Bytes8, media_type: str, edge: int = MAX_EDGE) -> bytes:
+def write_picture(pixels: Bytes8, media_type: str, edge: int = MAX_EDGE, quality: int = QUALITY) -> bytes:
     """Write a picture, its longest side at most `edge` pixels."""
     picture = PIL.Image.fromarray(np.ascontiguousarray(pixels))
     longest = max(picture.size)
@@ -95,6 +110,6 @@ def write_picture(pixels: Bytes8, media_type: str, edge: int = MAX_EDGE) -> byte
         width, height = (max(1, round(side * edge / longest)) for side in picture.size)
         picture = picture.resize((width, height), PIL.Image.Resampling.LANCZOS, reducing_gap=2.0)
     written = _Written()
-    options: dict[str, int] = {"quality": QUALITY} if media_type == "image/jpeg" else {"compress_level": 3}
+    options: dict[str, int] = {"quality": quality} if media_type == "image/jpeg" else {"compress_level": 3}
     picture.save(written, FORMS[media_type], **options)  # type: ignore[arg-type]  # writing is all that Pillow asks
     return b"".join(written.parts)

@@ -1,4 +1,4 @@
-"""Country B's state: running visits, and the keys of what was spooled for them."""
+"""Country B's state: running visits, the tokens they hand out, and the keys of what was spooled for them."""
 
 from __future__ import annotations
 
@@ -26,4 +26,14 @@ spool_table = Table(
     Column("wrapped_key", LargeBinary, nullable=False),
     Column("size_bytes", Float, nullable=False),
     Column("kept", Float, nullable=False),
+)
+
+visit_token_table = Table(
+    "visit_token",
+    STATE,
+    Column("digest", String(64), primary_key=True),  # of the token, which only its holder has
+    Column("visit", String(32), nullable=False),
+    Column("session", String(64), nullable=False),
+    Column("patient", String(64), nullable=False),  # digest of country and handle
+    Column("expires", Float, nullable=False),  # seconds since 1970
 )

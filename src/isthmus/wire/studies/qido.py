@@ -1,7 +1,7 @@
 """QIDO-RS: studies, series and instances by key, as DICOM JSON. Keys and attributes stand in one table.
 
-A row tells what the manifest tells; of the patient it carries the handle and nothing else, since Country B has confirmed who it
-is. What the index does not keep (rows, columns, physicians) is left out or empty.
+A row tells what the manifest tells; of the patient it carries across the border the handle and nothing else, since Country B has
+confirmed who it is. What the index does not keep (rows, columns, physicians) is left out or empty.
 
 Source: PS3.18 §8.3.4, §10.6, Annex F; RAD-129; wire.md §1.8 (T6), WAD-19; trust.md T100; field-faults F37.
 """
@@ -20,10 +20,12 @@ from isthmus.errors import ContextMismatch, CountryMisanswered, MalformedRequest
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import checked_uid
 from isthmus.model.imaging import Instance, Series
+from isthmus.model.people import Patient
 
 Level = Literal["study", "series", "instance"]
 LEVELS: tuple[Level, ...] = ("study", "series", "instance")
 MEDIA_TYPE = "application/dicom+json"
+Value = str | int | dict[str, str] | None
 LIMIT_MAX = 5000
 VALUE_MAX, VALUES_MAX = 64, 100
 _FIELD = re.compile(r"[0-9A-Fa-f]{8}(\.[0-9A-Fa-f]{8})*|[A-Za-z][A-Za-z0-9]{0,63}(\.[A-Za-z][A-Za-z0-9]{0,63})*")
@@ -36,6 +38,7 @@ class Row:
     study: Document
     series: Series | None = None
     instance: Instance | None = None
+    patient: Patient | None = None  # told inside Country B alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +49,40 @@ class Attribute:
     keyword: str
     vr: str
     level: Level
-    values: Callable[[Row], Iterable[str | int | None]]
+    values: Callable[[Row], Iterable[Value]]
     key: Literal["uid", "text", "date", "time", "number", ""] = ""
     always: bool = True  # also when there is no value
 
 
-def _of_series(get: Callable[[Series], str | int | None]) -> Callable[[Row], Iterable[str | int | None]]:
+def _of_series(get: Callable[[Series], str | int | None]) -> Callable[[Row], Iterable[Value]]:
     return lambda row: [] if row.series is None else [get(row.series)]
 
 
-def _of_instance(get: Callable[[Instance], str | int | None]) -> Callable[[Row], Iterable[str | int | None]]:
+def _of_instance(get: Callable[[Instance], str | int | None]) -> Callable[[Row], Iterable[Value]]:
     return lambda row: [] if row.instance is None else [get(row.instance)]
 
 
 def _nothing(row: Row) -> Iterable[str]:
     return ()
+
+
+def _person(row: Row) -> list[Value]:
+    """The name of the one who is told. Source: PS3.5 §6.2."""
+    if row.patient is None:
+        return []
+    name = row.patient.name
+    return [{"Alphabetic": "^".join((name.family, " ".join(name.given))).rstrip("^")}]
+
+
+def _birth_date(row: Row) -> list[Value]:
+    return [row.patient.birth_date.replace("-", "")] if row.patient and len(row.patient.birth_date) == 10 else []
+
+
+def _sex(row: Row) -> list[Value]:
+    return [_SEXES.get(row.patient.gender or "")] if row.patient else []
+
+
+_SEXES = {"male": "M", "female": "F", "other": "O"}
 
 
 def _date(row: Row) -> list[str]:
@@ -91,9 +113,9 @@ ATTRIBUTES = (
     Attribute("00080201", "TimezoneOffsetFromUTC", "SH", "study", _offset, always=False),
     Attribute("00081030", "StudyDescription", "LO", "study", lambda r: [r.study.description], "text"),
     Attribute("0008103E", "SeriesDescription", "LO", "series", _of_series(lambda s: s.description), "text"),
-    Attribute("00100010", "PatientName", "PN", "study", _nothing),
-    Attribute("00100030", "PatientBirthDate", "DA", "study", _nothing),
-    Attribute("00100040", "PatientSex", "CS", "study", _nothing),
+    Attribute("00100010", "PatientName", "PN", "study", _person),
+    Attribute("00100030", "PatientBirthDate", "DA", "study", _birth_date),
+    Attribute("00100040", "PatientSex", "CS", "study", _sex),
     Attribute("0020000D", "StudyInstanceUID", "UI", "study", lambda r: r.study.study_instance_uids[:1], "uid"),
     Attribute("0020000E", "SeriesInstanceUID", "UI", "series", _of_series(lambda s: s.series_instance_uid), "uid"),
     Attribute("00200010", "StudyID", "SH", "study", _nothing),

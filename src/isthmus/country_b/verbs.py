@@ -1,4 +1,4 @@
-"""The rows of Country B as pages ask them: so that a page can be looked at without a second country."""
+"""The rows of Country B as its faces ask them: so that a face can be looked at without a second country."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Verbs:
     find_documents: Callable[[Visit, str, DocumentQuery], Awaitable[Sequence[Document]]]
     get_report: Callable[[Visit, str, str], Awaitable[tuple[ImagingReport, bytes]]]
     get_manifest: Callable[[Visit, str, str], Awaitable[tuple[Manifest, bytes]]]
+    get_binary: Callable[[Visit, str, Document], Awaitable[bytes]]
     get_images: Callable[[Visit, str, ImagesQuery, Shelf], AsyncIterator[Arrived]]
 
     @classmethod
@@ -35,5 +36,6 @@ class Verbs:
             partial(documents.find_documents, client),
             partial(documents.get_report, client),
             partial(documents.get_manifest, client),
+            partial(documents.get_binary, client),
             partial(images.get_images, client),
         )

@@ -1,7 +1,7 @@
-"""Fetching images for the viewer: the one that is looked at first, then its series in one exchange; into the spool.
+"""Flights: images on their way into the spool, for whoever looks at them: pages, or the hospital's own programs.
 
-Who asks for the same thing waits for the same flight. A flight that nobody waits for any more is cut within seconds.
-Nothing outside the opened series is fetched.
+One image that is looked at comes first, then its series in one exchange; a whole study comes in as few exchanges as can be. Who
+asks for the same thing waits for the same flight. A flight that nobody waits for any more is cut within seconds.
 
 Source: portal design §1 (5); trust.md §2.9; architecture.md §7.
 """
@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from isthmus.country_b.arrivals import Arrived
-from isthmus.country_b.portal.verbs import Verbs
+from isthmus.country_b.fetch import Wanted, plan
 from isthmus.country_b.spool import Arriving, Spool
+from isthmus.country_b.verbs import Verbs
 from isthmus.country_b.visit import Visit
-from isthmus.errors import ContentMismatch, ImagesNotFound, IsthmusError
+from isthmus.errors import Absence, ContentMismatch, ImagesNotFound, IntegrityLost, IsthmusError
 from isthmus.model.queries import ImagesQuery
 from isthmus.storage.sealed import SealedReader
 
@@ -57,6 +59,19 @@ class SpoolShelf:
             self._arriving = None
 
 
+def _place(one: Wanted) -> tuple[str, str]:
+    return one.series_instance_uid, one.sop_instance_uid
+
+
+def _parts(query: ImagesQuery) -> tuple[str, str, str]:
+    return query.study_instance_uid, query.series_instance_uid or "", query.sop_instance_uid or ""
+
+
+def _key(visit: Visit, query: ImagesQuery) -> tuple[str, ...]:
+    """A flight's name: the visit, and as much of the three UIDs as is asked for."""
+    return visit.id, *(uid for uid in _parts(query) if uid)
+
+
 def item_of(study: str, series: str, instance: str) -> tuple[str, ...]:
     return ("instance", study, series, instance)
 
@@ -73,16 +88,22 @@ class _Flight:
         self.over = False
         self.waiting = 0
 
-    async def wait(self, instance: str) -> None:
-        """Until the instance is here or the flight is over. Raises what ended the flight."""
+    @contextlib.contextmanager
+    def needed(self) -> Iterator[None]:
+        """While somebody needs it, it is not cut."""
         self.waiting += 1
         try:
-            async with self.news:
-                await self.news.wait_for(lambda: instance in self.here or self.over)
+            yield
         finally:
             self.waiting -= 1
             if self.waiting == 0:
                 asyncio.get_running_loop().call_later(self.patience_s, self.cut)
+
+    async def wait(self, instance: str) -> None:
+        """Until the instance is here or the flight is over. Raises what ended the flight."""
+        with self.needed():
+            async with self.news:
+                await self.news.wait_for(lambda: instance in self.here or self.over)
         if instance not in self.here and self.problem is not None:
             raise self.problem
 
@@ -91,7 +112,7 @@ class _Flight:
             self.task.cancel()
 
 
-class Fetching:
+class Flights:
     """The flights of this process."""
 
     def __init__(self, verbs: Verbs, spool: Spool, parallel: int, *, patience_s: float = PATIENCE_S) -> None:
@@ -121,6 +142,39 @@ class Fetching:
         if found is None:
             raise ImagesNotFound("the country sent no such instance", country=country)
         return found
+
+    async def each(
+        self, visit: Visit, country: str, study: str, wanted: Sequence[Wanted], everything: Sequence[Wanted]
+    ) -> AsyncGenerator[tuple[Wanted, SealedReader | None]]:
+        """The wanted instances of a study out of the spool, in their order; close each. What is missing is fetched meanwhile.
+
+        None stands for one that the country does not send, or not whole and unsuspicious. Raises what else ends a flight.
+        """
+        held = await self._spool.holds(visit.id, [item_of(study, *_place(one)) for one in wanted])
+        missing = [one for one, there in zip(wanted, held, strict=True) if not there]
+        queries = plan(study, everything, missing)
+        together = {query.series_instance_uid: query for query in queries if query.sop_instance_uid is None}
+        flight: _Flight | None = None
+        asked: ImagesQuery | None = None
+        with contextlib.ExitStack() as need:
+            for one in wanted:
+                series, instance = _place(one)
+                found = await self._spool.find(visit.id, *item_of(study, series, instance))
+                query = together.get(series) or together.get(None)
+                if found is None and query is not None:
+                    if flight is None or query != asked:
+                        need.close()
+                        asked, flight = query, self._flight(_key(visit, query), visit, country, query)
+                        need.enter_context(flight.needed())
+                    with contextlib.suppress(IntegrityLost):  # what did not come with the others is asked for by itself
+                        await flight.wait(instance)
+                    found = await self._spool.find(visit.id, *item_of(study, series, instance))
+                yield one, found or await self._alone(visit, country, ImagesQuery(study, series, instance))
+
+    async def _alone(self, visit: Visit, country: str, query: ImagesQuery) -> SealedReader | None:
+        with contextlib.suppress(IntegrityLost, Absence):
+            await self._flight(_key(visit, query), visit, country, query).wait(query.sop_instance_uid or "")
+        return await self._spool.find(visit.id, *item_of(*_parts(query)))
 
     def forget(self, *visits: str) -> None:
         """Cut what still arrives for these visits."""

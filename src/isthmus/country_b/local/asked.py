@@ -1,0 +1,96 @@
+"""One request of a program: who reads, in which visit, what; and with what it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from isthmus.country_b.local.access import Access, Reader
+from isthmus.country_b.local.holdings import Holdings
+from isthmus.country_b.spool import Spool
+from isthmus.errors import UnsupportedRequest
+from isthmus.model.identifiers import checked_uid
+from isthmus.model.queries import ImagesQuery
+from isthmus.sandbox import Sandbox
+from isthmus.storage.sealed import SealedReader
+from isthmus.transport.inbound import Request
+from isthmus.trust.trustlist import Participant
+from isthmus.wire.images import read_ranges
+from isthmus.wire.packs.pack import Pack, load_pack
+
+PREAMBLE_BYTES = 128
+
+
+class Countries(Protocol):
+    """The part of `trust.directory.Directory` that is needed here."""
+
+    def country(self, code: str) -> Participant: ...
+
+
+@dataclass(frozen=True)
+class Local:
+    """What the service of a node works with. `public` is the address that programs use: scheme, host and port."""
+
+    access: Access
+    holdings: Holdings
+    directory: Countries
+    spool: Spool
+    sandbox: Sandbox
+    public: str
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a verb needs to answer. Addresses are made of the public one alone. Source: field-faults F41."""
+
+    local: Local
+    request: Request
+    reader: Reader
+    parts: Mapping[str, str] = field(default_factory=dict)  # of the path
+
+    @property
+    def fhir(self) -> str:
+        return f"{self.local.public}/visits/{self.reader.visit.id}/fhir"
+
+    @property
+    def dicomweb(self) -> str:
+        return f"{self.local.public}/visits/{self.reader.visit.id}/dicom-web"
+
+    @property
+    def query(self) -> ImagesQuery:
+        """The study, series or instance that the path names. Raises MalformedRequest (uid)."""
+        named = [checked_uid(self.parts[name], name) for name in ("study", "series", "instance") if name in self.parts]
+        return ImagesQuery(*named)
+
+    @property
+    def pack(self) -> Pack:
+        """The draft in which the visit's country writes; it is written in here too."""
+        return load_pack(self.local.directory.country(self.reader.country).pack)
+
+    def accepts(self, *media_types: str) -> str:
+        """The first of the accepted media types that is offered. Raises UnsupportedRequest."""
+        wanted = read_ranges(self.request.accept or "*/*") or read_ranges("*/*")
+        for one in wanted:
+            for offered in media_types:
+                if one.media in (offered, "*/*", f"{offered.partition('/')[0]}/*"):
+                    return offered
+        raise UnsupportedRequest(f"what is given here is {' or '.join(media_types)}", reason="media", path="Accept")
+
+
+class Spooled:
+    """An instance in the spool, read anywhere: its preamble zeroed, else the original. Source: trust.md §2.9."""
+
+    def __init__(self, held: SealedReader) -> None:
+        self._held = held
+
+    @property
+    def size_bytes(self) -> int:
+        return self._held.size_bytes
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        data = self._held.read(offset, size)
+        zeroed = max(0, min(PREAMBLE_BYTES - offset, len(data)))
+        return bytes(zeroed) + data[zeroed:] if zeroed else data
