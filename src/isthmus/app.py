@@ -23,6 +23,7 @@ from isthmus.country_b.visit import Visits
 from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
 from isthmus.model.people import HealthProfessional
 from isthmus.sandbox import Sandbox
+from isthmus.sandbox import Sandbox
 from isthmus.signin.accounts import Accounts
 from isthmus.storage.database import Database, open_index, open_state
 from isthmus.storage.sealed import MasterKey
@@ -174,6 +175,7 @@ class Node:
             state=ground.state,
             master=ground.master,
             directives=Directives.of_settings(settings, ground.state, now),
+            sandbox=self.sandbox,
             national=national,
             clock=now,
         )
@@ -269,6 +271,7 @@ class Node:
             await asyncio.gather(*tasks, return_exceptions=True)
             for close in self._closing:
                 await close()
+            await asyncio.to_thread(self.sandbox.close)
             await asyncio.to_thread(self.sandbox.close)
             await asyncio.to_thread(self.ground.trail.stop)
             self.ground.state.close()

@@ -1,7 +1,8 @@
 """Bounded child processes: every parser of others (codecs, documents, pydicom) runs in one, never in the node itself.
 
 At most two children, started when first needed and gone after half a minute without work. A child gets what it asks for
-by a pipe, plaintext and never a key; it is killed at its deadline, when it gives too much, and when nobody waits any more.
+by a pipe, plaintext and never a key; it is killed at its deadline (the time in which its pieces are not taken does not count),
+when it gives too much, and when nobody waits any more.
 What it cannot read is one error of the caller's choice; no stack trace comes out. `sandboxed.py` is its inside.
 
 Source: trust.md §2.9; T63, T64.
@@ -19,6 +20,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock, Timer
+from time import monotonic
 from types import MappingProxyType
 from typing import Final
 
@@ -31,6 +33,7 @@ CHILDREN: Final = 2
 IDLE_S: Final = 30.0
 START_S: Final = 30.0
 TASKS_OF_ONE_CHILD: Final = 500
+WAITS_S: Final = 600.0  # how long a child may wait, in all, for pieces to be taken
 
 TASKS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -64,6 +67,9 @@ class _Job:
     stopped: str = ""
     child: _Child | None = None
     lock: Lock = field(default_factory=Lock)
+    began: float = field(default_factory=monotonic)
+    waited_s: float = 0.0  # for whoever takes the pieces
+    waits_since: float | None = None
 
     def take(self, child: _Child) -> None:
         with self.lock:
@@ -76,6 +82,21 @@ class _Job:
             self.stopped = self.stopped or why
             if self.child is not None:
                 self.child.kill()
+
+    def give(self, piece: bytes) -> None:
+        """Hand a piece on; the deadline waits as long as its taker lets us wait."""
+        self.waits_since = monotonic()
+        try:
+            self.into(piece)
+        finally:
+            self.waited_s += monotonic() - self.waits_since
+            self.waits_since = None
+
+    def left_s(self) -> float:
+        """How much of the time to compute is left."""
+        now, since = monotonic(), self.waits_since
+        waited_s = self.waited_s + (now - since if since is not None else 0.0)
+        return -1.0 if waited_s > WAITS_S else self.deadline_s - (now - self.began - waited_s)
 
     def let_go(self) -> bool:
         """Give the child back; False when it was killed meanwhile."""
@@ -145,7 +166,7 @@ class _Child:
                 if given > job.output_limit_bytes:
                     self.kill()
                     raise _Refused(f"gave more than {job.output_limit_bytes} bytes")
-                job.into(body)
+                job.give(body)
             elif kind == sandboxed.FAULT:
                 raise _Refused(body.decode() if _WORD.fullmatch(body) else "unreadable")
             else:
@@ -167,6 +188,25 @@ class _Child:
     @property
     def lives(self) -> bool:
         return self._process.poll() is None
+
+
+class _Deadline:
+    """Stops a job when its time is over; what it waited for its taker does not count."""
+
+    def __init__(self, job: _Job) -> None:
+        self._job = job
+        job.began = monotonic()
+        self._timer = _later(job.deadline_s, self._look)
+
+    def _look(self) -> None:
+        left_s = self._job.left_s()
+        if left_s > 0:
+            self._timer = _later(max(left_s, 0.05), self._look)
+        else:
+            self._job.stop(f"took longer than {self._job.deadline_s:g} s")
+
+    def cancel(self) -> None:
+        self._timer.cancel()
 
 
 def _later(seconds: float, act: Callable[..., object], *of: object) -> Timer:
@@ -279,7 +319,7 @@ class Sandbox:
         child = self._child(module, job.memory_bytes)
         useful = False
         job.take(child)
-        watch = _later(job.deadline_s, job.stop, f"took longer than {job.deadline_s:g} s")
+        watch = _Deadline(job)
         try:
             child.do(job, function)
             useful = True

@@ -51,6 +51,11 @@ def flood(source: Source, options: Options) -> Iterator[bytes]:
         yield bytes(1024 * 1024)
 
 
+def plenty(source: Source, options: Options) -> Iterator[bytes]:
+    for _ in range(12):
+        yield bytes(1024 * 1024)
+
+
 def crash(source: Source, options: Options) -> NoReturn:
     os.abort()
 

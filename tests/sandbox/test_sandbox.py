@@ -19,7 +19,7 @@ from isthmus.sandbox import MIB, Sandbox
 
 HERE = Path(__file__).parent
 NAMES = (
-    "echo", "said", "spin", "sleep", "rest", "hoard", "flood", "crash", "leave", "stumble", "chat", "read_a_file",
+    "echo", "said", "spin", "sleep", "rest", "hoard", "flood", "plenty", "crash", "leave", "stumble", "chat", "read_a_file",
     "write_a_file", "call_out", "start_a_program", "environment",
 )  # fmt: skip
 FILTERED = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
@@ -87,6 +87,18 @@ def test_a_parser_that_gives_too_much_is_killed(box: Sandbox) -> None:
     error = refused(box, "flood", output_limit_bytes=3 * MIB)
 
     assert error.facts["fault"] == f"gave more than {3 * MIB} bytes"
+
+
+def test_the_time_in_which_nobody_takes_what_is_made_is_not_the_parsers(box: Sandbox) -> None:
+    sizes: list[int] = []
+
+    def slow(piece: bytes) -> None:
+        time.sleep(0.05)
+        sizes.append(len(piece))
+
+    box.run_now("plenty", b"", deadline_s=0.4, into=slow)
+
+    assert sizes == [MIB] * 12
 
 
 @pytest.mark.threat("T64")

@@ -92,24 +92,66 @@ def test_a_single_part_is_for_one_instance() -> None:
     assert read_accept("application/dicom; transfer-syntax=*", level="instance").single_part
 
 
-@pytest.mark.fault("F33")
-def test_compressed_images_are_not_decoded() -> None:
-    with pytest.raises(UnsupportedRequest) as caught:
-        choose([PLAIN, PACKED], read_accept("*/*", level="study"))
+def undecodable(instance: StoredInstance) -> None:
+    return None
 
+
+def decoded(instance: StoredInstance) -> StoredInstance | None:
+    """As if everything but video could be decoded."""
+    form = replace(instance, transfer_syntax_uid=EXPLICIT_LE, recoded_from=instance.transfer_syntax_uid, sha256=None)
+    return None if instance.video else form
+
+
+ONE = 'multipart/related; type="application/dicom"; transfer-syntax='
+RLE = "1.2.840.10008.1.2.5"
+
+
+@pytest.mark.requirement("WAD-03", "WAD-04", "WAD-05")
+@pytest.mark.fault("F33")
+@pytest.mark.parametrize(
+    ("accept", "sent"),
+    [
+        (None, EXPLICIT_LE),
+        ("*/*", EXPLICIT_LE),
+        ('multipart/related; type="application/dicom"', EXPLICIT_LE),
+        (IMAGES_ACCEPT, J2K),
+        (f"{ONE}{EXPLICIT_LE}", EXPLICIT_LE),
+        (f"{ONE}{RLE};q=0.9, {ONE}{J2K};q=0.1", J2K),
+        (f"{ONE}{EXPLICIT_LE}, {ONE}{J2K};q=0.1", J2K),
+        (f"{ONE}{RLE}, {ONE}{EXPLICIT_LE};q=0.1", EXPLICIT_LE),
+        (f"{ONE}{RLE}, */*;q=0.1", EXPLICIT_LE),
+    ],
+)
+def test_what_is_stored_goes_where_it_is_accepted_and_explicit_little_endian_where_not(
+    accept: str | None, sent: str
+) -> None:
+    chosen, missing = choose([PACKED], read_accept(accept, level="study"), decoded)
+
+    assert [(one.transfer_syntax_uid, one.recoded_from) for one in chosen] == [(sent, None if sent == J2K else J2K)]
+    assert missing == []
+
+
+@pytest.mark.requirement("WAD-05", "WAD-08")
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, RLE])
+def test_what_is_not_to_be_had_as_asked_is_missing_or_406_when_it_is_all(syntax: str) -> None:
+    wanted = read_accept(f"{ONE}{syntax}", level="study")
+    fits = replace(PLAIN, transfer_syntax_uid=syntax)
+
+    assert choose([fits, PACKED], wanted, undecodable) == ([fits], [PACKED])
+    with pytest.raises(UnsupportedRequest) as caught:
+        choose([PACKED], wanted, undecodable)
     assert "transfer-syntax=*" in caught.value.message
-    assert choose([PLAIN, PACKED], read_accept(IMAGES_ACCEPT, level="study")) == ([PLAIN, PACKED], [])
 
 
 @pytest.mark.fault("F25")
 def test_video_travels_as_it_is_or_is_missing() -> None:
-    only = f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT_LE}'
+    only = f"{ONE}{EXPLICIT_LE}"
 
-    assert choose([VIDEO], read_accept(None, level="instance")) == ([VIDEO], [])
-    assert choose([VIDEO], read_accept(IMAGES_ACCEPT, level="instance")) == ([VIDEO], [])
-    assert choose([PLAIN, VIDEO], read_accept(only, level="study")) == ([PLAIN], [VIDEO])
+    assert choose([VIDEO], read_accept(None, level="instance"), decoded) == ([VIDEO], [])
+    assert choose([VIDEO], read_accept(IMAGES_ACCEPT, level="instance"), decoded) == ([VIDEO], [])
+    assert choose([PLAIN, VIDEO], read_accept(only, level="study"), decoded) == ([PLAIN], [VIDEO])
     with pytest.raises(UnsupportedRequest):
-        choose([VIDEO], read_accept(only, level="instance"))
+        choose([VIDEO], read_accept(only, level="instance"), decoded)
 
 
 def _woven(instances: list[StoredInstance], contents: list[bytes], boundary: str) -> bytes:

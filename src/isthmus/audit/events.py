@@ -67,7 +67,7 @@ class Intent:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How it ended. `digest` is that of the digests; `reason` the error's or what cut it."""
+    """How it ended. `digest` is that of the digests; `reason` the error's or what cut it; `missing` what was known to lack."""
 
     outcome: Ending
     status: int | None = None
@@ -75,6 +75,7 @@ class Outcome:
     bytes: int = 0
     digest: str | None = None
     reason: str | None = None
+    missing: Sequence[str] = ()
 
     def record(self, at: datetime, duration_ms: int | None) -> dict[str, Any]:
         return {
@@ -87,7 +88,13 @@ class Outcome:
             "digest": self.digest and clean(self.digest),
             "reason": self.reason and clean(self.reason),
             "duration_ms": duration_ms,
+            **self._missing(),
         }
+
+    def _missing(self) -> dict[str, Any]:
+        if not self.missing:
+            return {}
+        return {"missing": {"count": len(self.missing), "named": [clean(each) for each in self.missing[:ITEMS_MAX]]}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from isthmus.country_a.studies import imaging_study, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
 from isthmus.model.identifiers import checked_id
 from isthmus.national.connector import NationalConnector
+from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
 from isthmus.storage.sealed import MasterKey
 from isthmus.transport.answers import Answer, Receive, Send, json_answer
@@ -78,6 +79,7 @@ class Border:
     counting: Counting
     national: NationalConnector | None
     signing: SigningKey | None
+    sandbox: Sandbox
     base: str  # of FHIR, absolute
     dicomweb: str
 
@@ -171,8 +173,10 @@ async def _get_document(kind: str, border: Border, visit: Visit, request: Reques
 async def _get_images(border: Border, visit: Visit, request: Request, rest: str) -> None:
     admitted = visit.admitted
     with border.counting.transfer(admitted):
-        answer, query = await images.get_images(admitted, request, rest.split("/"), border.source)
-        await visit.send(answer, lambda decision: may_give(admitted, decision, query, border.source))
+        given = await images.get_images(admitted, request, rest.split("/"), border.source, border.sandbox)
+        await visit.send(
+            given.answer, lambda decision: may_give(admitted, decision, given.query, border.source), given.missing
+        )
 
 
 async def _nothing(border: Border, visit: Visit, request: Request, rest: str) -> None:
@@ -244,6 +248,7 @@ def border_app(
     master: MasterKey,
     national: NationalConnector | None,
     directives: Directives,
+    sandbox: Sandbox,
     clock: Callable[[], datetime],
 ) -> Inbound:
     """The ASGI app of the border's listener. A node without sources (`national` None) answers its capability alone."""
@@ -259,7 +264,9 @@ def border_app(
         counting=counting,
         opt_in=settings.consent.regime != "opt-out", clock=clock,
     )  # fmt: skip
-    border = Border(gate, directory, handles, counting, national, signing, f"{public}/fhir", f"{public}/dicom-web")
+    border = Border(
+        gate, directory, handles, counting, national, signing, sandbox, f"{public}/fhir", f"{public}/dicom-web"
+    )
 
     async def handle(request: Request, send: Send, receive: Receive) -> None:
         path = request.path.removeprefix(prefix) if request.path.startswith(f"{prefix}/") else "/"

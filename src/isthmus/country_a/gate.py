@@ -8,7 +8,7 @@ Source: trust.md §2.6 (order on every resource request), §4.2; architecture.md
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -68,6 +68,7 @@ class Needs:
     services: frozenset[str] = frozenset()  # one of them must be offered
     scopes: frozenset[str] = frozenset()  # one of them must be held
     categories: tuple[str, ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
     opens: bool = True  # the gate opens the record; otherwise the row does, when it knows more
 
 
@@ -103,15 +104,23 @@ class Visit:
         self.intent = intent
         self.opened = await self.gate.trail.open(intent, also)
 
-    async def send(self, answer: Answer, still: Callable[[Decision], Awaitable[bool]] | None = None) -> Sent:
-        """Send the answer and close the record. `still` asks whether a changed decision would give the same."""
+    async def send(
+        self,
+        answer: Answer,
+        still: Callable[[Decision], Awaitable[bool]] | None = None,
+        missing: Sequence[str] = (),
+    ) -> Sent:
+        """Send the answer and close the record. `still` asks whether a changed decision would give the same.
+
+        `missing` names what was asked for and is known to lack.
+        """
         may_go_on = None if still is None else self.gate.watching(self.admitted, still)
         answer = replace(answer, headers=(*answer.headers, *self.gate.trust_header()))
         sent = await pump(answer, self.request, self.send_message, self.receive, may_go_on=may_go_on)
         await self.close(
             Outcome(
                 outcome="complete" if sent.complete else "incomplete", status=sent.status, instances=sent.instances,
-                bytes=sent.bytes, digest=sent.digest, reason=sent.why,
+                bytes=sent.bytes, digest=sent.digest, reason=sent.why, missing=missing,
             )
         )  # fmt: skip
         return sent
@@ -164,7 +173,8 @@ class Gate:
     ) -> AsyncIterator[Visit]:
         """Check, open the record, hand over a visit with its passes; close the record whatever happens inside."""
         intent = Intent(
-            side="A", transaction=needs.transaction, exchange_id=request.exchange_id, peer="unknown", categories=needs.categories
+            side="A", transaction=needs.transaction, exchange_id=request.exchange_id, peer="unknown",
+            categories=needs.categories, details=needs.details,
         )  # fmt: skip
         visit = Visit(self, request, needs, send, receive, intent)
         try:

@@ -1,26 +1,48 @@
-"""The images: a study, a series or an instance, as they are stored.
+"""The images: a study, a series or an instance, as they are stored, or decoded for who cannot take that.
 
-Source: RAD-107; PS3.18 §10.4; trust.md §2.6 (M8); WAD-01 to WAD-14.
+What lacks is told before the first byte where it can be known: 206. What turns out later cuts the answer.
+
+Source: RAD-107; PS3.18 §8.7.3, §10.4; trust.md §2.6 (M8), §2.9; WAD-01 to WAD-14; field-faults F25, F33, F39.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from isthmus.country_a.holdings import may_give
 from isthmus.country_a.passes import Admitted
-from isthmus.errors import ImagesNotFound, UnsupportedRequest
-from isthmus.model.pieces import Mark, StoredInstance
+from isthmus.dicom.faults import DicomFault
+from isthmus.dicom.pixels.decodable import DECODABLE, decoded_bytes
+from isthmus.dicom.pixels.faults import PixelFault
+from isthmus.errors import (
+    ArrivalRefused,
+    ContentMismatch,
+    ImagesNotFound,
+    NationalInfrastructureUnavailable,
+    UnsupportedRequest,
+)
+from isthmus.model.pieces import Arriving, FileRange, Mark, StoredInstance
 from isthmus.model.queries import ImagesQuery
 from isthmus.national.connector import NationalConnector
+from isthmus.sandbox import MIB, Sandbox
+from isthmus.storage.ranges import RangeSource
 from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
+from isthmus.transport.line import as_it_comes
 from isthmus.wire.images import (
+    EXPLICIT_LE,
     Level,
     Wanted,
     choose,
     content_type,
+    not_made,
     part_headers,
     part_type,
     read_accept,
@@ -28,10 +50,23 @@ from isthmus.wire.images import (
     weave,
 )
 
+LOG = logging.getLogger("isthmus.country_a")
+FILE_S, SLOWEST_BYTES_S = 10.0, 8 * MIB  # how long decoding may take: a file, and what its pixels need beyond that
+BESIDE_PIXELS_BYTES = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The answer, what it is about, and the SOP Instance UIDs of what was asked for and lacks."""
+
+    answer: Answer
+    query: ImagesQuery
+    missing: tuple[str, ...]
+
 
 async def get_images(
-    admitted: Admitted, request: Request, segments: Sequence[str], national: NationalConnector
-) -> tuple[Answer, ImagesQuery]:
+    admitted: Admitted, request: Request, segments: Sequence[str], national: NationalConnector, sandbox: Sandbox
+) -> Given:
     """Answer the retrieval of what may be given of a study. The study must be the attested patient's.
 
     Not there, another patient's and restricted are one answer. Raises ImagesNotFound; UnsupportedRequest for a form or a
@@ -39,23 +74,79 @@ async def get_images(
     """
     query = read_path(segments)
     if query is None:
-        raise UnsupportedRequest("this border gives studies, series and instances", reason="no-route")
+        raise no_route()
     if request.query:
         raise UnsupportedRequest("retrieval takes no parameters", reason="param", path=request.query[0][0])
     wanted = read_accept(request.accept, level=_level(query))
     if not await may_give(admitted, admitted.decision, query, national):
         raise ImagesNotFound("no such study of this patient")
     instances = await national.get_images(admitted.patient, query)
-    sent, missing = choose(instances, wanted)
-    if not sent:
+    if not instances:
         raise ImagesNotFound("nothing of this study is served")
-    return _answer(sent, wanted, whole=not missing), query
+    sent, missing = await asyncio.to_thread(_chosen, instances, wanted, sandbox)
+    return Given(_answer(sent, wanted, whole=not missing), query, tuple(one.sop_instance_uid for one in missing))
+
+
+def no_route() -> UnsupportedRequest:
+    return UnsupportedRequest("this border gives studies, series and instances", reason="no-route")
 
 
 def _level(query: ImagesQuery) -> Level:
     if query.sop_instance_uid is not None:
         return "instance"
     return "study" if query.series_instance_uid is None else "series"
+
+
+def _chosen(
+    instances: Sequence[StoredInstance], wanted: Wanted, sandbox: Sandbox
+) -> tuple[list[StoredInstance], list[StoredInstance]]:
+    """What is sent and what lacks, a blob that is gone among it. Reads heads of files: for a worker thread."""
+    files = {one.content.path for one in instances if isinstance(one.content, FileRange)}
+    gone = {file for file in files if not Path(file).exists()}
+    there = [one for one in instances if not (isinstance(one.content, FileRange) and one.content.path in gone)]
+    if not there:
+        raise NationalInfrastructureUnavailable("the stored files are not there")
+    sent, missing = choose(there, wanted, partial(_decoded, sandbox))
+    lost = [one for one in instances if isinstance(one.content, FileRange) and one.content.path in gone]
+    return sent, missing + lost
+
+
+def _decoded(sandbox: Sandbox, instance: StoredInstance) -> StoredInstance | None:
+    """The Explicit-LE form of a compressed instance, made while it is sent: neither size nor digest is known before.
+
+    None for what no codec here decodes, as far as its head tells.
+    """
+    if instance.transfer_syntax_uid not in DECODABLE or not isinstance(instance.content, FileRange):
+        return None
+    source = RangeSource(instance.content)
+    try:
+        size = decoded_bytes(source)
+    except (PixelFault, DicomFault, OSError):
+        return None
+    stored = instance.transfer_syntax_uid
+    return replace(
+        instance, transfer_syntax_uid=EXPLICIT_LE, content=Arriving(partial(_decoding, sandbox, source, size)),
+        size_bytes=None, sha256=None, recoded_from=stored,
+    )  # fmt: skip
+
+
+async def _decoding(sandbox: Sandbox, source: RangeSource, size_bytes: int) -> AsyncIterator[bytes]:
+    """Decode in a child. Raises UnsupportedRequest when that gives nothing, ContentMismatch when it breaks off."""
+    work = partial(
+        sandbox.run, "decoded", source, deadline_s=FILE_S + size_bytes / SLOWEST_BYTES_S,
+        output_limit_bytes=size_bytes + BESIDE_PIXELS_BYTES,
+    )  # fmt: skip
+    begun = False
+    try:
+        async with aclosing(as_it_comes(lambda sink: work(into=sink))) as pieces:
+            async for piece in pieces:
+                begun = True
+                yield piece
+    except ArrivalRefused as refused:
+        LOG.warning("an image could not be decoded: %s", refused.facts.get("fault"))
+        if begun:
+            raise ContentMismatch("an image broke off while it was decoded") from refused
+        raise not_made() from refused
 
 
 def _answer(sent: list[StoredInstance], wanted: Wanted, *, whole: bool) -> Answer:

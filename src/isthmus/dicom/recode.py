@@ -58,10 +58,10 @@ def to_explicit_le(source: Source, bounds: Bounds = AT_IMPORT) -> Iterator[bytes
     written = file_meta(header.sop_class_uid, header.sop_instance_uid, EXPLICIT_LE)
     deflated = InflatingWindow(window, meta.dataset_offset, bounds)
     pieces = _inflated(deflated) if meta.syntax.deflated else _Writer(source, meta, bounds).pieces()
-    return _gathered(chain((written,), pieces))
+    return gathered(chain((written,), pieces))
 
 
-def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Join the many small pieces of a data set."""
     held: list[bytes] = []
     size = 0

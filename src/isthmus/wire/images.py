@@ -1,6 +1,7 @@
 """Images: what may be asked for, what is chosen, and the multipart body that carries it, both directions.
 
-What is stored crosses as it is; nothing is recompressed. `weave` puts part heads between ranges it never touches.
+What is stored crosses as it is, or decoded for who can take nothing else; nothing is recompressed. `weave` puts part heads
+between ranges it never touches.
 
 Source: RAD-107; PS3.18 §8.6.1.2, §8.7, §10.4; RFC 2046 §5.1.1; wire.md §1.8; field-faults F25, F32, F33, F35, F39.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal
@@ -118,25 +119,36 @@ def _part(media: _Range, level: Level) -> bool | None:
     return None
 
 
-def choose(instances: Iterable[StoredInstance], wanted: Wanted) -> tuple[list[StoredInstance], list[StoredInstance]]:
+def choose(
+    instances: Iterable[StoredInstance], wanted: Wanted, decoded: Callable[[StoredInstance], StoredInstance | None]
+) -> tuple[list[StoredInstance], list[StoredInstance]]:
     """Part what can be sent as accepted from what cannot.
 
-    Video travels as it is when no syntax was named; when another was, it alone is missing from the answer. Anything else
-    that would have to be decoded stops the whole answer: raises UnsupportedRequest, naming `transfer-syntax=*`.
+    As stored where that is accepted, else in Explicit VR Little Endian as `decoded` gives it. Where it gives None (video,
+    what no codec decodes) the instance travels as it is when no syntax was named; when one was, it alone is missing. Raises
+    UnsupportedRequest, naming `transfer-syntax=*`, when nothing is left.
+
+    Source: PS3.18 §8.7.3; field-faults F25, F33.
     """
     sent: list[StoredInstance] = []
     missing: list[StoredInstance] = []
     for instance in instances:
-        as_it_is = wanted.syntaxes is None or (instance.video and wanted.default)
-        if as_it_is or (wanted.syntaxes is not None and instance.transfer_syntax_uid in wanted.syntaxes):
+        if wanted.syntaxes is None or instance.transfer_syntax_uid in wanted.syntaxes:
             sent.append(instance)
-        elif instance.video:
-            missing.append(instance)
+        elif EXPLICIT_LE in wanted.syntaxes and (form := decoded(instance)) is not None:
+            sent.append(form)
         else:
-            raise UnsupportedRequest(f"images here are compressed and are not decoded; {_SENTENCE}", reason="media")
+            (sent if wanted.default else missing).append(instance)
     if missing and not sent:
-        raise UnsupportedRequest(f"video is not re-coded; {_SENTENCE}", reason="media")
+        raise not_made()
     return sent, missing
+
+
+def not_made() -> UnsupportedRequest:
+    """What says that images are not to be had in a syntax that is accepted."""
+    return UnsupportedRequest(
+        f"these images are not to be had in a syntax that is accepted; {_SENTENCE}", reason="media"
+    )
 
 
 def part_type(instance: StoredInstance) -> str:

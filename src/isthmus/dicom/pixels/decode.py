@@ -25,6 +25,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 
 from isthmus.dicom import tags
+from isthmus.dicom.pixels.decodable import JPEG_BASELINE, JPEG_EXTENDED, MAX_FRAME_BYTES, check_codec, check_size
 from isthmus.dicom.pixels.faults import PixelFault
 from isthmus.dicom.pixels.frames import Image, read_frame, read_image
 from isthmus.dicom.windows import Source
@@ -36,13 +37,10 @@ except ImportError:  # there is none for Python 3.14; gdcm decodes JPEG-LS too
 
 Array = npt.NDArray[Any]
 
-MAX_FRAME_BYTES: Final = 160 * 1024 * 1024
-JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
-JPEG_EXTENDED: Final = "1.2.840.10008.1.2.4.51"
 _LOSSY_JPEG: Final = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
 # One library for each, the smaller one where two could: gdcm for what nothing else decodes.
 _JPEG_LS: Final = "gdcm" if jpeg_ls is None else "pyjpegls"
-_LIBRARIES: Final[dict[str, str]] = {
+LIBRARIES: Final[dict[str, str]] = {
     JPEG_BASELINE: "pillow",
     JPEG_EXTENDED: "pillow",
     "1.2.840.10008.1.2.4.57": "gdcm",
@@ -57,7 +55,6 @@ _LIBRARIES: Final[dict[str, str]] = {
     "1.2.840.10008.1.2.5": "pylibjpeg",
 }
 _FLOATS: Final = {tags.FLOAT_PIXEL_DATA: "f4", tags.DOUBLE_FLOAT_PIXEL_DATA: "f8"}
-_WHOLE_BITS: Final = frozenset({8, 16, 32})
 
 
 class Decoded(NamedTuple):
@@ -67,24 +64,11 @@ class Decoded(NamedTuple):
 
 def decode_frame(source: Source, image: Image, number: int) -> Decoded:
     """Decode a frame (the first is 1); raises PixelFault, and whatever memory says of a frame that is too large."""
-    if image.rows * image.columns * image.samples * max(8, image.bits_allocated) > 8 * MAX_FRAME_BYTES:
-        raise PixelFault("large-frame")
+    check_size(image)
     if image.native is None:
         check_codec(image)
     stored = read_frame(source, image, number)
     return _native(image, stored) if image.native is not None else _compressed(image, stored)
-
-
-def check_codec(image: Image) -> None:
-    """Raise PixelFault when the image's compression cannot be decoded here."""
-    if image.syntax.video:
-        raise PixelFault("video")
-    if image.syntax.uid == JPEG_EXTENDED and image.bits_stored > 8:
-        raise PixelFault("twelve-bit")
-    if image.syntax.uid not in _LIBRARIES:
-        raise PixelFault("no-codec", image.syntax.name)
-    if image.bits_allocated not in _WHOLE_BITS:
-        raise PixelFault("bad-shape")
 
 
 def native_type(image: Image) -> np.dtype[Any]:
@@ -136,7 +120,7 @@ def _compressed(image: Image, stored: bytes) -> Decoded:
         "bits_stored": image.bits_stored,
         "pixel_representation": int(image.signed),
         "pixel_keyword": "PixelData",
-        "decoding_plugin": _LIBRARIES[uid],
+        "decoding_plugin": LIBRARIES[uid],
     }
     one = encapsulate([stored], has_bot=False)
     with warnings.catch_warnings():

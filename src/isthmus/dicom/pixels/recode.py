@@ -20,22 +20,16 @@ from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import finished, read_header
 from isthmus.dicom.part10 import file_meta, front
 from isthmus.dicom.pixels import attributes
-from isthmus.dicom.pixels.decode import (
-    JPEG_BASELINE,
-    JPEG_EXTENDED,
-    Decoded,
-    check_codec,
-    decode_frame,
-    little_endian_bytes,
-)
+from isthmus.dicom.pixels.decodable import JPEG_BASELINE, JPEG_EXTENDED, MAX_PIXEL_BYTES, decoded_bytes
+from isthmus.dicom.pixels.decode import Decoded, decode_frame, little_endian_bytes
 from isthmus.dicom.pixels.faults import PixelFault
 from isthmus.dicom.pixels.frames import Image, read_image
+from isthmus.dicom.recode import gathered
 from isthmus.dicom.syntaxes import EXPLICIT_LE
 from isthmus.dicom.walker import UNDEFINED, Plan, walk
 from isthmus.dicom.windows import AT_IMPORT, Bounds, Source, SourceWindow
 
 PIECE_BYTES: Final = 256 * 1024
-MAX_PIXEL_BYTES: Final = 0xFFFFFFFE
 _SHORT_HEAD: Final = Struct("<HH2sH").pack
 _LONG_HEAD: Final = Struct("<HH2sHL").pack
 _SHORT_VRS: Final = frozenset(vr.encode() for vr in tags.VR_SHORT)
@@ -52,7 +46,7 @@ class _Part(NamedTuple):
 
 
 def decoded_task(source: Source, options: Mapping[str, object]) -> Iterator[bytes]:
-    return to_explicit_le_decoded(source)
+    return gathered(to_explicit_le_decoded(source))
 
 
 def to_explicit_le_decoded(source: Source, bounds: Bounds = AT_IMPORT) -> Iterator[bytes]:
@@ -61,12 +55,8 @@ def to_explicit_le_decoded(source: Source, bounds: Bounds = AT_IMPORT) -> Iterat
     Raises PixelFault, DicomFault: at once for what can never be decoded, else at the frame that cannot.
     """
     header = read_header(source, bounds)
+    decoded_bytes(source, bounds)
     image = read_image(source, bounds)
-    if image.native is not None:
-        raise PixelFault("not-compressed")
-    check_codec(image)
-    if image.compressed is None:
-        raise PixelFault("frames-unclear")
     first = decode_frame(source, image, 1)
     frame_bytes = first.pixels.nbytes
     if frame_bytes * image.frames > min(MAX_PIXEL_BYTES, bounds.max_image_bytes):
