@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
@@ -9,9 +10,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from isthmus.errors import NationalInfrastructureUnavailable
+from isthmus.model.documents import DocumentKind
 from isthmus.model.people import Patient
 from isthmus.testing.border import PracticeBorder, Reply, traits
-from isthmus.testing.register import CT, EMPTY, HIDDEN, MR, OPTED_OUT, RESTRICTED, SEEN, TWIN
+from isthmus.testing.register import CT, EMPTY, HIDDEN, MR, OPTED_OUT, RESTRICTED, SEEN, TWIN, add
 
 pytestmark = pytest.mark.anyio
 STORED = {"accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
@@ -178,16 +180,64 @@ async def test_documents_read_as_they_were_made_and_304_when_held(border: Practi
         assert (two.status, two.body, two.headers["etag"]) == (304, b"", one.headers["etag"])
 
 
-async def test_a_pdf_is_wrapped_where_only_fhir_is_accepted_and_406_otherwise(border: PracticeBorder) -> None:
-    reply, _ = await listed(border, SEEN)
+def _binary(reply: Reply) -> str:
+    return next(urlsplit(url).path for url in addresses(reply) if "/Binary/" in url)
+
+
+@pytest.mark.fault("F40")
+@pytest.mark.parametrize(
+    ("accept", "query", "came"),
+    [
+        ("application/pdf", {}, "application/pdf"),
+        ("*/*", {}, "application/pdf"),
+        ("application/*", {}, "application/pdf"),
+        ("application/pdf, application/fhir+json;q=0.9", {}, "application/pdf"),
+        ("application/fhir+json", {}, "wrapped"),
+        ("application/json", {}, "wrapped"),
+        ("application/pdf;q=0.5, application/fhir+json", {}, "wrapped"),
+        ("application/pdf", {"_format": "json"}, "wrapped"),
+        ("application/pdf", {"_format": "application/fhir+json"}, "wrapped"),
+        ("image/png", {}, "406 media"),
+        ("application/pdf;q=0, text/*", {}, "406 media"),
+        ("application/pdf", {"_format": "xml"}, "406 media"),
+        ("application/pdf", {"_summary": "true"}, "400 param"),
+    ],
+)
+async def test_a_pdf_comes_as_it_is_or_wrapped_as_is_wanted(
+    border: PracticeBorder, accept: str, query: dict[str, str], came: str
+) -> None:
+    listing, _ = await listed(border, SEEN)
     token, _ = await border.care(SEEN)
-    path = next(urlsplit(url).path for url in addresses(reply) if "/Binary/" in url)
 
-    wrapped = await border.ask(path, token=token)
-    neither = await border.ask(path, token=token, headers={"accept": "image/png"})
+    reply = await border.ask(_binary(listing), token=token, headers={"accept": accept}, query=query)
 
-    assert wrapped.json()["resourceType"] == "Binary"
-    assert (neither.status, neither.code) == (406, "media")
+    issued = next(c.body for c in border.register.contents.values() if c.media_type == "application/pdf")
+    if came == "application/pdf":
+        assert (reply.status, reply.headers["content-type"], reply.body) == (200, came, issued)
+    elif came == "wrapped":
+        wrapped = reply.json()
+        assert reply.headers["content-type"].startswith("application/fhir+json")
+        assert (wrapped["resourceType"], wrapped["contentType"]) == ("Binary", "application/pdf")
+        assert base64.b64decode(wrapped["data"]) == issued
+    else:
+        assert f"{reply.status} {reply.code}" == came
+
+
+async def test_each_form_of_a_manifest_is_read_under_its_own_resource_only(border: PracticeBorder) -> None:
+    add(border.register, SEEN, CT, DocumentKind.MANIFEST_KOS, "CT")
+    listing, _ = await listed(border, SEEN, format="urn:ihe:rad:MADO:fhir-manifest:2026")
+    kos, _ = await listed(border, SEEN, contenttype="application/dicom")
+    token, _ = await border.care(SEEN)
+    fhir_path, kos_path = (urlsplit(addresses(reply)[0]).path for reply in (listing, kos))
+    wrong = [fhir_path.replace("/Bundle/", "/Binary/"), kos_path.replace("/Binary/", "/Bundle/")]
+
+    manifest = await border.ask(kos_path, token=token, headers={"accept": "application/dicom"})
+    none = await border.ask(f"/fhir/Binary/{'0' * 40}", token=token)
+
+    assert (manifest.headers["content-type"], manifest.body[128:132]) == ("application/dicom", b"DICM")
+    for path in wrong:
+        reply = await border.ask(path, token=token)
+        assert (reply.status, reply.body) == (404, none.body)
 
 
 @pytest.mark.threat("T30")

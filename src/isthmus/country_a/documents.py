@@ -16,9 +16,9 @@ import orjson
 from isthmus.country_a.grid import SEARCHED_MS, on_the_grid
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.holdings import all_documents
-from isthmus.country_a.media import accepts, check_fhir, fhir_answer, ranges
+from isthmus.country_a.media import accepted, check_fhir, fhir_answer, wants_fhir
 from isthmus.country_a.passes import Admitted
-from isthmus.errors import DocumentNotFound, UnsupportedRequest
+from isthmus.errors import DocumentNotFound
 from isthmus.model.documents import Document, DocumentContent, DocumentKind
 from isthmus.model.identifiers import Identifier
 from isthmus.model.queries import DocumentQuery, Page
@@ -85,14 +85,15 @@ async def get_document(
 
     Source: ITI-68; RET-01 to RET-09.
     """
+    accept = accepted(request)
     if kind == "Bundle":
-        check_fhir(request.accept)
+        check_fhir(accept)
     row = handles.row_of(admitted.peer, kind, id_)
     visible = admitted.releasable(await all_documents(admitted, national))
     if row is None or not any(document.id == row and resource_of(document) == kind for document in visible):
         raise DocumentNotFound("no such document of this patient")
     content = await national.get_document(admitted.patient, row)
-    media_type, body = _formed(content, kind, request.accept)
+    media_type, body = _formed(content, kind, accept)
     etag = handles.etag(admitted.peer, id_, media_type, content.body)
     if _is_held(request.headers.get("if-none-match"), etag):
         return Answer(304, (("ETag", etag),))
@@ -142,11 +143,9 @@ def _after(position: tuple[str, ...], found: list[Document], query: DocumentQuer
 
 
 def _formed(content: DocumentContent, kind: str, accept: str | None) -> tuple[str, bytes]:
-    """Media type and bytes: as issued, or wrapped where only FHIR is accepted. Source: RET-02, RET-03."""
-    if kind == "Bundle" or accepts(accept, content.media_type):
+    """Media type and bytes: as issued, or wrapped where FHIR is wanted. Source: RET-02, RET-03."""
+    if kind == "Bundle" or not wants_fhir(accept, content.media_type):
         return content.media_type, content.body
-    if not any(name in ("application/fhir+json", "application/json") for name, _ in ranges(accept)):
-        raise UnsupportedRequest(f"this document is {content.media_type}", reason="media")
     binary = {
         "resourceType": "Binary",
         "contentType": content.media_type,
