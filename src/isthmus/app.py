@@ -23,7 +23,6 @@ from isthmus.country_b.visit import Visits
 from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
 from isthmus.model.people import HealthProfessional
 from isthmus.sandbox import Sandbox
-from isthmus.sandbox import Sandbox
 from isthmus.signin.accounts import Accounts
 from isthmus.storage.database import Database, open_index, open_state
 from isthmus.storage.sealed import MasterKey
@@ -271,7 +270,6 @@ class Node:
             await asyncio.gather(*tasks, return_exceptions=True)
             for close in self._closing:
                 await close()
-            await asyncio.to_thread(self.sandbox.close)
             await asyncio.to_thread(self.sandbox.close)
             await asyncio.to_thread(self.ground.trail.stop)
             self.ground.state.close()
