@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
 import structlog
@@ -25,6 +26,9 @@ DURATION = Histogram(
     _LABELS,
     registry=REGISTRY,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+TOLERANCES = Counter(
+    "isthmus_tolerances", "Answers of a country in which something was forgiven", ("peer", "word"), registry=REGISTRY
 )
 
 
@@ -92,6 +96,19 @@ def exchange(
         size_bytes=size_bytes,
         duration_ms=round(duration_ms, 1),
     )
+
+
+def tolerated(*, country: str, transaction: str, words: Iterable[str]) -> None:
+    """Something was forgiven in an answer of this country: a figure and a line for each word, which is one of ours.
+
+    A process that never set up its lines, such as a command, writes none.
+
+    Source: TOL-10.
+    """
+    for word in words:
+        TOLERANCES.labels(country, word).inc()
+        if structlog.is_configured():
+            log().info("tolerated", country=country, transaction=transaction, word=word)
 
 
 def metrics_text() -> bytes:

@@ -145,7 +145,7 @@ def test_the_environment_cannot_smuggle_a_stand_in_into_production(
     ("words", "code"),
     [
         (["visit", "--as", "nobody-of-this-login", *PATIENT, "find"], 3),
-        (["visit", "--as", "radiologist", *PATIENT, "get", "KZ3", "--out", "f", "--form", "manifest-kos"], 2),
+        (["visit", "--as", "radiologist", *PATIENT, "get", "KZ3", "--out", "f", "--form", "manifest-xml"], 2),
         (["visit", "--as", "radiologist", *PATIENT, "images", "not-a-uid", "--out", "d"], 2),
         (["visit", "--as", "radiologist", *PATIENT[:2], "--identifier", "no-system", "find"], 2),
         (["visit", "--as", "radiologist", "--purpose", "CURIOSITY", *PATIENT, "find"], 2),

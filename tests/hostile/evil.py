@@ -142,6 +142,7 @@ def _question(path: str) -> str:
         ("/fhir/Patient", "patients"),
         ("/fhir/DocumentReference", "list"),
         ("/fhir/Bundle/", "document"),
+        ("/fhir/Binary/", "document"),
         ("/dicom-web/", "images"),
     ):
         if path.startswith(start):

@@ -45,6 +45,12 @@ def settings_of(ctx: typer.Context) -> Settings:
     return read_settings(options.config)
 
 
+def verbose_of(ctx: typer.Context) -> bool:
+    """Whether more was asked for."""
+    options = ctx.find_root().obj
+    return isinstance(options, Options) and options.verbose
+
+
 def refuse_stand_in(ctx: typer.Context) -> None:
     """Refuse a stand-in for sign-in outside demo and test, before any other doubt about the settings.
 

@@ -86,7 +86,9 @@ def _root(
         Path | None,
         typer.Option("--config", metavar="FILE", envvar="ISTHMUS_CONFIG", help="The node's settings, isthmus.toml."),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="On an error, say the rest too.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="On an error, say the rest too; on a visit, what was forgiven.")
+    ] = False,
     version: Annotated[bool, typer.Option("--version", help="Say the version.")] = False,
 ) -> None:
     """Isthmus: find, read and see a patient's imaging studies and reports that another country holds.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from isthmus.commands.output import Json, emit, progress, refuse_stand_in, settings_of, show, table
+from isthmus.commands.output import Json, emit, progress, refuse_stand_in, settings_of, show, table, verbose_of
 from isthmus.errors import MalformedRequest, SettingsProblem, UnsupportedRequest
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 T = TypeVar("T")
-FORMS = ("original", "structured", "manifest-fhir")
+FORMS = ("original", "structured", "manifest-fhir", "manifest-kos")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,12 @@ def run(ctx: typer.Context, work: Callable[[Client, Asked], Awaitable[T]]) -> T:
         from isthmus.app import asking
 
         async with asking(settings) as client:
-            return await work(client, asked)
+            try:
+                return await work(client, asked)
+            finally:
+                if verbose_of(ctx):
+                    for (country, word), times in sorted(client.forgiven.items()):
+                        sys.stderr.write(f"forgiven {country}: {word} ({times})\n")
 
     return asyncio.run(inside())
 
@@ -229,10 +234,12 @@ def get(
     ctx: typer.Context,
     document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="A document's id, from the list.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.")],
-    form: Annotated[str, typer.Option("--form", help="original, structured or manifest-fhir.")] = "structured",
+    form: Annotated[
+        str, typer.Option("--form", help="original, structured, manifest-fhir or manifest-kos.")
+    ] = "structured",
     json: Json = False,
 ) -> None:
-    """One document: a report as issued (PDF) or structured (FHIR), or the manifest of a study.
+    """One document: a report as issued (PDF, CDA) or structured (FHIR), or the manifest of a study in either form.
 
     \b
     Example:
@@ -240,19 +247,24 @@ def get(
         --identifier 'urn:oid:2.999.1.2.1|0123456789' --family Papadaki --birth-date 1961-04-09 \\
         get KZ3…Q2 --form original --out report.pdf
     """
-    if form == "manifest-kos":
-        raise UnsupportedRequest("manifest-kos is not built yet; manifest-fhir is", reason="media", path="--form")
     if form not in FORMS:
         raise MalformedRequest(f"--form is one of {', '.join(FORMS)}", reason="value", path="--form")
 
     async def work(client: Client, asked: Asked) -> bytes:
-        from isthmus.country_b.documents import get_manifest, get_report
+        from isthmus.country_b import documents
+        from isthmus.model.documents import DocumentKind
         from isthmus.wire.report.document import original_of
 
         visit = await begin(client, asked, confirm=True)
         if form == "manifest-fhir":
-            return (await get_manifest(client, visit, asked.country, document))[1]
-        _, body = await get_report(client, visit, asked.country, document)
+            return (await documents.get_manifest(client, visit, asked.country, document))[1]
+        if form == "manifest-kos":
+            return (await documents.get_kos(client, visit, asked.country, document))[1]
+        if form == "original":
+            listed = await documents.get_entry(client, visit, asked.country, document)
+            if listed.kind in (DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA):
+                return await documents.get_binary(client, visit, asked.country, listed)
+        _, body = await documents.get_report(client, visit, asked.country, document)
         return original_of(body)[1] if form == "original" else body
 
     body = run(ctx, work)

@@ -44,7 +44,7 @@ from isthmus.trust.certificates import spki_sha256, x5t_s256
 from isthmus.trust.directory import Directory
 from isthmus.trust.jws import read_statement
 from isthmus.trust.keys import StatementKey
-from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.packs.pack import agreed_pack
 
 ASK_AGAIN_S = 1.0
 ABSENT = 404
@@ -225,7 +225,7 @@ class Gate:
         peer = self.directory.peer(request.peer_der)
         return Known(
             seal=GATE, peer=peer, x5t=x5t_s256(request.peer_der), der=request.peer_der, exchange_id=request.exchange_id,
-            now=self._clock(), pack=load_pack(self.directory.ours.pack),
+            now=self._clock(), pack=agreed_pack(self.directory.ours.pack, peer.pack),
         )  # fmt: skip
 
     async def _introduced(self, known: Known, request: Request) -> Introduced:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import anyio
 
+from isthmus import telemetry
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Trail
 from isthmus.config import Settings
@@ -35,6 +37,7 @@ from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey
 from isthmus.trust.trustlist import Participant
 from isthmus.wire.outcomes import read_outcome
+from isthmus.wire.packs.pack import Pack, agreed_pack
 from isthmus.wire.tokens import Token
 
 ERROR_BODY_MAX = 1 << 20
@@ -97,6 +100,17 @@ class Client:
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
         self._outbound = outbound
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
+        self.forgiven: Counter[tuple[str, str]] = Counter()  # by country and word
+
+    def pack(self, country: str) -> Pack:
+        """The drafts in which we and this country speak. Raises what the directory raises."""
+        return agreed_pack(self.directory.ours.pack, self.directory.country(country).pack)
+
+    def forgive(self, country: str, transaction: str, words: Iterable[str]) -> None:
+        """Count what was forgiven in an answer. Source: TOL-10."""
+        words = tuple(words)
+        self.forgiven.update((country, word) for word in words)
+        telemetry.tolerated(country=country, transaction=transaction, words=words)
 
     @contextlib.asynccontextmanager
     async def exchange(self, visit: Visit, country: str, call: Call) -> AsyncIterator[Exchange]:

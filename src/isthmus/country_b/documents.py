@@ -12,7 +12,7 @@ from isthmus.country_b import tokens
 from isthmus.country_b.arrivals import check_subject
 from isthmus.country_b.client import FHIR_JSON, Call, Client
 from isthmus.country_b.visit import Visit
-from isthmus.errors import CountryMisanswered, RequestProblem
+from isthmus.errors import CountryMisanswered, DocumentNotFound, RequestProblem
 from isthmus.fhir.bundles import below
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import checked_id
@@ -21,8 +21,7 @@ from isthmus.model.queries import DocumentQuery
 from isthmus.model.report.document import ImagingReport
 from isthmus.wire import documents as wire
 from isthmus.wire.kos_reading import read_kos
-from isthmus.wire.manifests import read_manifest
-from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.manifests import ManifestRead, read_manifest
 from isthmus.wire.report.document import read_report
 
 PAGES_MAX, ENTRIES_MAX = 50, 5000
@@ -35,8 +34,7 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
     """
     visit.require(Act.LIST)
     patient = visit.patient_in(country)
-    participant = client.directory.country(country)
-    pack = load_pack(participant.pack)
+    participant, pack = client.directory.country(country), client.pack(country)
     path, method = "/DocumentReference/_search", "POST"
     body: bytes | None = wire.write_search(replace(query, patient_handle=patient.handle), pack)
     found: list[Document] = []
@@ -47,6 +45,7 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
             page = wire.read_found(
                 await exchange.read(), base=participant.endpoints.fhir, handle=patient.handle or "", pack=pack
             )
+        client.forgive(country, "ITI-67", page.tolerances)
         found.extend(page.documents)
         if page.next_query is None:
             return tuple(found)
@@ -56,10 +55,19 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
     raise CountryMisanswered("the list has no end", reason="peer-limit", country=country)
 
 
+async def get_entry(client: Client, visit: Visit, country: str, document_id: str) -> Document:
+    """Give one entry of the patient's list, earlier versions included. Raises DocumentNotFound."""
+    query = DocumentQuery(statuses=("current", "superseded"))
+    for document in await find_documents(client, visit, country, query):
+        if document.id == document_id:
+            return document
+    raise DocumentNotFound("no such document of this patient", country=country)
+
+
 async def get_document(
     client: Client, visit: Visit, country: str, document_id: str, kind: str = "Bundle", accept: str = FHIR_JSON
 ) -> bytes:
-    """Fetch one document as issued: its bytes. Raises DocumentNotFound."""
+    """Fetch one document as issued: its bytes, also where the country wraps them in a resource. Raises DocumentNotFound."""
     patient = visit.patient_in(country)
     token = await tokens.care(client, visit, country)
     call = Call(
@@ -72,7 +80,10 @@ async def get_document(
         categories=("document",),
     )
     async with client.exchange(visit, country, call) as exchange:
-        return await exchange.read()
+        body = await exchange.read()
+        if kind == "Binary" and exchange.response.headers.get("content-type", "").startswith(FHIR_JSON):
+            return wire.read_binary(body)
+        return body
 
 
 async def get_report(client: Client, visit: Visit, country: str, document_id: str) -> tuple[ImagingReport, bytes]:
@@ -82,7 +93,7 @@ async def get_report(client: Client, visit: Visit, country: str, document_id: st
     """
     visit.require(Act.REPORT)
     body = await get_document(client, visit, country, document_id)
-    report = read_report(body, load_pack(client.directory.country(country).pack))
+    report = read_report(body, client.pack(country))
     check_subject(visit.patient_in(country), report.header.patient, country)
     return report, body
 
@@ -96,10 +107,29 @@ async def get_manifest(client: Client, visit: Visit, country: str, document_id: 
     """
     visit.require(Act.MANIFEST)
     body = await get_document(client, visit, country, document_id)
-    read = read_manifest(body, load_pack(client.directory.country(country).pack))
+    read = read_manifest(body, client.pack(country))
+    return _checked(client, visit, country, read), body
+
+
+async def get_kos(client: Client, visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
+    """Fetch the manifest of a study in its DICOM form: held to the same as the other. Raises also CountryMisanswered.
+
+    Source: MADO; trust.md §2.8.
+    """
+    visit.require(Act.MANIFEST)
+    body = await get_document(client, visit, country, document_id, "Binary", "application/dicom")
+    try:
+        read = read_kos(body, client.pack(country))
+    except RequestProblem as error:
+        raise CountryMisanswered("a manifest that cannot be read", country=country, path="Binary") from error
+    return _checked(client, visit, country, read), body
+
+
+def _checked(client: Client, visit: Visit, country: str, read: ManifestRead) -> Manifest:
+    client.forgive(country, "ITI-68", read.tolerances)
     check_subject(visit.patient_in(country), read.manifest.study.patient, country)
     _check_place(read.manifest.endpoint_address, client.directory.country(country).endpoints.dicomweb, country)
-    return read.manifest, body
+    return read.manifest
 
 
 async def get_binary(client: Client, visit: Visit, country: str, document: Document) -> bytes:
@@ -108,17 +138,10 @@ async def get_binary(client: Client, visit: Visit, country: str, document: Docum
     A manifest is refused when it is about another person, or places the images elsewhere. What a PDF or CDA says of
     its person is not read: whose it is says the list that it stands on. Raises DocumentNotFound.
     """
-    visit.require(Act.MANIFEST if document.kind.is_manifest else Act.REPORT)
-    body = await get_document(client, visit, country, document.id, "Binary", document.media_type)
     if document.kind is DocumentKind.MANIFEST_KOS:
-        participant = client.directory.country(country)
-        try:
-            manifest = read_kos(body, load_pack(participant.pack)).manifest
-        except RequestProblem as error:
-            raise CountryMisanswered("a manifest that cannot be read", country=country, path="Binary") from error
-        check_subject(visit.patient_in(country), manifest.study.patient, country)
-        _check_place(manifest.endpoint_address, participant.endpoints.dicomweb, country)
-    return body
+        return (await get_kos(client, visit, country, document.id))[1]
+    visit.require(Act.REPORT)
+    return await get_document(client, visit, country, document.id, "Binary", document.media_type)
 
 
 def _check_place(address: str | None, base: str, country: str) -> None:

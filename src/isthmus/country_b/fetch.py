@@ -25,12 +25,15 @@ class Wanted:
 
 
 async def wanted_of(client: Client, visit: Visit, country: str, study: str) -> tuple[Wanted, ...]:
-    """What the study's manifest lists. Raises ImagesNotFound when the patient has no such study to be seen."""
+    """What the study's manifest lists, the one in FHIR before the one in DICOM. Raises ImagesNotFound when the patient has no such study to be seen."""
     listed = await documents.find_documents(client, visit, country, DocumentQuery(study_instance_uids=(study,)))
-    manifests = [d for d in listed if d.kind is DocumentKind.MANIFEST_FHIR and d.status == "current"]
-    if not manifests:
+    current = {d.kind: d for d in reversed(listed) if d.status == "current"}
+    if fhir := current.get(DocumentKind.MANIFEST_FHIR):
+        manifest, _ = await documents.get_manifest(client, visit, country, fhir.id)
+    elif kos := current.get(DocumentKind.MANIFEST_KOS):
+        manifest, _ = await documents.get_kos(client, visit, country, kos.id)
+    else:
         raise ImagesNotFound("this patient has no such study here; `visit list` shows what there is", country=country)
-    manifest, _ = await documents.get_manifest(client, visit, country, manifests[0].id)
     if manifest.study.study_instance_uid != study:
         raise ImagesNotFound("the manifest is of another study", country=country)
     return tuple(Wanted(s.series_instance_uid, i.sop_instance_uid) for s in manifest.study.series for i in s.instances)

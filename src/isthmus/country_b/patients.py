@@ -13,7 +13,6 @@ from isthmus.model.masks import SearchMask
 from isthmus.model.people import Patient
 from isthmus.model.queries import PatientQuery
 from isthmus.wire import patients as wire
-from isthmus.wire.packs.pack import load_pack
 
 TRAITS = {"family": "family", "birthdate": "birth_date", "gender": "gender", "given": "given"}
 
@@ -23,10 +22,9 @@ async def find_patients(client: Client, visit: Visit, country: str, query: Patie
 
     Raises MalformedRequest when the country's mask asks for more, PatientNotFound, PatientAmbiguous.
     """
-    participant = client.directory.country(country)
-    complete(query, participant.mask)
+    complete(query, client.directory.country(country).mask)
     token = await tokens.identify(client, visit, country)
-    pack = load_pack(participant.pack)
+    pack = client.pack(country)
     call = Call(
         "ITI-78",
         "fhir",

@@ -8,6 +8,7 @@ Source: ITI-67; wire.md §1.4, DRS-01 to DRS-23, CAP-10 to CAP-15.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -279,6 +280,18 @@ def read_found(body: bytes, *, base: str, handle: str, pack: Pack) -> Found:
     return Found(
         tuple(documents), len(documents) if total is None else total, _next_query(bundle, base), tuple(sorted(forgiven))
     )
+
+
+def read_binary(body: bytes) -> bytes:
+    """Unwrap a document that came as Binary resource; lines of base64 may be broken. Raises CountryMisanswered.
+
+    Source: R4 Binary; RET-04; field-faults F40.
+    """
+    data = el.text(el.read_resource(body, "Binary"), "data") or ""
+    try:
+        return b64decode("".join(data.split()), validate=True)
+    except ValueError:
+        raise CountryMisanswered("no base64", path="Binary.data") from None
 
 
 def _check_subject(resource: el.Node, base: str, handle: str) -> None:

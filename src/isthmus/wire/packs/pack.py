@@ -16,6 +16,7 @@ from typing import Any
 from isthmus.errors import SettingsProblem
 
 DEFAULT_PACK = "eu-2026-09"
+OLDEST_FIRST = ("ehdsi-9.1", "eu-2026-09")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,16 @@ def load_pack(name: str = DEFAULT_PACK) -> Pack:
         kos_aliases=_lists(tables["kos_aliases"]),
         **{table: MappingProxyType(tables[table]) for table in _TABLES},
     )
+
+
+def agreed_pack(one: str, other: str) -> Pack:
+    """Give the pack in which two countries speak: of the two that the trust list names, the older.
+
+    Both sides come to the same one. Raises SettingsProblem when the product does not carry it. Source: decision 0008.
+    """
+    if not {one, other} <= set(OLDEST_FIRST):
+        raise SettingsProblem("the trust list names a profile pack that this product does not carry", key="pack")
+    return load_pack(min(one, other, key=OLDEST_FIRST.index))
 
 
 _TABLES = ("systems", "codes", "extensions", "profiles", "sections", "parameters")

@@ -1,0 +1,131 @@
+"""Documents that are no FHIR: as they were issued, wrapped or not; a manifest in DICOM stands in for the one in FHIR.
+
+Source: ITI-68; RET-04, RET-11; TOL-10.
+"""
+
+from __future__ import annotations
+
+from base64 import encodebytes
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from tests.hostile.evil import ANOTHER, HANDLE, PACK, SHE, STUDY, Stage, http, manifest_of, staged
+from tests.wire.made import KOS_ENTRY, MANIFEST_ENTRY, PDF_ENTRY
+
+from isthmus.country_b import documents
+from isthmus.country_b.fetch import wanted_of
+from isthmus.errors import ArrivalRefused, CountryMisanswered, DocumentNotFound
+from isthmus.model.documents import Document
+from isthmus.model.queries import DocumentQuery, Page
+from isthmus.telemetry import metrics_text
+from isthmus.wire.documents import write_found
+from isthmus.wire.kos import write_kos
+
+pytestmark = pytest.mark.anyio
+PDF = b"%PDF-1.7 a report"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with staged(tmp_path / "countries") as made:
+        yield made
+
+
+def _says(stage: Stage, *entries: Document) -> dict[str, Any]:
+    """A list of these, each about the study."""
+    listed = tuple(replace(entry, study_instance_uids=(STUDY.study_instance_uid,), twin=None) for entry in entries)
+    base = f"{stage.evil.base}/fhir"
+    found = write_found(Page(listed, len(listed)), DocumentQuery(), base=base, handle=HANDLE, pack=PACK)
+    stage.evil.says["list"] = http(found)
+    told: dict[str, Any] = orjson.loads(found)
+    return told
+
+
+def _wrapped(body: bytes, media_type: str) -> bytes:
+    binary = {"resourceType": "Binary", "contentType": media_type, "data": encodebytes(body).decode()}
+    return http(orjson.dumps(binary))
+
+
+@pytest.mark.fault("F40")
+@pytest.mark.parametrize("told", [http(PDF, "application/pdf"), _wrapped(PDF, "application/pdf")])
+async def test_a_pdf_is_read_as_it_was_issued_wrapped_or_not(stage: Stage, told: bytes) -> None:
+    _says(stage, PDF_ENTRY)
+    stage.evil.says["document"] = told
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        body = await documents.get_binary(visit.client, visit.visit, "AA", entry)
+
+    assert body == PDF
+    assert stage.evil.heard[-1].startswith(f"GET /fhir/Binary/{PDF_ENTRY.id} ")
+
+
+async def test_what_is_wrapped_in_something_else_is_refused(stage: Stage) -> None:
+    _says(stage, PDF_ENTRY)
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        for wrong in (b'{"resourceType":"Patient"}', b'{"resourceType":"Binary","data":"@"}', b"{"):
+            stage.evil.says["document"] = http(wrong)
+            with pytest.raises(CountryMisanswered):
+                await documents.get_binary(visit.client, visit.visit, "AA", entry)
+
+
+async def test_where_there_is_no_manifest_in_fhir_the_one_in_dicom_tells_what_to_fetch(stage: Stage) -> None:
+    _says(stage, KOS_ENTRY)
+    stage.evil.says["document"] = http(write_kos(manifest_of(STUDY), PACK), "application/dicom")
+
+    async with stage.visit() as visit:
+        wanted = await wanted_of(visit.client, visit.visit, "AA", STUDY.study_instance_uid)
+
+    assert len(wanted) == STUDY.instances
+    assert stage.evil.heard[-1].startswith("GET /fhir/Binary/")
+
+
+async def test_of_two_forms_the_one_in_fhir_is_read(stage: Stage) -> None:
+    _says(stage, KOS_ENTRY, MANIFEST_ENTRY)
+
+    async with stage.visit() as visit:
+        await wanted_of(visit.client, visit.visit, "AA", STUDY.study_instance_uid)
+
+    assert stage.evil.heard[-1].startswith("GET /fhir/Bundle/")
+
+
+async def test_a_manifest_in_dicom_is_held_to_the_same(stage: Stage) -> None:
+    elsewhere = replace(manifest_of(STUDY), endpoint_address="https://evil.example/dicom-web")
+    refused = [
+        (write_kos(manifest_of(STUDY, ANOTHER), PACK), ArrivalRefused),
+        (write_kos(elsewhere, PACK), CountryMisanswered),
+        (write_kos(manifest_of(STUDY), PACK)[:700], CountryMisanswered),
+        (PDF, CountryMisanswered),
+    ]
+
+    async with stage.visit() as visit:
+        for body, error in refused:
+            stage.evil.says["document"] = http(body, "application/dicom")
+            with pytest.raises(error):
+                await documents.get_kos(visit.client, visit.visit, "AA", "m-kos")
+
+
+async def test_an_id_that_is_not_on_the_list_is_not_there(stage: Stage) -> None:
+    async with stage.visit() as visit:
+        with pytest.raises(DocumentNotFound):
+            await documents.get_entry(visit.client, visit.visit, "AA", "another")
+
+
+async def test_what_was_forgiven_is_counted_by_country_and_word(stage: Stage) -> None:
+    told = _says(stage, MANIFEST_ENTRY)
+    del told["total"]
+    del told["entry"][0]["resource"]["masterIdentifier"]
+    stage.evil.says["list"] = http(orjson.dumps(told))
+
+    async with stage.visit() as visit:
+        await visit.find_documents()
+
+        assert dict(visit.client.forgiven) == {("AA", "no-total"): 1, ("AA", "no-master-identifier"): 1}
+    assert b'isthmus_tolerances_total{peer="AA",word="no-master-identifier"}' in metrics_text()
+    assert SHE.identifier.value.encode() not in metrics_text()
