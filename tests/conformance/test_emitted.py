@@ -24,16 +24,19 @@ from tests.wire.made import (
 )  # fmt: skip
 from tests.wire.test_reports import REPORT
 
+from isthmus import errors
 from isthmus.conformance.requirement import REQUIREMENTS, Kind, examine
 from isthmus.conformance.requirements import all as groups
 from isthmus.model.documents import Document
 from isthmus.model.queries import Page
 from isthmus.model.report.document import ImagingReport
 from isthmus.wire import documents, patients
-from isthmus.wire.capability import write_capability
+from isthmus.wire.capability import write_capability, write_smart_configuration
 from isthmus.wire.manifests import write_manifest
+from isthmus.wire.outcomes import write_outcome
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import write_report
+from isthmus.wire.studies import imaging_study, qido
 
 PACK = load_pack()
 FOUND = replace(PATIENT, handle=HANDLE)
@@ -47,6 +50,20 @@ def _searched(*listed: Document) -> bytes:
 
 def _patients(several: bool = False) -> bytes:
     return patients.write_found(FOUND, several=several, self_link=f"{BASE}/Patient", base=BASE, pack=PACK)
+
+
+def _studies(found: bool = True) -> bytes:
+    query = imaging_study.read_search([("patient", HANDLE)], ZoneInfo("UTC"), PACK)
+    page = [imaging_study.Listed("s-1", STUDY)] if found else []
+    return imaging_study.write_found(
+        page, query, total=len(page), next_cursor=None, base=BASE, handle=HANDLE, pack=PACK
+    )
+
+
+def _row(level: qido.Level) -> bytes:
+    series = STUDY.series[0]
+    row = qido.Row(MANIFEST_ENTRY, *((series, series.instances[0]) if level == "instance" else ()))
+    return orjson.dumps(orjson.loads(qido.write_found([row], level, base="https://a/dicom-web", handle=HANDLE))[0])
 
 
 EMITTED: dict[str, tuple[Kind, bytes]] = {
@@ -67,8 +84,30 @@ EMITTED: dict[str, tuple[Kind, bytes]] = {
     ),
     "capability": (
         Kind.CAPABILITY,
-        write_capability(base=BASE, services=("imaging-report",), pack=PACK, software_version="1", date="2026-01-01"),
+        write_capability(
+            base=BASE,
+            services=("imaging-report", "imaging-manifest", "imaging-pixels"),
+            pack=PACK,
+            software_version="1",
+            date="2026-01-01",
+        ),
     ),
+    "smart": (Kind.SMART, write_smart_configuration(token_endpoint="https://ncpeh.aa.example/oauth/token")),
+    "outcome": (
+        Kind.OUTCOME,
+        write_outcome(errors.UnsupportedRequest("the parameter foo is not known here", path="foo")),
+    ),
+    "studies": (Kind.STUDIES, _studies()),
+    "no studies": (Kind.STUDIES, _studies(found=False)),
+    "row": (Kind.ROW, _row("study")),
+    "row of an instance": (Kind.ROW, _row("instance")),
+    "wrapped": (Kind.BINARY, b'{"resourceType":"Binary","contentType":"application/pdf","data":"JVBERi0="}'),
+}
+OUTCOMES = {
+    name: orjson.loads(write_outcome(kind("why", reason=reason)))
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.IsthmusError)
+    for reason in [kind.default_reason]
 }
 
 
@@ -77,6 +116,12 @@ def test_what_we_emit_fulfils_every_requirement(name: str) -> None:
     kind, body = EMITTED[name]
 
     assert examine(kind, orjson.loads(body), PACK) == []
+
+
+@pytest.mark.requirement("CAP-07")
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_every_refusal_is_an_outcome(name: str) -> None:
+    assert examine(Kind.OUTCOME, OUTCOMES[name], PACK) == []
 
 
 def test_the_reports_of_the_practice_country_fulfil_every_requirement() -> None:
@@ -110,6 +155,7 @@ def _with(value: Any, *path: Any) -> Callable[[Any], None]:
 
 
 ENTRY = ("entry", 0, "resource")
+STUDY_ENTRY = ("entry", 1, "resource")
 MUTANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "CAP-12": ("search", lambda n: _without(n, "total")),
     "CAP-13": ("nothing found", _with([], "entry")),
@@ -125,6 +171,19 @@ MUTANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "DRC-08": ("search", lambda n: _without(n, "entry", 1, "resource", "content", 0, "attachment", "language")),
     "DRC-09": ("search", lambda n: _without(n, "entry", 1, "resource", "content", 0, "format")),
     "DRC-10": ("search", lambda n: _without(n, "entry", 2, "resource", "content", 0, "format")),
+    "DRC-11": ("search", _with([{"code": "transforms", "target": {"reference": "DocumentReference/b-kos"}}], *ENTRY, "relatesTo")),
+    "DRC-18": (
+        "search",
+        _with([{"code": "replaces", "target": {"reference": "DocumentReference/b-pdf"}}], *ENTRY, "relatesTo"),
+    ),
+    "DRC-19": (
+        "search", lambda n: _with(n["entry"][1]["resource"]["content"], *ENTRY, "content")(n),
+    ),
+    "RET-03": ("wrapped", _with("JVB*", "data")),
+    "CAP-05": ("smart", _with(["password"], "grant_types_supported")),
+    "CAP-07": ("outcome", _with("suppressed", "issue", 0, "code")),
+    "WAD-19": ("row", lambda n: _without(n, "0020000D", "Value")),
+    "WAD-20": ("studies", _with([{"reference": "Endpoint/1"}], *ENTRY, "endpoint")),
     "DRC-12": ("search", lambda n: _without(n, "entry", 1, "resource", "context", "period")),
     "DRC-13": ("search", lambda n: _without(n, "entry", 1, "resource", "context", "related", 0)),
     "DRC-14": (
@@ -150,6 +209,14 @@ MUTANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "MFH-05": ("manifest", lambda n: _without(n, *ENTRY, "text")),
     "MFH-06": ("manifest", lambda n: _without(n, *ENTRY, "author", 0)),
     "MFH-07": ("manifest", lambda n: _without(n, *ENTRY, "event")),
+    "MFH-08": ("manifest", _with([{"title": "x"}], *ENTRY, "section")),
+    "MFH-14": ("manifest", _with("53120007", *STUDY_ENTRY, "series", 0, "bodySite", "code")),
+    "MFH-19": ("manifest", lambda n: _without(n, *STUDY_ENTRY, "series", 0, "instance", 1, "extension")),
+    "MFH-20": ("manifest", lambda n: _without(n, *STUDY_ENTRY, "series", 1, "instance", 0, "title")),
+    "MFH-23": ("manifest", _with("file:///pacs/7", "entry", 5, "resource", "address")),
+    "MFH-27": ("manifest", _with("OTHER", *STUDY_ENTRY, "basedOn", 0, "identifier", "value")),
+    "MFH-28": ("manifest", lambda n: _without(n, *ENTRY, "title")),
+    "MFH-30": ("manifest", lambda n: n["entry"][5]["resource"].update(payloadMimeType=["text/html"], address="viewer")),
     "MFH-09": ("manifest", lambda n: _without(n, "entry", 1, "resource", "identifier", 0, "type")),
     "MFH-10": ("manifest", _with(9, "entry", 1, "resource", "numberOfInstances")),
     "MFH-11": ("manifest", lambda n: _without(n, "entry", 1, "resource", "series", 0, "endpoint")),
@@ -209,4 +276,4 @@ def test_what_ihe_wrote_is_found_to_differ(sample: Callable[[str], Path]) -> Non
 
     found = {finding.requirement for finding in examine(Kind.MANIFEST, orjson.loads(sample(name).read_bytes()), PACK)}
 
-    assert found == {"MFH-03", "MFH-05"}
+    assert found == {"MFH-03", "MFH-05", "MFH-08"}

@@ -29,6 +29,11 @@ class Kind(StrEnum):
     MANIFEST = "manifest"
     REPORT = "report"
     KOS = "kos"  # manifest as key object selection
+    SMART = "smart"  # where and how a token is had
+    OUTCOME = "outcome"  # every refusal
+    STUDIES = "studies"  # answer to an ImagingStudy search
+    ROW = "row"  # one data set of a QIDO-RS answer
+    BINARY = "binary"  # a document wrapped as FHIR
 
 
 class Severity(StrEnum):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from isthmus.conformance.requirements import capability, documents, kos, manifests, patients, reports, search
+from isthmus.conformance.requirements import capability, documents, kos, manifests, patients, reports, search, studies
 
-GROUPS = (capability, documents, kos, manifests, patients, reports, search)
+GROUPS = (capability, documents, kos, manifests, patients, reports, search, studies)

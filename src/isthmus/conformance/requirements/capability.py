@@ -1,4 +1,4 @@
-"""Capability statement (CAP)."""
+"""Capability statement, configuration, refusals (CAP)."""
 
 from __future__ import annotations
 
@@ -42,3 +42,32 @@ def cap_03(node: Node, pack: Pack) -> Iterator[str]:
 def cap_04(node: Node, pack: Pack) -> Iterator[str]:
     if len(list(el.codings(el.child(node, "rest", "security"), "service"))) != 1:
         yield "rest.security.service"
+
+
+@requirement("CAP-05", Kind.SMART, "token endpoint, one grant, one method, algorithms, scopes", source="API")
+def cap_05(node: Node, pack: Pack) -> Iterator[str]:
+    if not (el.text(node, "token_endpoint") or "").startswith("https://"):
+        yield "token_endpoint"
+    if el.texts(node, "grant_types_supported") != ("client_credentials",):
+        yield "grant_types_supported"
+    if el.texts(node, "token_endpoint_auth_methods_supported") != ("private_key_jwt",):
+        yield "token_endpoint_auth_methods_supported"
+    asymmetric = all(name[:2] in ("ES", "PS", "Ed") for name in el.texts(node, _ALGORITHMS))
+    yield from (name for name in (_ALGORITHMS, "scopes_supported") if not el.texts(node, name) or not asymmetric)
+
+
+_ALGORITHMS = "token_endpoint_auth_signing_alg_values_supported"
+_SEVERITIES = ("fatal", "error", "warning", "information")
+
+
+@requirement("CAP-07", Kind.OUTCOME, "an OperationOutcome whose issues have severity, code and our coding", source="R4")
+def cap_07(node: Node, pack: Pack) -> Iterator[str]:
+    issues = el.children(node, "issue")
+    if node.get("resourceType") != "OperationOutcome" or not issues:
+        yield "OperationOutcome.issue"
+    for issue in issues:
+        ours = [c for c in el.codings(issue, "details") if c.get("system") == "urn:ncp:error" and c.get("code")]
+        if issue.get("severity") not in _SEVERITIES or not el.text(issue, "code"):
+            yield "OperationOutcome.issue.code"
+        if len(ours) != 1 or issue.get("code") == "suppressed":
+            yield "OperationOutcome.issue.details"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from isthmus.conformance.requirement import Kind, requirement
+from isthmus.conformance.requirement import Kind, Severity, requirement
 from isthmus.conformance.requirements.closure import closure_faults, document_faults
 from isthmus.fhir import elements as el
 from isthmus.fhir.bundles import Closed
@@ -12,6 +13,15 @@ from isthmus.fhir.elements import Node
 from isthmus.model.identifiers import is_uid, plain_uid
 from isthmus.model.queries import REGIONS
 from isthmus.wire.packs.pack import Pack
+
+KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
+_ENHANCED = {
+    f"1.2.840.10008.5.1.4.1.1.{tail}"
+    for tail in ("2.1", "2.2", "3.1", "4.1", "4.4", "128.1", "130", "13.1.1", "13.1.3")
+}
+_INSIDE = re.compile(
+    r"file:|dicom://|\\\\\\\\|[a-z]:\\\\|\.dcm\b|/(?:var|mnt|home|srv)/|\.(?:local|internal|lan)\b", re.IGNORECASE
+)
 
 
 def _one(node: Node, kind: str) -> Node:
@@ -177,3 +187,93 @@ def mfh_21(node: Node, pack: Pack) -> Iterator[str]:
 @requirement("MFH-22", Kind.MANIFEST, "every reference is answered inside, every entry is reached", source="EUI, R4")
 def mfh_22(node: Node, pack: Pack) -> Iterator[str]:
     yield from closure_faults(node)
+
+
+@requirement("MFH-08", Kind.MANIFEST, "sections, if any, have title, code and text", source="base")
+def mfh_08(node: Node, pack: Pack) -> Iterator[str]:
+    for section in el.children(_one(node, "Composition"), "section"):
+        yield from (f"Composition.section.{name}" for name in ("title", "code", "text") if not section.get(name))
+
+
+def _regions(node: Node, pack: Pack) -> set[object]:
+    told = el.extensions(_one(node, "ImagingStudy"), pack.extensions["region_manifest"])
+    return {c.get("code") for extension in told for c in el.codings(extension, "valueCodeableConcept")}
+
+
+@requirement("MFH-14", Kind.MANIFEST, "a series' body site that is a region is one of the study's", source="MADO-F")
+def mfh_14(node: Node, pack: Pack) -> Iterator[str]:
+    sites = {el.text(s, "bodySite", "code") for s in el.children(_one(node, "ImagingStudy"), "series")}
+    spine = {pack.codes["spine_manifest"] for site in sites if site in pack.aliases["spine"]}
+    if ((sites & set(REGIONS)) - set(pack.aliases["spine"]) | spine) - _regions(node, pack):
+        yield "ImagingStudy.series.bodySite"
+
+
+def _instances(node: Node) -> list[tuple[str, Node]]:
+    """Every instance with its SOP class."""
+    held = [i for s in el.children(_one(node, "ImagingStudy"), "series") for i in el.children(s, "instance")]
+    return [(plain_uid(el.text(instance, "sopClass", "code") or ""), instance) for instance in held]
+
+
+@requirement(
+    "MFH-19", Kind.MANIFEST, "multi-frame instances count their frames", source="MADO-F", severity=Severity.WARNING
+)
+def mfh_19(node: Node, pack: Pack) -> Iterator[str]:
+    for sop_class, instance in _instances(node):
+        if sop_class in _ENHANCED and not el.extensions(instance, pack.extensions["frames_manifest"]):
+            yield "ImagingStudy.series.instance.extension"
+
+
+@requirement(
+    "MFH-20", Kind.MANIFEST, "key objects carry title and description", source="MADO-F", severity=Severity.WARNING
+)
+def mfh_20(node: Node, pack: Pack) -> Iterator[str]:
+    for sop_class, instance in _instances(node):
+        titled = el.extensions(instance, pack.extensions["key_object_title"])
+        if sop_class == KEY_OBJECTS and (not titled or not el.text(instance, "title")):
+            yield "ImagingStudy.series.instance.title"
+
+
+@requirement("MFH-23", Kind.MANIFEST, "no inner name, file or PACS path", source="R")
+def mfh_23(node: Node, pack: Pack) -> Iterator[str]:
+    if _INSIDE.search(el.write_object(node).decode()):
+        yield "Bundle"
+
+
+@requirement("MFH-27", Kind.MANIFEST, "what stands in several places is the same in all of them", source="MADO-F")
+def mfh_27(node: Node, pack: Pack) -> Iterator[str]:
+    closed, study = Closed(node), _one(node, "ImagingStudy")
+    study = next(iter(closed.of_type("ImagingStudy")), study)
+    told = {c.get("code") for c in el.children(study, "modality")}
+    if told != {el.text(series, "modality", "code") for series in el.children(study, "series")}:
+        yield "ImagingStudy.modality"
+    for reference in el.children(study, "basedOn"):
+        order, number = closed.find(reference, study) or {}, el.child(reference, "identifier")
+        if number and number not in el.children(order, "identifier"):
+            yield "ImagingStudy.basedOn"
+    subjects = {el.text(r, "subject", "reference") for r in closed.resources if r.get("subject")}
+    if len(subjects) > 1:
+        yield "subject"
+
+
+_POPULATED = {
+    "Composition": ("identifier", "text", "title", "event", "type", "subject", "author", "date", "status"),
+    "ImagingStudy": ("identifier", "procedureCode", "series", "subject", "modality"),
+    "Endpoint": ("address", "status", "connectionType", "payloadType"),
+    "Device": ("manufacturer", "type"),
+    "Organization": ("name",),
+}
+
+
+@requirement("MFH-28", Kind.MANIFEST, "what the EU guide says shall be populated is there", source="EUM")
+def mfh_28(node: Node, pack: Pack) -> Iterator[str]:
+    for kind, names in _POPULATED.items():
+        for resource in Closed(node).of_type(kind):
+            yield from (f"{kind}.{name}" for name in names if not resource.get(name))
+
+
+@requirement("MFH-30", Kind.MANIFEST, "a web viewer: no payload type, HTML, a whole address", source="MADO-F")
+def mfh_30(node: Node, pack: Pack) -> Iterator[str]:
+    for endpoint in Closed(node).of_type("Endpoint"):
+        viewer = "text/html" in el.texts(endpoint, "payloadMimeType")
+        if viewer and "://" not in (el.text(endpoint, "address") or ""):
+            yield "Endpoint.address"
