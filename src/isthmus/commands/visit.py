@@ -80,8 +80,7 @@ def _asked(
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA \\
-        --identifier 'urn:oid:2.999.1.2.1|0123456789' --family Papadaki --birth-date 1961-04-09 list
+      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D list
     """
     given_ = {"--as": login, "--country": country, "--identifier": identifier}
     missing = [name for name, value in given_.items() if not value]
@@ -170,8 +169,7 @@ def find(ctx: typer.Context, json: Json = False) -> None:
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA \\
-        --identifier 'urn:oid:2.999.1.2.1|0123456789' --family Papadaki --birth-date 1961-04-09 find
+      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D find
     """
 
     async def work(client: Client, asked: Asked) -> dict[str, Any]:
@@ -210,8 +208,7 @@ def list_(
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA \\
-        --identifier 'urn:oid:2.999.1.2.1|0123456789' --family Papadaki --birth-date 1961-04-09 list --modality CT,MR
+      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D list --modality CT,MR
     """
     from isthmus.commands import visit_list
 
@@ -243,9 +240,7 @@ def get(
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA \\
-        --identifier 'urn:oid:2.999.1.2.1|0123456789' --family Papadaki --birth-date 1961-04-09 \\
-        get KZ3…Q2 --form original --out report.pdf
+      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D get KZ3…Q2 --form original --out report.pdf
     """
     if form not in FORMS:
         raise MalformedRequest(f"--form is one of {', '.join(FORMS)}", reason="value", path="--form")
@@ -303,9 +298,7 @@ def images(
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA \\
-        --identifier 'urn:oid:2.999.1.2.1|0123456789' --family Papadaki --birth-date 1961-04-09 \\
-        images 2.25.1234 --out here --resume
+      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D images 2.25.1234 --out here --resume
     """
     from isthmus.model.identifiers import checked_uid
 
