@@ -80,7 +80,7 @@ def _asked(
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D list
+      isthmus --config bb/isthmus.toml visit --as ME --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D list
     """
     given_ = {"--as": login, "--country": country, "--identifier": identifier}
     missing = [name for name, value in given_.items() if not value]
@@ -169,7 +169,7 @@ def find(ctx: typer.Context, json: Json = False) -> None:
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D find
+      isthmus --config bb/isthmus.toml visit --as ME --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D find
     """
 
     async def work(client: Client, asked: Asked) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def list_(
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D list --modality CT,MR
+      isthmus --config bb/isthmus.toml visit --as ME --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D list --modality CT,MR
     """
     from isthmus.commands import visit_list
 
@@ -240,7 +240,7 @@ def get(
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D get KZ3…Q2 --form original --out report.pdf
+      isthmus --config bb/isthmus.toml visit --as ME --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D get ID --form original --out r.pdf
     """
     if form not in FORMS:
         raise MalformedRequest(f"--form is one of {', '.join(FORMS)}", reason="value", path="--form")
@@ -298,7 +298,7 @@ def images(
 
     \b
     Example:
-      isthmus --config bb/isthmus.toml visit --as radiologist --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D images 2.25.1234 --out here --resume
+      isthmus --config bb/isthmus.toml visit --as ME --country AA --identifier 'SYSTEM|VALUE' --family F --birth-date D images 2.25.1234 --out here --resume
     """
     from isthmus.model.identifiers import checked_uid
 
