@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import Identifier
-from isthmus.model.pairing import pair
+from isthmus.model.pairing import pair, resemblances
+from isthmus.model.people import Organisation
 
 
 def manifest(study: str, *numbers: Identifier, started: str = "2026-01-01T10:00:00+02:00") -> Document:
@@ -75,3 +78,75 @@ def test_newest_comes_first_and_the_order_is_stable() -> None:
     once, again = ([e.started for e in pair(order)] for order in (documents, documents[::-1]))
 
     assert once == again == sorted(once, reverse=True)
+
+
+ISSUER, OTHER_ISSUER = "urn:oid:2.999.5.1", "urn:oid:2.999.5.2"
+HOUSE = Organisation("General Hospital", "H-1", "urn:oid:2.999.7")
+
+
+def test_an_order_number_pairs_where_no_study_and_no_accession_number_does() -> None:
+    order = Identifier(ISSUER, "P-9")
+    first = replace(manifest("2.25.1"), order_numbers=(order,))
+    second = replace(manifest("2.25.2", Identifier(ISSUER, "A-2")), order_numbers=(order,))
+
+    by_order = pair([first, replace(report("r"), order_numbers=(order,))])
+    accession_first = pair(
+        [first, second, replace(report("r", numbers=(Identifier(ISSUER, "A-2"),)), order_numbers=(order,))]
+    )
+    bare = pair([first, replace(report("r"), order_numbers=(Identifier(None, "P-9"),))])
+
+    assert [len(e.reports) for e in by_order] == [1]
+    assert {e.manifest.study_instance_uids[0] for e in accession_first if e.manifest and e.reports} == {"2.25.2"}
+    assert len(bare) == 2
+
+
+def lone(*studies: str, numbers: tuple[Identifier, ...] = (), **changes: object) -> Document:
+    """A report that resembles the study of `plain`."""
+    told = {"period_start": "2026-01-01", "custodian": HOUSE, "modalities": ("CT", "SR")} | changes
+    return replace(report("r", *studies, numbers=numbers), **told)  # type: ignore[arg-type]  # a test's shorthand
+
+
+def plain(*numbers: Identifier) -> Document:
+    return replace(manifest("2.25.1", *numbers), custodian=HOUSE, modalities=("CT",))
+
+
+def test_a_likeness_is_told_and_never_a_pair() -> None:
+    found = pair([plain(), lone()])
+
+    told = resemblances(found)
+
+    assert [(e.manifest is None, len(e.reports)) for e in found] == [(False, 0), (True, 1)]
+    assert [(r.study.manifest is not None, r.report.reports[0].id) for r in told] == [(True, "r")]
+
+
+@pytest.mark.parametrize(
+    ("what", "manifest_numbers", "document"),
+    [
+        ("another day", (), lone(period_start="2026-01-02")),
+        ("another kind", (), lone(modalities=("MR",))),
+        ("a by-product alone", (), lone(modalities=("SR",))),
+        ("no kind", (), lone(modalities=())),
+        ("another hospital", (), lone(custodian=Organisation("General Hospital", "H-2", "urn:oid:2.999.7"))),
+        ("no hospital", (), lone(custodian=None)),
+        ("another study by its number", (), lone("2.25.9")),
+        ("another number of the same issuer", (Identifier(ISSUER, "1"),), lone(numbers=(Identifier(ISSUER, "2"),))),
+    ],
+)
+def test_what_differs_or_is_contradicted_by_a_number_does_not_resemble(
+    what: str, manifest_numbers: tuple[Identifier, ...], document: Document
+) -> None:
+    assert resemblances(pair([plain(*manifest_numbers), document])) == [], what
+
+
+@pytest.mark.fault("F09")
+def test_equal_numbers_of_two_issuers_are_a_likeness_at_most() -> None:
+    found = pair([plain(Identifier(ISSUER, "4711")), lone(numbers=(Identifier(OTHER_ISSUER, "4711"),))])
+
+    assert len(found) == 2
+    assert len(resemblances(found)) == 1
+
+
+def test_a_study_that_has_its_report_resembles_no_other() -> None:
+    found = pair([plain(), report("own", "2.25.1"), lone()])
+
+    assert resemblances(found) == []

@@ -64,6 +64,7 @@ class Document:
     url: str | None = None  # where it is read; compared, never followed
     description: str | None = None
     sensitivity: tuple[str, ...] = ()  # labels, inside Country A
+    order_numbers: tuple[Identifier, ...] = ()  # of whoever placed the order, where the entry carries them
 
 
 @dataclass(frozen=True, slots=True)

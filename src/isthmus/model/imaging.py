@@ -11,6 +11,10 @@ from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import Organisation, Patient
 
+BY_PRODUCTS = frozenset(
+    {"SR", "KO", "PR", "SEG", "DOC", "AU", "REG", "RWV", "PLAN", "CTPROTOCOL"}
+)  # modalities that are never a study's kind
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:

@@ -1,6 +1,8 @@
-"""Pairing: a report beside its study. By study UID, then by accession number with issuer; a likeness is never a pair.
+"""Pairing: a report beside its study. By study UID, then by accession number with issuer, then by order number with issuer.
 
-Source: field-faults F08, F09; wire.md §2.4.
+A mere likeness (same day, same hospital, same kind of image) is never a pair: it is told beside the pairs, for whoever looks.
+
+Source: field-faults F08, F09; wire.md §2.4; portal design §2.
 """
 
 from __future__ import annotations
@@ -9,6 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from isthmus.model.documents import Document, DocumentKind
+from isthmus.model.identifiers import Identifier
+from isthmus.model.imaging import BY_PRODUCTS
+from isthmus.model.people import Organisation
 
 
 @dataclass(slots=True)
@@ -48,9 +53,7 @@ def pair(documents: Iterable[Document]) -> list[Examination]:
             reports.append(document)
     alone: list[Examination] = []
     for report in reports:
-        places = [studies[uid] for uid in report.study_instance_uids if uid in studies] or _by_accession(
-            report, studies
-        )
+        places = [studies[uid] for uid in report.study_instance_uids if uid in studies] or _by_number(report, studies)
         for place in places:
             place.reports.append(report)
         if not places:
@@ -58,12 +61,76 @@ def pair(documents: Iterable[Document]) -> list[Examination]:
     return sorted([*studies.values(), *alone], key=_newest_first, reverse=True)
 
 
-def _by_accession(report: Document, studies: dict[str, Examination]) -> list[Examination]:
-    """Issuer and value must both be there and equal; only for a report that names no study at all."""
+def _by_number(report: Document, studies: dict[str, Examination]) -> list[Examination]:
+    """By accession number, else by order number. Issuer and value must both be there and equal; only for a report that
+    names no study at all."""
     if report.study_instance_uids:
         return []
-    numbers = {number for number in report.accession_numbers if number.system}
-    return [e for e in studies.values() if e.manifest and numbers & set(e.manifest.accession_numbers)]
+    for numbers_of in (_accessions, _orders):
+        mine = numbers_of(report)
+        found = [e for e in studies.values() if e.manifest and mine & numbers_of(e.manifest)]
+        if found:
+            return found
+    return []
+
+
+def _accessions(document: Document) -> set[Identifier]:
+    return {number for number in document.accession_numbers if number.system}
+
+
+def _orders(document: Document) -> set[Identifier]:
+    return {number for number in document.order_numbers if number.system}
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """A report that no number puts beside this study, though it may be about it."""
+
+    study: Examination
+    report: Examination
+
+
+def resemblances(examinations: Iterable[Examination]) -> list[Resemblance]:
+    """What resembles each other among what `pair` gave: a study without a report, and a report that names no study.
+
+    Day, custodian and kind of image are the same. Numbers that contradict (another one of the same issuer) rule it out.
+    """
+    found = list(examinations)
+    studies = [e for e in found if e.manifest is not None and not e.reports]
+    alone = [e for e in found if e.manifest is None and not e.reports[0].study_instance_uids]
+    return [
+        Resemblance(study, report)
+        for report in alone
+        for study in studies
+        if study.manifest is not None and _alike(study.manifest, report.reports[0])
+    ]
+
+
+def _alike(manifest: Document, report: Document) -> bool:
+    days = [(d.period_start or d.created)[:10] for d in (manifest, report)]
+    kinds = [frozenset(d.modalities) - BY_PRODUCTS for d in (manifest, report)]
+    return (
+        len(days[0]) == 10
+        and days[0] == days[1]
+        and bool(kinds[0] & kinds[1])
+        and _same_house(manifest.custodian, report.custodian)
+        and not _contradict(_accessions(manifest), _accessions(report))
+        and not _contradict(_orders(manifest), _orders(report))
+    )
+
+
+def _same_house(one: Organisation | None, other: Organisation | None) -> bool:
+    """By number of the same issuer, where both have one; else by name."""
+    if one is None or other is None:
+        return False
+    if one.identifier and other.identifier and one.system == other.system:
+        return one.identifier == other.identifier
+    return one.name.casefold() == other.name.casefold()
+
+
+def _contradict(ones: set[Identifier], others: set[Identifier]) -> bool:
+    shared = {number.system for number in ones} & {number.system for number in others}
+    return bool(shared) and not ones & others
 
 
 def _newest_first(examination: Examination) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isthmus.model.imaging import BY_PRODUCTS
 from isthmus.pages.language import N_, Language
 
 # how the filter groups modalities: name in the address, letters on the plate, words, DICOM codes
@@ -41,9 +42,6 @@ MODALITIES = {
     "DOC": N_("Document"),
     "ECG": N_("ECG"),
 }
-BY_PRODUCTS = frozenset(
-    {"SR", "KO", "PR", "SEG", "DOC", "AU", "REG", "RWV", "PLAN", "CTPROTOCOL"}
-)  # never a study's kind
 REGIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("head", N_("Head and neck"), ("774007",)),
     ("chest", N_("Chest"), ("67734004",)),
