@@ -86,6 +86,10 @@ CASES = (
 )  # fmt: skip
 
 
+@pytest.mark.requirement("WAD-01")
+@pytest.mark.requirement("WAD-06")
+@pytest.mark.requirement("WAD-07")
+@pytest.mark.requirement("WAD-14")
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_a_sentence_of_the_standard_holds(border: PracticeBorder, case: Case) -> None:
     token, _ = await border.care(SEEN)

@@ -305,7 +305,7 @@ async def test_links_stand_on_the_public_address_whatever_the_request_says(borde
     ("accept", "kind"),
     [
         ("application/pdf", "application/pdf"), ("*/*", "application/pdf"), ("", "application/pdf"),
-        ("application/pdf;q=0.5, application/fhir+json", "application/pdf"), ("application/*", "application/pdf"),
+        ("application/pdf;q=0.5, application/fhir+json", "application/fhir+json; charset=utf-8"), ("application/*", "application/pdf"),
         ("application/fhir+json", "application/fhir+json; charset=utf-8"), ("application/json", "application/fhir+json; charset=utf-8"),
     ],
 )  # fmt: skip
@@ -425,3 +425,17 @@ async def test_a_handle_is_good_for_one_professional_of_one_country_for_a_day(bo
 
     assert (by_colleague.status, by_colleague.code) == (400, "trc-invalid")
     assert (too_late.status, too_late.code) == (400, "trc-invalid")
+
+
+@pytest.mark.requirement("CAP-08")
+async def test_the_request_id_is_echoed_and_stands_in_the_trail(border: PracticeBorder) -> None:
+    token, handle = await border.care(SEEN)
+
+    for path in ("/fhir/DocumentReference", "/fhir/ImagingStudy", "/dicom-web/studies"):
+        sent = f"asked-{path.rpartition('/')[2]}"
+        query = {"patient": handle} if "fhir" in path else {}
+        reply = await border.ask(path, token=token, query=query, headers={"x-request-id": sent, "accept": "*/*"})
+        assert (reply.status, reply.headers["x-request-id"]) == (200, sent)
+        assert border.state.read_now(
+            lambda c: c.exec_driver_sql("SELECT count(*) FROM audit_trail WHERE exchange_id = ?", (sent,)).scalar_one()  # noqa: B023  # used at once
+        ) == 2  # fmt: skip

@@ -11,14 +11,17 @@ from sqlalchemy import update
 from tests.archive.conftest import ISSUER, NOW, Node, settings_in
 
 from isthmus.errors import NationalInfrastructureUnavailable
+from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
-from isthmus.model.queries import DocumentQuery
+from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.files import Files
 from isthmus.storage.database import open_index
 from isthmus.storage.schema.archive import documents
 from isthmus.testing.connector_contract import ConnectorContract, Offered
 from isthmus.testing.studies import SyntheticStudy
+from isthmus.wire.manifests import read_manifest
+from isthmus.wire.packs.pack import load_pack
 
 
 def _patient(value: str, family: str, given: str) -> Patient:
@@ -56,4 +59,23 @@ def test_a_document_whose_bytes_are_others_is_not_given(tmp_path: Path) -> None:
     with pytest.raises(NationalInfrastructureUnavailable):
         asyncio.run(connector.get_document(mine.identifier, listed.id))
 
+    database.close()
+
+
+@pytest.mark.requirement("MFH-25")
+def test_every_instance_that_a_manifest_lists_is_given(tmp_path: Path) -> None:
+    mine, settings = _patient("123", "Müller", "Eva"), settings_in(tmp_path)
+    database = open_index(settings)
+    study = SyntheticStudy(1, mine, instances=5, series_size=2, rows=4, columns=4)
+    Node(settings, database).bring(*(b"".join(study.pieces(n)) for n in range(5)))
+    connector = Files(settings, database, lambda: NOW)
+    listed = asyncio.run(connector.find_documents(DocumentQuery(patient=mine.identifier)))
+
+    manifest = next(d for d in listed if d.kind is DocumentKind.MANIFEST_FHIR)
+    body = asyncio.run(connector.get_document(mine.identifier, manifest.id)).body
+    given = asyncio.run(connector.get_images(mine.identifier, ImagesQuery(study.study_instance_uid)))
+
+    told = [i.sop_instance_uid for s in read_manifest(body, load_pack()).manifest.study.series for i in s.instances]
+    assert told == [instance.sop_instance_uid for instance in given]
+    assert len(told) == manifest.instance_count == 5
     database.close()

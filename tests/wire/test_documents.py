@@ -318,6 +318,7 @@ def test_a_document_elsewhere_is_a_misanswer(url: str) -> None:
         read_found(orjson.dumps(answer), base=BASE, handle=HANDLE, pack=PACK)
 
 
+@pytest.mark.requirement("CAP-15")
 def test_of_the_next_page_only_the_query_is_taken_and_only_from_home() -> None:
     answer = _answer(REPORT_ENTRY, next_cursor="c")
     answer["link"][1]["url"] = "https://ncpeh.aa.example.evil/fhir/DocumentReference?_cursor=c"

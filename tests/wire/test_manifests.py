@@ -21,6 +21,8 @@ from isthmus.wire.packs.pack import load_pack
 PACK = load_pack()
 
 
+@pytest.mark.requirement("MFH-26")
+@pytest.mark.requirement("MFH-29")
 def test_a_manifest_comes_back_as_it_was_described() -> None:
     read = read_manifest(write_manifest(MANIFEST, PACK), PACK)
 
