@@ -5,6 +5,7 @@ Source: performance.md §3; field-faults F10, F38.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,26 @@ def find_stored(
     connection: Connection, blobs: Path, patient: PatientIdentifier, query: ImagesQuery
 ) -> list[StoredInstance]:
     """What would cross of a study, series or instance of this patient: by series number, instance number, UIDs."""
+    return [stored(row, blobs) for row in connection.execute(_of(patient, query).order_by(*_order()))]
+
+
+def holds(connection: Connection, patient: PatientIdentifier, query: ImagesQuery) -> bool:
+    """Whether anything would cross."""
+    return connection.execute(_of(patient, query).limit(1)).first() is not None
+
+
+def served(connection: Connection, study_instance_uid: str) -> list[Row[Any]]:
+    """The rows of what is served of a study, in the order in which they cross."""
+    i = instances.c
+    statement = (
+        select(instances)
+        .join(studies, (studies.c.study_instance_uid == i.study_instance_uid) & (studies.c.patient_id == i.patient_id))
+        .where(i.study_instance_uid == study_instance_uid, i.state == "served")
+    )
+    return list(connection.execute(statement.order_by(*_order())))
+
+
+def _of(patient: PatientIdentifier, query: ImagesQuery) -> Any:
     i = instances.c
     statement = (
         select(instances)
@@ -62,13 +83,16 @@ def find_stored(
         statement = statement.where(i.series_instance_uid == query.series_instance_uid)
     if query.sop_instance_uid is not None:
         statement = statement.where(i.sop_instance_uid == query.sop_instance_uid)
-    order = (
-        func.json_extract(i.series_facts, "$.series_number"), i.series_instance_uid, i.number, i.sop_instance_uid,
-    )  # fmt: skip
-    return [_stored(row, blobs) for row in connection.execute(statement.order_by(*order))]
+    return statement
 
 
-def _stored(row: Row[Any], blobs: Path) -> StoredInstance:
+def _order() -> Iterable[Any]:
+    i = instances.c
+    return func.json_extract(i.series_facts, "$.series_number"), i.series_instance_uid, i.number, i.sop_instance_uid
+
+
+def stored(row: Row[Any], blobs: Path) -> StoredInstance:
+    """An instance in the form that crosses."""
     recoded = row.crossing_container is not None
     place = ("crossing_container", "crossing_offset", "crossing_size") if recoded else ("container", "offset", "size")
     container, offset, size = (getattr(row, name) for name in place)
@@ -102,8 +126,32 @@ def documents_of(connection: Connection, patient: int, pack: str) -> list[Docume
     """Every document of a patient that is offered, oldest first; earlier versions too. Manifests are those of one pack."""
     rows = connection.execute(_served().where(documents.c.patient_id == patient).order_by(documents.c.number))
     found = [document_of(row) for row in rows if row.kind not in _MANIFESTS or row.family.startswith(f"{pack}/")]
+    found = _described(found)
     twins = {(d.unique_id, d.kind): d.id for d in found if d.kind.is_manifest}
     return [replace(d, twin=twins.get((d.unique_id, _TWIN[d.kind]))) if d.kind in _TWIN else d for d in found]
+
+
+def _described(found: list[Document]) -> list[Document]:
+    """Reports that do not tell about their examination, as the manifests of their studies do. Source: DRC-05, DRC-15."""
+    studies = {d.study_instance_uids[0]: d for d in found if d.kind.is_manifest and d.status == "current"}
+    return [
+        _as_its_studies(d, [studies[uid] for uid in d.study_instance_uids if uid in studies])
+        if d.kind in (DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA)
+        else d
+        for d in found
+    ]
+
+
+def _as_its_studies(report: Document, studies: list[Document]) -> Document:
+    return replace(
+        report,
+        accession_numbers=report.accession_numbers
+        or tuple(dict.fromkeys(n for s in studies for n in s.accession_numbers)),
+        custodian=report.custodian or next((s.custodian for s in studies if s.custodian), None),
+        modalities=report.modalities or tuple(sorted({m for s in studies for m in s.modalities})),
+        regions=report.regions or tuple(dict.fromkeys(r for s in studies for r in s.regions)),
+        period_start=report.period_start or next((s.period_start for s in studies if s.period_start), None),
+    )
 
 
 def find_document(connection: Connection, patient: PatientIdentifier, number: int) -> Row[Any] | None:

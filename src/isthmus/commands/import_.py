@@ -79,6 +79,7 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
 
     from isthmus.archive.folders import bring
     from isthmus.archive.intake import Intake
+    from isthmus.archive.metadata import Metadata
     from isthmus.archive.prepared import Manifests
     from isthmus.archive.reports import Reports
     from isthmus.storage.database import open_index
@@ -92,7 +93,8 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
 
     try:
         intake = Intake(settings, database, clock)
-        reports = Reports(database, intake.container, clock, pack)
+        source = next(iter(settings.sources.reports), None)
+        reports = Reports(database, intake.container, clock, pack, source)
         with progress("import") as more:
             for verdict in bring(intake, reports, paths, order, lambda: bool(stop)):
                 verdicts.append(verdict)
@@ -102,6 +104,7 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
         intake.close()
         if not stop:
             Manifests(settings, database, clock, pack).make(sorted(intake.touched))
+            Metadata(settings, database).make(sorted(intake.touched))
     finally:
         database.close()
     return verdicts

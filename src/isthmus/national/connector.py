@@ -44,3 +44,14 @@ class NationalConnector(Protocol):
 
         A stranger's study is not found, in the same words as one that does not exist.
         """
+
+
+@runtime_checkable
+class DescribesImages(Protocol):
+    """What a connector may do beside the four verbs: have metadata of images ready. Without it this border offers none."""
+
+    async def get_metadata(self, patient: PatientIdentifier, query: ImagesQuery) -> bytes:
+        """DICOM JSON of every instance that `get_images` would give, in its order: one array, compressed by gzip.
+
+        Bulk values are left out. Raises ImagesNotFound as `get_images` does.
+        """

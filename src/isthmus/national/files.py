@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from isthmus.archive import prepared, queries, register
 from isthmus.archive.containers import read_slice
+from isthmus.archive.metadata import Metadata, read_metadata
 from isthmus.config import Settings
 from isthmus.errors import DocumentNotFound, ImagesNotFound, NationalInfrastructureUnavailable
 from isthmus.model.documents import Document, DocumentContent
@@ -36,6 +37,7 @@ class Files:
         self._pack = (pack or load_pack()).name
         self._makers = {self._pack: prepared.Manifests(settings, index, clock, pack or load_pack())}
         self._made_with = settings, index, clock
+        self._metadata = Metadata(settings, index)
         sources = (*settings.sources.images, *settings.sources.reports, *settings.sources.patients)
         self._zone: tzinfo = next((source.zone for source in sources if source.time_zone), UTC)
 
@@ -70,6 +72,20 @@ class Files:
         if not found:
             raise ImagesNotFound("this patient has no such images")
         return found
+
+    async def get_metadata(self, patient: PatientIdentifier, query: ImagesQuery) -> bytes:
+        def kept(connection: Connection) -> tuple[bool, bytes | None]:
+            return queries.holds(connection, patient, query), read_metadata(connection, query)
+
+        there, body = await self._index.read(kept)
+        if there and body is None:
+            await asyncio.to_thread(self._metadata.make, [query.study_instance_uid])
+            there, body = await self._index.read(kept)
+        if not there:
+            raise ImagesNotFound("this patient has no such images")
+        if body is None:
+            raise NationalInfrastructureUnavailable("the study changes faster than it can be described")
+        return body
 
     def _content(self, connection: Connection, patient: PatientIdentifier, id: str) -> DocumentContent | None:
         row = (

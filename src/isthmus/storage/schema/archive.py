@@ -70,7 +70,7 @@ documents = Table(
     INDEX,
     Column("number", Integer, primary_key=True),
     Column("kind", String, nullable=False),
-    Column("state", String, nullable=False),  # served, stored (kept, not offered yet), quarantined
+    Column("state", String, nullable=False),  # served, quarantined
     Column("reason", String),
     Column("patient_id", ForeignKey("patients.id"), index=True),
     Column("unique_system", String, nullable=False),
@@ -105,4 +105,13 @@ prepared = Table(
     Column("uid", String, nullable=False),
     Column("body", LargeBinary, nullable=False),  # zlib
     UniqueConstraint("study_instance_uid", "pack", "kind", "uid"),
+)
+
+described = Table(
+    "described",
+    INDEX,
+    Column("study_instance_uid", String, primary_key=True),
+    Column("series_instance_uid", String, primary_key=True),  # "" for the study as a whole
+    Column("generation", Integer, nullable=False),  # the one it is good for
+    Column("body", LargeBinary, nullable=False),  # gzip of a JSON array
 )
