@@ -239,10 +239,10 @@ def test_a_stop_between_files_loses_nothing_that_was_answered_for(node: Node, tm
     assert len(node.rows()) == 3
 
 
-def test_documents_that_are_not_read_yet_say_so(node: Node, tmp_path: Path) -> None:
+def test_documents_that_do_not_say_whose_they_are_are_refused(node: Node, tmp_path: Path) -> None:
     (tmp_path / "cda").write_bytes(b"<?xml version='1.0'?><ClinicalDocument xmlns='urn:hl7-org:v3'/>")
     (tmp_path / "pdf").write_bytes(b"%PDF-1.7\n%%EOF\n")
 
     verdicts = _brought(node, tmp_path / "cda", tmp_path / "pdf")
 
-    assert [v.reason for v in verdicts] == ["not-built-yet", "no-patient"]
+    assert [v.reason for v in verdicts] == ["not-a-report", "no-patient"]

@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 from tests.archive.conftest import ISSUER, NOW, Node, dicom
 
+from isthmus.archive import register
 from isthmus.archive.reports import Reports
 from isthmus.archive.verdicts import Verdict
+from isthmus.config import Source
+from isthmus.demo import reports as demo_reports
+from isthmus.demo.people import PEOPLE
 from isthmus.errors import DocumentNotFound
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import Identifier, PatientIdentifier
@@ -156,15 +160,99 @@ def test_json_that_is_no_report_is_refused(node: Node, body: bytes) -> None:
     assert _take(node, body).reason == "not-a-report"
 
 
-def test_a_pdf_is_kept_and_not_offered_yet(node: Node) -> None:
+def test_a_pdf_is_offered_as_issued_and_told_as_its_study(node: Node) -> None:
     node.bring(dicom())
 
     verdicts = [_take(node, PDF, "pdf", EVA.identifier, ("2.25.10",)) for _ in range(2)]
 
     assert [(v.outcome, v.state, v.kind) for v in verdicts] == [
-        ("accepted", "stored", "report-pdf"), ("unchanged", "stored", "report-pdf"),
+        ("accepted", "served", "report-pdf"), ("unchanged", "served", "report-pdf"),
     ]  # fmt: skip
-    assert [document.kind.value for document in _listed(node)] == ["manifest-fhir", "manifest-kos"]
+    report, fhir, _ = _listed(node)
+    assert (report.kind.value, report.media_type, _body(node, report.id)) == ("report-pdf", "application/pdf", PDF)
+    assert report.study_instance_uids == ("2.25.10",)
+    assert (report.modalities, report.regions, report.period_start) == (("CT",), fhir.regions, fhir.period_start)
+    assert (report.custodian, report.accession_numbers) == (fhir.custodian, fhir.accession_numbers)
+
+
+def test_a_pdf_about_anothers_study_is_refused(node: Node) -> None:
+    node.bring(dicom(), dicom(2, study="2.25.20", series="2.25.21", PatientID="2", PatientName="B^C"))
+
+    verdict = _take(node, PDF, "pdf", EVA.identifier, ("2.25.10", "2.25.20"))
+
+    assert (verdict.outcome, verdict.reason) == ("refused", "contradicts-study")
+
+
+CDA = (Path(demo_reports.__file__).parent / "data" / "reports" / "us-ottilie.xml").read_bytes()
+OTTILIE = PatientIdentifier("urn:oid:2.999.1.2.1", "4710260190")
+
+
+def test_a_cda_registers_its_patient_and_is_given_as_it_came(node: Node) -> None:
+    verdict = _take(node, CDA, "xml")
+
+    assert (verdict.outcome, verdict.kind, verdict.state) == ("accepted", "report-cda", "served")
+    (document,) = _listed(node, OTTILIE)
+    assert (document.title, document.media_type, document.language) == ("Stressechokardiographie", "text/xml", "de")
+    assert document.unique_id.value == "urn:uuid:c304f90f-cadc-554d-a2d9-af454a8f706a"
+    files = Files(node.settings, node.database, lambda: NOW)
+    assert asyncio.run(files.get_document(OTTILIE, document.id)).body == CDA
+    assert _take(node, CDA, "xml").outcome == "unchanged"
+
+
+def test_a_later_version_of_a_cda_replaces_the_earlier(node: Node) -> None:
+    later = CDA.replace(b'<id root="C304F90F', b'<id root="C304F90E', 1).replace(
+        b'Number value="1"', b'Number value="2"'
+    )
+    _take(node, CDA, "xml")
+
+    verdicts = [
+        _take(node, later, "xml"),
+        _take(node, CDA.replace(b"N\xc3\xa4", b"Na").replace(b"Befund", b"Fund"), "xml"),
+    ]
+
+    assert [(v.outcome, v.reason) for v in verdicts] == [("accepted", None), ("refused", "older-version")]
+    old, new = _listed(node, OTTILIE)
+    assert (old.status, new.status, new.replaces) == ("superseded", "current", old.id)
+
+
+def test_a_cda_takes_the_accession_number_that_the_source_issues(node: Node) -> None:
+    intake = node.intake()
+    source = Source(accession_issuer="2.999.1.2.2")
+    Reports(node.database, intake.container, lambda: NOW, load_pack(), source).take(CDA, "xml", "r", None)
+    intake.close()
+
+    (document,) = _listed(node, OTTILIE)
+
+    assert document.accession_numbers == (Identifier("urn:oid:2.999.1.2.2", "AA26-031260"),)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (CDA.replace(b"urn:hl7-org:v3", b"urn:hl7-org:v2"), "unknown-form"),
+        (CDA[:500], "not-a-report"),
+        (CDA.replace(b'extension="4710260190"', b""), "not-a-report"),
+        (b"<!DOCTYPE a>" + CDA.partition(b"?>")[2], "unknown-form"),
+    ],
+    ids=["another namespace", "cut", "nobody", "document type"],
+)
+def test_xml_that_is_no_cda_is_refused(node: Node, body: bytes, reason: str) -> None:
+    verdict = _take(node, body, "xml")
+
+    assert (verdict.outcome, verdict.reason) == ("refused", reason)
+
+
+def test_a_cda_of_another_than_the_operator_says_is_refused(node: Node) -> None:
+    assert _take(node, CDA, "xml", EVA.identifier).reason == "contradicts-assignment"
+
+
+def test_a_cda_that_names_two_known_people_is_refused_until_one_is_named(node: Node) -> None:
+    _take(node, CDA, "xml")
+    _take(node, _report())
+    both = CDA.replace(b"<patient>", f'<id root="{ISSUER}" extension="1234567" /><patient>'.encode(), 1)
+
+    assert _take(node, both, "xml").reason == "several-patients"
+    assert _take(node, both.replace(b'Number value="1"', b'Number value="2"'), "xml", OTTILIE).outcome == "accepted"
 
 
 def test_a_pdf_of_nobody_known_is_refused(node: Node) -> None:
@@ -175,11 +263,22 @@ def test_a_pdf_of_nobody_known_is_refused(node: Node) -> None:
 def test_the_reports_of_the_demo_are_all_taken(node: Node) -> None:
     from isthmus.demo.stories import report_files
 
-    verdicts = [_take(node, path.read_bytes()) for path, _, _ in report_files()]
+    forms = {".json": "json", ".pdf": "pdf", ".xml": "xml"}
+    files = sorted(report_files(), key=lambda one: one[0].suffix == ".pdf")  # whose a PDF is has to be known by then
+    node.database.write_now(lambda c: [register.put(c, one, _traits(one)) for _, one, _ in files] and None)
+
+    verdicts = [
+        _take(node, path.read_bytes(), forms[path.suffix], patient, studies) for path, patient, studies in files
+    ]
 
     assert verdicts
     assert {verdict.outcome for verdict in verdicts} == {"accepted"}
     assert all(_listed(node, patient) for _, patient, _ in report_files())
+
+
+def _traits(identifier: PatientIdentifier) -> register.Traits:
+    patient = next(one for one in PEOPLE.values() if one.identifier == identifier)
+    return register.Traits(patient.names, patient.birth_date, patient.gender)
 
 
 def test_a_manifest_of_others_is_no_report(node: Node, sample: Callable[[str], Path]) -> None:

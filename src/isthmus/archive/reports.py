@@ -1,7 +1,7 @@
 """The one door of the archive for report documents, with the same four verdicts as images.
 
-A FHIR document Bundle says itself whose it is. A PDF says nothing, so the operator does; it is kept, and not offered until it can be made
-into a report document. A new version replaces the one before; an older one that comes late is refused.
+A FHIR document Bundle and a CDA document say themselves whose they are; a PDF says nothing, so the operator does. Each is kept and offered
+as it was issued. A new version replaces the one before; an older one that comes late is refused.
 
 Source: interfaces.md §11; wire.md §1.4.4 (relations between entries), §2.4.
 """
@@ -11,35 +11,48 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, Row, select
 
-from isthmus.archive import index, register
+from isthmus.archive import index, queries, register
 from isthmus.archive.containers import Container, Slice
+from isthmus.archive.studies import custodian
 from isthmus.archive.verdicts import ACCEPTED, QUARANTINED, REFUSED, UNCHANGED, Verdict, held
+from isthmus.config import Source
 from isthmus.errors import IsthmusError
 from isthmus.fhir import elements as el
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
+from isthmus.originals.cda.header import read_cda
+from isthmus.originals.recognise import recognise
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.report.document import ReportIndex, report_index
 
 MAX_DOCUMENT_BYTES: Final = 64 << 20
-FHIR, PDF, STORED = DocumentKind.REPORT_FHIR.value, DocumentKind.REPORT_PDF.value, "stored"
+FHIR, PDF, CDA = (k.value for k in (DocumentKind.REPORT_FHIR, DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA))
 VERSION_MAX: Final = 200  # characters that are compared; more digits than 4300 are no number to Python
-MEDIA_TYPES: Final = {FHIR: "application/fhir+json", PDF: "application/pdf"}
+MEDIA_TYPES: Final = {FHIR: "application/fhir+json", PDF: "application/pdf", CDA: "text/xml"}
 
 
 class Reports:
     """Takes documents in, one by one: each verdict is durable when it is given."""
 
-    def __init__(self, database: Database, container: Container, clock: Callable[[], datetime], pack: Pack) -> None:
+    def __init__(
+        self,
+        database: Database,
+        container: Container,
+        clock: Callable[[], datetime],
+        pack: Pack,
+        source: Source | None = None,
+    ) -> None:
         self.database, self.container, self.clock, self.pack = database, container, clock, pack
+        self.source = source or Source()
 
     def take(
         self, body: bytes, form: str, path: str, patient: PatientIdentifier | None, studies: Sequence[str] = ()
@@ -51,7 +64,9 @@ class Reports:
             return self._fhir(body, path, patient)
         if form == "pdf":
             return self._pdf(body, path, patient, studies)
-        return held(REFUSED, path, "not-built-yet" if form == "xml" else "unknown-form")
+        if form == "xml" and recognise(body) is DocumentKind.REPORT_CDA:
+            return self._cda(body, path, patient)
+        return held(REFUSED, path, "unknown-form")
 
     def _fhir(self, body: bytes, path: str, patient: PatientIdentifier | None) -> Verdict:
         try:
@@ -67,11 +82,32 @@ class Reports:
         own = el.child(bundle, "identifier")
         unique = Identifier(el.text(own, "system"), el.text(own, "value") or "")
         unique = unique if unique.value else said.unique_id
-        verdict = self.database.write_now(lambda connection: self._decide(connection, said, unique, place, path))
+        verdict = self.database.write_now(lambda connection: self._decide(connection, FHIR, said, unique, place, path))
         return self._told(verdict, place)
 
+    def _cda(self, body: bytes, path: str, patient: PatientIdentifier | None) -> Verdict:
+        try:
+            cda = read_cda(body)
+        except IsthmusError as error:
+            return held(REFUSED, path, "not-a-report", error.message)
+        if patient is not None and patient not in cda.patients:
+            return held(REFUSED, path, "contradicts-assignment")
+        named = (patient,) if patient else cda.patients
+        ours = f"urn:oid:{self.source.accession_issuer}"
+        numbers = cda.index.accession_numbers or tuple(n for n in cda.order_numbers if n.system == ours)
+        place = self._kept(body)
+
+        def decided(connection: Connection) -> Verdict:
+            known = [one for one in named if register.patient_row(connection, one) is not None]
+            if len(known) > 1:  # two people of the register, or one twice: which of them is not for us to say
+                return held(REFUSED, path, "several-patients")
+            said = replace(cda.index, patient=(known or named)[0], accession_numbers=numbers)
+            return self._decide(connection, CDA, said, cda.unique_id, place, path)
+
+        return self._told(self.database.write_now(decided), place)
+
     def _decide(
-        self, connection: Connection, said: ReportIndex, unique: Identifier, place: Slice, path: str
+        self, connection: Connection, kind: str, said: ReportIndex, unique: Identifier, place: Slice, path: str
     ) -> Verdict:
         known = register.patient_row(connection, said.patient)
         traits = register.Traits(said.names, said.birth_date, said.gender)
@@ -79,25 +115,28 @@ class Reports:
             return held(REFUSED, path, "unknown-patient")
         same = _same_bytes(connection, place, known[0] if known else None)
         if same is not None:
-            return _verdict(UNCHANGED, path, FHIR, same.state, said.study_instance_uids)
+            return _verdict(UNCHANGED, path, kind, same.state, said.study_instance_uids)
         if known is not None and register.contradicts(known[1], traits):
-            columns = self._columns(said, unique, place) | {"state": "quarantined", "reason": "contradicts-register"}
+            columns = self._columns(kind, said, unique, place) | {
+                "state": "quarantined",
+                "reason": "contradicts-register",
+            }
             if not _in_quarantine(connection, place):
                 index.insert_document(connection, columns)
             return held(QUARANTINED, path, "contradicts-register")
         number = known[0] if known else register.register(connection, said.patient, traits)
         family = f"{number}/{said.unique_id.system}|{said.unique_id.value}"
-        columns = self._columns(said, _never_used(connection, unique, said.version), place)
+        columns = self._columns(kind, said, _never_used(connection, unique, said.version), place)
         columns |= {"patient_id": number, "family": family}
-        before = _latest(connection, number, columns["family"])
+        before = _latest(connection, kind, number, columns["family"])
         if before is not None and (refusal := _not_newer(before, said)):
             return held(REFUSED, path, refusal)
         columns["replaces"] = before.number if before is not None else None
         document = index.insert_document(connection, columns)
-        index.supersede(connection, FHIR, columns["family"], document)
-        return _verdict(ACCEPTED, path, FHIR, "served", said.study_instance_uids)
+        index.supersede(connection, kind, columns["family"], document)
+        return _verdict(ACCEPTED, path, kind, "served", said.study_instance_uids)
 
-    def _columns(self, said: ReportIndex, unique: Identifier, place: Slice) -> dict[str, Any]:
+    def _columns(self, kind: str, said: ReportIndex, unique: Identifier, place: Slice) -> dict[str, Any]:
         custodian = said.custodian
         facts = {
             "study_instance_uids": list(said.study_instance_uids),
@@ -113,7 +152,7 @@ class Reports:
         columns: dict[str, Any] = {"unique_system": unique.system or "", "unique_value": unique.value}
         columns |= {"title": said.title, "created": said.created or self._now(), "language": said.language}
         columns["facts"] = index.facts(facts)
-        return self._common(FHIR, place) | columns
+        return self._common(kind, place) | columns
 
     def _common(self, kind: str, place: Slice) -> dict[str, Any]:
         return {
@@ -137,6 +176,8 @@ class Reports:
             known = register.patient_row(connection, patient)
             if known is None:
                 return held(REFUSED, path, "unknown-patient")
+            if any(queries.study_patient(connection, uid) not in (None, known[0]) for uid in studies):
+                return held(REFUSED, path, "contradicts-study")
             same = _same_bytes(connection, place, known[0])
             if same is not None:
                 return _verdict(UNCHANGED, path, PDF, same.state, studies)
@@ -146,10 +187,12 @@ class Reports:
                 "unique_value": unique,
                 "title": "Imaging report",
             }
-            columns |= {"created": self._now(), "facts": index.facts({"study_instance_uids": list(studies)})}
-            columns |= {"patient_id": known[0], "state": STORED}
+            ours = custodian(None, self.source)
+            facts: dict[str, Any] = {"study_instance_uids": list(studies)}
+            facts["custodian"] = [ours.name, ours.identifier, ours.system] if ours else None
+            columns |= {"created": self._now(), "facts": index.facts(facts), "patient_id": known[0]}
             index.insert_document(connection, self._common(PDF, place) | columns)
-            return _verdict(ACCEPTED, path, PDF, STORED, studies)
+            return _verdict(ACCEPTED, path, PDF, "served", studies)
 
         return self._told(self.database.write_now(decided), place)
 
@@ -195,9 +238,9 @@ def _never_used(connection: Connection, unique: Identifier, version: str | None)
     return Identifier("urn:ietf:rfc:3986", f"urn:uuid:{derived}")
 
 
-def _latest(connection: Connection, patient: int, family: str) -> Row[Any] | None:
+def _latest(connection: Connection, kind: str, patient: int, family: str) -> Row[Any] | None:
     d = documents.c
-    mine = select(documents).where(d.patient_id == patient, d.kind == FHIR, d.family == family, d.state == "served")
+    mine = select(documents).where(d.patient_id == patient, d.kind == kind, d.family == family, d.state == "served")
     return connection.execute(mine.order_by(d.number.desc()).limit(1)).first()
 
 

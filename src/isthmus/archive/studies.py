@@ -75,7 +75,7 @@ def describe(connection: Connection, study_instance_uid: str, source: Source) ->
         placer_order_numbers=said.identifiers("placer_order_number", None, source.placer_issuer),
         regions=_regions([region for _, region in described], warnings),
         procedure=procedure[2] or None if procedure else None,
-        custodian=_custodian(said.one("institution_name"), source),
+        custodian=custodian(said.one("institution_name"), source),
         size_bytes=sum(row.crossing_size or row.size for row in rows),
     )
     return Described(study, tuple(dict.fromkeys(warnings)))
@@ -158,7 +158,7 @@ def _regions(found: Iterable[Code | None], warnings: list[str]) -> tuple[Code, .
     return (REGIONS[ENTIRE_BODY],)
 
 
-def _custodian(institution: str | None, source: Source) -> Organisation | None:
+def custodian(institution: str | None, source: Source) -> Organisation | None:
     """The institution in the files; the source's own name, and its identifier, where files say none or the same."""
     name = institution or source.institution
     if not name:

@@ -21,12 +21,12 @@ REASONS: Final[dict[str, str]] = faults.REASONS | {
     "unreadable": "The file cannot be read.",
     "empty": "The file is empty.",
     "unknown-form": "The content is neither DICOM, a zip or tar archive, nor a document that is read here.",
-    "not-a-report": "The JSON is not a FHIR document Bundle with an imaging report that can be read.",
+    "not-a-report": "The document is no report that can be read: neither a FHIR document Bundle nor a CDA document.",
     "no-patient": "The document does not say whose it is; give --patient.",
     "unknown-patient": "The patient is not in the register, and the report does not carry identifier, name and birth date.",
     "other-document": "A document of this identifier is already kept with other bytes; the first one stays.",
     "older-version": "A newer version of this report is already kept.",
-    "not-built-yet": "CDA documents are not read yet.",
+    "several-patients": "The document names several people of the register; give --patient.",
     "path-outside": "The member's path leads out of the archive.",
     "link": "The entry is a link or a device, not a file.",
     "nested-archive": "Archives inside archives are not opened.",
@@ -55,7 +55,7 @@ class Verdict:
     detail: str | None = None
     sop_instance_uid: str | None = None
     study_instance_uid: str | None = None
-    state: str | None = None  # served, unassigned, stored
+    state: str | None = None  # served, unassigned
     warnings: tuple[str, ...] = ()
 
     @property

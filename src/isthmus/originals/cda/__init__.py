@@ -1,0 +1,1 @@
+"""CDA documents: `tree.py` is the only parser, `header.py` what a list and a register need of them."""
