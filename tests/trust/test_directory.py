@@ -288,7 +288,9 @@ def test_countries_that_answer(practice: Practice) -> None:
     followed = directory(practice, country="BB")
 
     assert [participant.country for participant in followed.countries] == ["AA", "CC"]
-    assert followed.country("AA").services == {"imaging-report", "imaging-manifest", "imaging-pixels"}
+    assert followed.country("AA").services == {
+        "imaging-report", "imaging-manifest", "imaging-pixels", "imaging-metadata",
+    }  # fmt: skip
     assert followed.country("AA").endpoints.fhir == "https://127.0.0.1:8711/fhir"
     for code in ("BB", "DE", "aa", ""):
         with pytest.raises(UntrustedCountry):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from isthmus.country_a.gate import Gate, Needs, Visit
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.holdings import may_give
 from isthmus.country_a.passes import Introduced, Known
-from isthmus.country_a.studies import imaging_study, qido
+from isthmus.country_a.studies import imaging_study, metadata, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
 from isthmus.model.identifiers import checked_id
 from isthmus.national.connector import NationalConnector
@@ -179,6 +179,13 @@ async def _get_images(border: Border, visit: Visit, request: Request, rest: str)
         )
 
 
+async def _get_metadata(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    admitted, services = visit.admitted, border.directory.ours.services
+    with border.counting.transfer(admitted):
+        answer, _ = await metadata.get_metadata(admitted, request, rest.split("/"), border.source, services)
+        await visit.send(answer)
+
+
 async def _nothing(border: Border, visit: Visit, request: Request, rest: str) -> None:
     raise UnsupportedRequest("this border has no such path", reason="no-route")
 
@@ -207,6 +214,7 @@ _IMAGES = Needs(
     scopes=frozenset({DICOMWEB_SCOPE}),
     categories=("imaging-study",),
 )
+_DESCRIBED = replace(_IMAGES, details={"what": "metadata"})
 _UNKNOWN = Needs(transaction="capability", stage=Introduced, opens=False)
 _ANY = ("GET", "POST")
 
@@ -232,6 +240,11 @@ ROUTES: tuple[Route, ...] = (
     Route("/dicom-web/studies/{study}/series", ("GET",), _ROWS, partial(_find_rows, "series")),
     Route("/dicom-web/studies/{study}/instances", ("GET",), _ROWS, partial(_find_rows, "instance")),
     Route("/dicom-web/studies/{study}/series/{series}/instances", ("GET",), _ROWS, partial(_find_rows, "instance")),
+    Route("/dicom-web/studies/{study}/metadata", ("GET",), _DESCRIBED, _get_metadata),
+    Route("/dicom-web/studies/{study}/series/{series}/metadata", ("GET",), _DESCRIBED, _get_metadata),
+    Route(
+        "/dicom-web/studies/{study}/series/{series}/instances/{instance}/metadata", ("GET",), _DESCRIBED, _get_metadata
+    ),
     Route("/dicom-web/{path}", ("GET",), _IMAGES, _get_images),
     Route("/fhir/{path}", _ANY, _UNKNOWN, _nothing),
     Route("/dicom-web/{path}", _ANY, _UNKNOWN, _nothing),

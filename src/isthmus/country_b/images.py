@@ -5,20 +5,24 @@ Source: RAD-107; PS3.18 §10.4; trust.md M8, §2.9.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Protocol
 
 from isthmus.consent.roles import Act
 from isthmus.country_b import tokens
-from isthmus.country_b.arrivals import Arrival, Arrived
+from isthmus.country_b.arrivals import Arrival, Arrived, Likeness, Traits, compare
 from isthmus.country_b.client import Call, Client, Exchange
 from isthmus.country_b.visit import Visit
-from isthmus.errors import CountryMisanswered, ImagesNotFound, MalformedRequest
+from isthmus.errors import ArrivalRefused, CountryMisanswered, ImagesNotFound, MalformedRequest
+from isthmus.model.people import Patient
 from isthmus.model.queries import ImagesQuery
 from isthmus.wire.images import IMAGES_ACCEPT, PartEnd, PartReader, PartStart, boundary_of, images_path
+from isthmus.wire.studies.metadata import MEDIA_TYPE, SERVICE, metadata_path, read_metadata
 
 PIXELS = "imaging-pixels"
+METADATA_MAX_BYTES = 16 << 20  # some 2500 instances; ask for a series where a study has more
 
 
 class Shelf(Protocol):
@@ -66,6 +70,50 @@ async def get_images(
         finally:
             intake.drop()
             exchange.digest = digests.hexdigest()
+
+
+async def get_metadata(client: Client, visit: Visit, country: str, query: ImagesQuery) -> tuple[bytes, ...]:
+    """Ask for metadata of images: the DICOM JSON object of every instance, as it came, without bulk values.
+
+    An offer of some countries. Raises ServiceNotOffered where it is none, ImagesNotFound; CountryMisanswered for what was not
+    asked for, and (peer-limit) past `METADATA_MAX_BYTES`; ArrivalRefused (wrong-patient).
+    """
+    visit.require(Act.PIXELS)
+    patient = visit.patient_in(country)
+    token = await tokens.care(client, visit, country)
+    call = Call(
+        "RAD-107",
+        "dicomweb",
+        f"/{metadata_path(query)}",
+        accept=MEDIA_TYPE,
+        token=token,
+        service=SERVICE,
+        patient=patient.identifier,
+        categories=("imaging-study",),
+        absent=ImagesNotFound,
+    )
+    async with client.exchange(visit, country, call) as exchange:
+        body = await exchange.read(METADATA_MAX_BYTES)
+        return await asyncio.to_thread(_objects, body, patient, query, country)
+
+
+def _objects(body: bytes, patient: Patient, query: ImagesQuery, country: str) -> tuple[bytes, ...]:
+    """The objects of an answer, each about the person confirmed and of what was asked for."""
+    objects = []
+    for told in read_metadata(body):
+        asked = (query.study_instance_uid, query.series_instance_uid, query.sop_instance_uid)
+        came = (told.uids.study_instance_uid, told.uids.series_instance_uid, told.uids.sop_instance_uid)
+        if any(one is not None and one != other for one, other in zip(asked, came, strict=True)):
+            raise CountryMisanswered("metadata came that were not asked for", country=country)
+        if (
+            compare(patient, Traits(told.identifier, told.names, told.birth_date, told.gender))
+            is Likeness.CONTRADICTORY
+        ):
+            raise ArrivalRefused(
+                f"metadata from {country} are of another person", reason="wrong-patient", country=country
+            )
+        objects.append(told.json)
+    return tuple(objects)
 
 
 def _boundary(exchange: Exchange, country: str) -> str:

@@ -135,8 +135,15 @@ class Peer:
 class PracticeBorder:
     """Country AA's border in this process. `ask` speaks to it as a country would, `token` and `care` knock first."""
 
-    def __init__(self, folder: Path, *, limits_of: str = "demo", requests_per_s: int | None = None) -> None:
-        self.clock, self.register, self.folder = Clock(), Register(), folder
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limits_of: str = "demo",
+        requests_per_s: int | None = None,
+        register: Register | None = None,
+    ) -> None:
+        self.clock, self.register, self.folder = Clock(), register or Register(), folder
         made = pki.init(folder, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), now=self.clock.now)
         self.settings = read_settings(made.settings["AA"], {})
         state = self.settings

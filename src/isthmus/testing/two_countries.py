@@ -225,6 +225,10 @@ class Asking:
             pass
         return shelf.files
 
+    async def get_metadata(self, *uids: str) -> tuple[bytes, ...]:
+        """The DICOM JSON of every instance of a study, a series, or of one instance."""
+        return await images.get_metadata(self.client, self.visit, self.country, ImagesQuery(*uids))
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

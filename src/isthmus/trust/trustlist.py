@@ -31,7 +31,7 @@ from isthmus.trust.strict_json import read_object
 TYP = "ncp-trustlist+jwt"
 MAX_BYTES = 2 * 1024 * 1024
 SKEW_S = 30
-SERVICES = ("imaging-report", "imaging-manifest", "imaging-pixels")
+SERVICES = ("imaging-report", "imaging-manifest", "imaging-pixels", "imaging-metadata")
 TLS_USES = frozenset({"server", "client"})
 TRAITS = frozenset({"family", "given", "birthdate", "gender"})
 

@@ -87,7 +87,11 @@ def _beside(services: frozenset[str]) -> str:
         keys = "; ".join(f"{level}: {', '.join(qido.keys_of(level))}" for level in qido.LEVELS)
         told.append(f"QIDO-RS beside the FHIR base, at /dicom-web, with the keys {keys}; limit, offset, includefield.")
     if "imaging-pixels" in services:
-        told.append("WADO-RS of studies, series and instances as stored, at /dicom-web.")
+        told.append(
+            "WADO-RS of studies, series and instances, as stored or in Explicit VR Little Endian, at /dicom-web."
+        )
+    if {"imaging-pixels", "imaging-metadata"} <= services:
+        told.append("Their metadata too, without bulk values.")
     return " ".join(told)
 
 
