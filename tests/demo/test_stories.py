@@ -9,7 +9,6 @@ from collections import Counter
 from isthmus.demo.people import COUNTRIES, PATIENT_PATTERN, PEOPLE
 from isthmus.demo.reports import reports
 from isthmus.demo.stories import (
-    LATER,
     REGISTER_HEADER,
     REPORTS_ONLY,
     STORIES,
@@ -26,6 +25,7 @@ from isthmus.trust.settings_text import CountryPorts, node_settings
 PROMISED = {
     "study-with-report", "study-without-report", "report-without-study", "two-studies", "only-study-restricted",
     "one-of-two-restricted", "opted-out", "nothing", "twin-a", "twin-b", "one-report-two-studies", "amended", "preliminary",
+    "pdf-only", "cda",
 }  # fmt: skip
 
 
@@ -64,19 +64,18 @@ def test_a_country_that_offers_reports_only_has_nothing_else() -> None:
 
 
 def test_nobody_is_told_of_in_two_countries_or_twice_in_one() -> None:
-    told = [s.person for s in (*STORIES, *LATER, *REPORTS_ONLY)]
+    told = [s.person for s in (*STORIES, *REPORTS_ONLY)]
 
     assert sorted(told) == sorted(PEOPLE)
 
 
-def test_what_is_told_later_is_made_and_not_yet_imported() -> None:
-    forms = {s.story_id: [reports()[report].form for report in s.reports] for s in LATER}
-    imported = {path for path, _, _ in report_files()}
+def test_one_report_is_a_pdf_alone_and_one_a_cda() -> None:
+    forms = {i: [reports()[report].form for report in story(i).reports] for i in ("pdf-only", "cda")}
+    imported = {path.name for path, _, _ in report_files()}
 
     assert forms == {"pdf-only": ["pdf"], "cda": ["cda"]}
-    assert all(reports()[report].document.is_file() for s in LATER for report in s.reports)
-    assert not imported & {reports()[report].document for s in LATER for report in s.reports}
-    assert not {study.person for study in told_studies()} & {s.person for s in LATER}
+    assert {"dx-ilias.pdf", "us-ottilie.xml"} <= imported
+    assert counts("pdf-only") == counts("cda") == (1, 1)
 
 
 def test_the_versions_of_a_report_are_imported_in_their_order() -> None:

@@ -66,12 +66,8 @@ STORIES: tuple[Story, ...] = (
     Story("one-report-two-studies", "rosalie", "one report about two studies, a CT and an MR of one day, in German"),
     Story("amended", "stefanos", "two reports on one study: the second is an amendment and replaces the first"),
     Story("preliminary", "rada", "a preliminary report of the night, not signed yet, in Bulgarian"),
-)
-
-# Told as soon as the border offers such documents: then these rows move up.
-LATER: tuple[Story, ...] = (
     Story("pdf-only", "ilias", "a study and its report as a PDF alone, in Greek"),
-    Story("cda", "ottilie", "a study and its report as a CDA document"),
+    Story("cda", "ottilie", "a study and its report as a CDA document, in German"),
 )
 
 # Country CC offers reports alone: its images stay at home.
