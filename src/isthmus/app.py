@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 from isthmus.audit.trail import Trail
@@ -187,6 +188,7 @@ class Node:
         from isthmus.country_b.local.app import Doors, local_app
         from isthmus.country_b.local.asked import Local
         from isthmus.country_b.local.holdings import Holdings
+        from isthmus.country_b.local.ohif import ohif_app
         from isthmus.country_b.portal.app import portal_app
         from isthmus.country_b.recent import Recent
         from isthmus.country_b.verbs import Verbs
@@ -205,19 +207,19 @@ class Node:
             settings.path(settings.spool.folder), ground.state, ground.master, now, settings.spool.limit_mib * MIB
         )
         credits_ = (
-            settings.path(settings.portal.credits).read_text(encoding="utf-8").splitlines()
-            if settings.portal.credits
-            else []
+            settings.path(settings.portal.credits).read_text("utf-8").splitlines() if settings.portal.credits else []
         )
         client, sessions = ground.client(outbound), Sessions(ground.state, now)
         verbs, recent = Verbs.of(client), Recent(now)
         flights = Flights(verbs, spool, settings.limits.parallel_images)
+        ohif = settings.ohif
 
         def local(public: str, cookie: str | None) -> Inbound:
             """The service for other programs at one address."""
+            viewer = origin_of(ohif.public) if ohif is not None else None
             access = Access(ground.state, sessions, visits, ground.trail, now, public=public, cookie=cookie)
             holdings = Holdings(verbs, flights, recent)
-            return local_app(Local(access, holdings, ground.directory, spool, self.sandbox, public, now))
+            return local_app(Local(access, holdings, ground.directory, spool, self.sandbox, public, now, viewer))
 
         portal = settings.portal
         pages = portal_app(
@@ -225,14 +227,11 @@ class Node:
         )
         app = Doors(local(origin_of(portal.public), cookie_name(settings.country, portal.public)), pages)
         self.listeners.append(Listener("portal", app, portal.host, portal.port, tls=None))
+        if ohif is not None:
+            viewer = Doors(local(origin_of(ohif.public), None), ohif_app(settings.path(ohif.folder), ohif.public))
+            self.listeners.append(Listener("ohif", viewer, ohif.host, ohif.port, tls=None))
 
-        async def sweep() -> None:
-            while True:
-                await spool.forget(*await visits.ended())
-                await spool.sweep()
-                await asyncio.sleep(SWEEP_S)
-
-        self.beside.append(sweep)
+        self.beside.append(partial(_sweep, visits, spool))
 
     def _mount_operations(self) -> None:
         from isthmus.operations.health import operations_app
@@ -275,6 +274,14 @@ class Node:
             self.ground.state.close()
             if self._index is not None:
                 self._index.close()
+
+
+async def _sweep(visits: Visits, spool: Spool) -> None:
+    """What was spooled for visits that ended goes."""
+    while True:
+        await spool.forget(*await visits.ended())
+        await spool.sweep()
+        await asyncio.sleep(SWEEP_S)
 
 
 async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:

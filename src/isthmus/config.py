@@ -58,6 +58,16 @@ class Portal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ohif:
+    """An unpacked OHIF beside the portal, for whoever wants its tools: under an address of its own, opened with a visit's token."""
+
+    host: str = setting("address to listen on", "127.0.0.1")
+    port: int = setting("port to listen on", 8702)
+    public: str = setting("how browsers address it; another host name or port than the portal's")
+    folder: str = setting("the folder `dist` of the npm package @ohif/app")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Operations:
     """The local listener: /healthz, /readyz, /metrics."""
 
@@ -184,6 +194,7 @@ class Settings:
     blobs: str = setting("the archive's files: file:///FOLDER", "file:///archive")
     border: Border | None = setting("the border's listener", None)
     portal: Portal | None = setting("the portal's listener", None)
+    ohif: Ohif | None = setting("OHIF's listener", None)
     operations: Operations | None = setting("the local listener", None)
     trust: Trust = setting("the trust list", factory=Trust)
     keys: Keys = setting("the node's keys", factory=Keys)

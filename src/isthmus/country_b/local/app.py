@@ -12,19 +12,21 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
+from html import escape
+from urllib.parse import urlencode, urlsplit
 
 from isthmus.country_b.local import fhir, frames, images, metadata, rendered, studies
 from isthmus.country_b.local.access import LIFE_S
 from isthmus.country_b.local.asked import Asked, Local
 from isthmus.errors import IsthmusError, MalformedRequest, UnsupportedRequest
+from isthmus.model.identifiers import checked_uid
 from isthmus.transport.answers import Answer, Receive, Scope, Send, json_answer
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.transport.pump import pump
 from isthmus.wire.outcomes import outcome_headers, write_outcome
 
 Verb = Callable[[Asked], Awaitable[Answer]]
-OURS = re.compile(r"/visits/(?P<visit>[A-Za-z0-9_-]{1,64})/(?P<rest>token|(?:fhir|dicom-web)(?:/.*)?)")
+OURS = re.compile(r"/visits/(?P<visit>[A-Za-z0-9_-]{1,64})/(?P<rest>token|ohif|(?:fhir|dicom-web)(?:/.*)?)")
 HEADERS = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; sandbox"),
@@ -89,8 +91,8 @@ def local_app(local: Local) -> Inbound:
         asked_for = OURS.fullmatch(request.path)
         if asked_for is None:
             raise UnsupportedRequest("nothing at this address", reason="no-route", path="path")
-        if asked_for["rest"] == "token":
-            await pump(await _token(local, request, asked_for["visit"]), request, send, receive)
+        if asked_for["rest"] in HANDED_OUT:
+            await pump(await HANDED_OUT[asked_for["rest"]](local, request, asked_for["visit"]), request, send, receive)
             return
         reader = await local.access.admit(request, asked_for["visit"])
         route, parts = _find(asked_for["rest"], request.method)
@@ -114,6 +116,24 @@ async def _token(local: Local, request: Request, visit: str) -> Answer:
         raise MalformedRequest("a token is asked for by POST", reason="not-allowed", path="method")
     said = {"access_token": await local.access.issue(request, visit), "token_type": "Bearer", "expires_in": LIFE_S}
     return json_answer(200, json.dumps(said).encode("ascii"), headers=HEADERS)
+
+
+async def _ohif(local: Local, request: Request, visit: str) -> Answer:
+    """From a page of ours to OHIF, which gets a token in the fragment: a page that moves on by itself."""
+    if local.ohif is None:
+        raise UnsupportedRequest("no OHIF is set up here", reason="no-route", path="path")
+    if request.method != "POST":
+        raise MalformedRequest("OHIF is opened by POST", reason="not-allowed", path="method")
+    study = checked_uid(dict(request.form()).get("study", ""), "study")
+    told = urlencode({"visit": visit, "token": await local.access.issue(request, visit)})
+    url = f"{local.ohif}/viewer?StudyInstanceUIDs={study}#{told}"
+    headers = dict(HEADERS) | {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"}
+    body = f'<!doctype html><title>OHIF</title><a href="{escape(url)}">OHIF</a>'
+    own = (("Content-Type", "text/html; charset=utf-8"), ("Refresh", f"0; url={url}"))
+    return Answer(200, (*own, *headers.items()), (body.encode("utf-8"),))
+
+
+HANDED_OUT = {"token": _token, "ohif": _ohif}
 
 
 def _find(path: str, method: str) -> tuple[Route, dict[str, str]]:

@@ -40,6 +40,7 @@ class Local:
     sandbox: Sandbox
     public: str
     clock: Callable[[], datetime]
+    ohif: str | None = None  # where OHIF is, when there is one
 
 
 @dataclass(frozen=True)

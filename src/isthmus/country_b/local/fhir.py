@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import TypeVar
 
@@ -74,7 +75,7 @@ async def find_documents(asked: Asked) -> Answer:
     asked.accepts(*_FHIR_TYPES)
     query = documents.read_search(_pairs(asked), _zone(asked), asked.pack, base=asked.fhir)
     _confine(asked, query)
-    listed = await asked.local.holdings.documents(asked.reader)
+    listed = map(_told, await asked.local.holdings.documents(asked.reader))
     found = documents.newest_first(
         (d for d in listed if documents.matches(d, query, asked.pack, _zone(asked))), _zone(asked), query.order
     )
@@ -86,8 +87,13 @@ async def find_documents(asked: Asked) -> Answer:
 async def get_entry(asked: Asked) -> Answer:
     """One entry of the list. Raises DocumentNotFound."""
     asked.accepts(*_FHIR_TYPES)
-    document = await asked.local.holdings.document(asked.reader, checked_id(asked.parts["id"]))
+    document = _told(await asked.local.holdings.document(asked.reader, checked_id(asked.parts["id"])))
     return _answer(el.write_object(write_entry(document, base=asked.fhir, handle=_handle(asked), pack=asked.pack)))
+
+
+def _told(document: Document) -> Document:
+    """An entry as it is told here: of a manifest whose addresses are rewritten no size is known."""
+    return replace(document, size_bytes=None) if document.kind is DocumentKind.MANIFEST_FHIR else document
 
 
 async def find_studies(asked: Asked) -> Answer:
