@@ -1,4 +1,4 @@
-"""Write the reference pages that come from code: settings, errors, commands. `--check` says which are out of date.
+"""Write the reference pages that come from code: settings, errors, commands, searches. `--check` says which are out of date.
 
 python tools/reference.py [--check]
 """
@@ -14,6 +14,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from isthmus import config, errors
 from isthmus.commands.root import COMMANDS
+from isthmus.wire import documents, patients
+from isthmus.wire.capability import declared
+from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.studies import imaging_study, qido
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -119,10 +123,57 @@ def command_page() -> str:
     return "\n".join(rows) + "\n"
 
 
+def search_page() -> str:
+    """Every search of Country A's border: what it is asked by, and what the rules are."""
+    rows = [
+        "# Searches", "", "Written from the tables that the border reads, matches and declares from; `GET /fhir/metadata` says the same.", "",
+        "A comma between values means either, a repeated parameter means both, escapes are those of FHIR. A parameter that is not here is",
+        "refused by name. A date is an interval at its precision; one without a zone is read in the answering country's own zone",
+        "(`time_zone` of the source), and `eq` asks for any moment in common. An examination of which the start is known lasts as long as that start",
+        "is precise ([decision 0007](../decisions/0007-studies-are-told-from-manifests.md)). A body site is found with and without its system, the spine",
+        "by any of its three codes; a UID with and without `urn:oid:`. An author is known by the name that is shown: a word of it begins with what is asked.",
+    ]  # fmt: skip
+    studies = declared(imaging_study.DEFINITIONS, subject=True)
+    tables = (
+        (
+            "Patient",
+            dict(patients.SEARCH_PARAMETERS),
+            "A whole mask; names are compared whole, `:exact` folds nothing.",
+        ),
+        (
+            "DocumentReference",
+            declared(documents.DEFINITIONS),
+            _controls(documents.COUNT_MAX, documents.ORDERS, "related"),
+        ),
+        ("ImagingStudy", studies, _controls(imaging_study.COUNT_MAX, imaging_study.ORDERS, "based-on")),
+    )
+    for kind, parameters, words in tables:
+        rows += ["", f"## {kind}", "", words, "", "| parameter | type | definition |", "|---|---|---|"]
+        rows += [
+            f"| `{name}` | {type_} | {load_pack().parameters[f'{kind}.{name}']} |" for name, type_ in parameters.items()
+        ]
+    rows += [
+        "",
+        "## QIDO-RS",
+        "",
+        "By keyword or tag, at `/dicom-web`; also `limit`, `offset`, `includefield`. Nothing found is 204.",
+        "",
+    ]
+    rows += ["| level | keys |", "|---|---|"]
+    rows += [f"| {level} | {', '.join(f'`{key}`' for key in qido.keys_of(level))} |" for level in qido.LEVELS]
+    return "\n".join(rows) + "\n"
+
+
+def _controls(most: int, orders: Mapping[str, Any], reference: str) -> str:
+    by = ", ".join(f"`{name}`" for name in orders)
+    return f"`_count` to {most}, `_sort` by {by}, `_summary=count`. What it names, it names by identifier: `{reference}:identifier`."
+
+
 PAGES = {
     "isthmus.example.toml": example_toml,
     "docs/reference/errors.md": error_page,
     "docs/reference/commands.md": command_page,
+    "docs/reference/searches.md": search_page,
 }
 
 
