@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +118,17 @@ def test_what_curl_says_of_an_exchange_stands_in_country_as_trail(countries: Two
     assert (told["curl-was-here-1"].transaction, told["curl-was-here-1"].outcome) == ("capability", "complete")
 
 
-@pytest.fixture(scope="module")
-def dicomweb(irini: Pass) -> DICOMwebClient:
+def client_of(held: Pass) -> DICOMwebClient:
     session = requests.Session()
     session.trust_env = False
-    session.cert, session.verify = (irini.client["certificate"], irini.client["key"]), irini.client["authority"]
-    headers = {"Authorization": f"Bearer {irini.said['access_token']}"}
-    return DICOMwebClient(irini.said["dicomweb"], session=session, headers=headers)
+    session.cert, session.verify = (held.client["certificate"], held.client["key"]), held.client["authority"]
+    headers = {"Authorization": f"Bearer {held.said['access_token']}"}
+    return DICOMwebClient(held.said["dicomweb"], session=session, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def dicomweb(irini: Pass) -> DICOMwebClient:
+    return client_of(irini)
 
 
 @pytest.mark.parametrize("label", ["mr-irini", "ct-irini"])
@@ -144,6 +149,86 @@ def test_dicomweb_client_fetches_study_series_and_instance(
     assert one.SOPInstanceUID == sop
     assert one.PixelData == next(d for d in whole if d.SOPInstanceUID == sop).PixelData
     assert {str(d.PatientID) for d in whole} == {PEOPLE["irini"].identifier.value}
+
+
+@pytest.mark.fault("F33")
+@pytest.mark.requirement("WAD-03")
+@pytest.mark.parametrize("label", ["ct-irini", "us-mirela", "mr-twin-a"])
+def test_dicomweb_client_that_names_no_syntax_gets_every_pixel_of_compressed_studies(
+    countries: TwoCountries, label: str
+) -> None:
+    study = STUDIES[label]
+    client = client_of(token_for(countries, study.patient))
+    rows = {row.sop_instance_uid: row for row in countries.a.kept(study.study_instance_uid)}
+
+    whole = client.retrieve_study(study.study_instance_uid)
+    one = client.retrieve_instance(study.study_instance_uid, whole[0].SeriesInstanceUID, whole[0].SOPInstanceUID)
+
+    assert {d.SOPInstanceUID for d in whole} == set(rows)
+    assert {str(d.file_meta.TransferSyntaxUID) for d in whole} == {"1.2.840.10008.1.2.1"}
+    images = [d for d in whole if "PixelData" in d]
+    assert images
+    for image in images:
+        assert numpy.array_equal(image.pixel_array, stored(countries, rows[image.SOPInstanceUID]).pixel_array)
+    assert (one.SOPInstanceUID, one.get("PixelData")) == (whole[0].SOPInstanceUID, whole[0].get("PixelData"))
+
+
+def stored(countries: TwoCountries, row: Any) -> pydicom.Dataset:
+    """An instance as it lies in Country A's archive."""
+    blob = countries.a.settings.path(countries.a.settings.blobs) / row.container
+    with blob.open("rb") as file:
+        file.seek(row.offset)
+        return pydicom.dcmread(BytesIO(file.read(row.size)))
+
+
+@pytest.mark.requirement("WAD-14")
+@pytest.mark.parametrize("label", ["ct-irini", "mr-irini"])
+def test_dicomweb_client_reads_metadata_as_pydicom_reads_the_files(
+    countries: TwoCountries, dicomweb: DICOMwebClient, label: str
+) -> None:
+    study = STUDIES[label].study_instance_uid
+    rows = {row.sop_instance_uid: row for row in countries.a.kept(study)}
+
+    whole = dicomweb.retrieve_study_metadata(study)
+    series = dicomweb.retrieve_series_metadata(study, whole[0]["0020000E"]["Value"][0])
+
+    told = {one["00080018"]["Value"][0]: pydicom.Dataset.from_json(one) for one in whole}
+    assert set(told) == set(rows)
+    assert series == [one for one in whole if one["0020000E"] == whole[0]["0020000E"]]
+    for uid, said in told.items():
+        file = stored(countries, rows[uid])
+        assert "PixelData" not in said
+        for keyword in (
+            "PatientName",
+            "StudyDate",
+            "Modality",
+            "InstanceNumber",
+            "Rows",
+            "Columns",
+            "PixelSpacing",
+            "ImageType",
+        ):
+            assert said.get(keyword) == file.get(keyword), keyword
+
+
+@pytest.mark.anyio
+async def test_country_b_asks_for_metadata_and_keeps_what_is_the_patients(countries: TwoCountries) -> None:
+    study = STUDIES["ct-irini"]
+    since = countries.since()
+
+    async with countries.b.visit(study.patient) as visit:
+        whole = await visit.get_metadata(study.study_instance_uid)
+        one = await visit.get_metadata(*_uids(whole[0]))
+
+    assert len(whole) == len(countries.a.kept(study.study_instance_uid))
+    assert one == whole[:1]
+    told = [pair.b and pair.b.transaction for pair in since.pairs()]
+    assert told[-2:] == ["RAD-107", "RAD-107"]
+
+
+def _uids(one: bytes) -> list[str]:
+    said = json.loads(one)
+    return [said[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018")]
 
 
 # on the files
