@@ -119,6 +119,7 @@ def test_when_the_border_moves_the_same_document_names_the_new_address(node: Nod
     assert told[1] == told[2]
 
 
+@pytest.mark.requirement("DRC-11")
 def test_both_forms_are_made_at_once_under_one_uid_each_naming_the_other(node: Node) -> None:
     node.bring(dicom(1), dicom(2))
     files = Files(node.settings, node.database, _Clock())
@@ -136,6 +137,7 @@ def test_both_forms_are_made_at_once_under_one_uid_each_naming_the_other(node: N
     assert [s.instances for s in of_kos.study.series] == [s.instances for s in of_fhir.study.series]
 
 
+@pytest.mark.requirement("MKO-21")
 def test_new_content_supersedes_both_forms_together(node: Node) -> None:
     files = Files(node.settings, node.database, _Clock())
     node.bring(dicom(1))
@@ -154,6 +156,7 @@ def test_new_content_supersedes_both_forms_together(node: Node) -> None:
 ONE, OTHER = (Identifier("urn:oid:2.999.5.1", number) for number in ("A1", "A2"))
 
 
+@pytest.mark.requirement("MKO-23")
 @pytest.mark.parametrize(
     ("brought", "expected"),
     [([dicom(1)], (ONE,)), ([dicom(1), dicom(2, AccessionNumber="A2")], (ONE, OTHER))],
@@ -170,6 +173,7 @@ def test_accession_numbers_stand_in_both_forms_with_their_issuer(
         assert set(_read(files, document).study.accession_numbers) == set(expected)
 
 
+@pytest.mark.requirement("MKO-23")
 def test_a_study_without_accession_number_gets_one_and_both_forms_carry_it(node: Node) -> None:
     node.bring(dicom(1, AccessionNumber=None))
     files = Files(node.settings, node.database, _Clock())
@@ -217,3 +221,17 @@ def test_the_patient_without_images_has_no_documents(node: Node) -> None:
 
     assert _documents(files) == []
     assert list(asyncio.run(files.find_documents(DocumentQuery()))) == []
+
+
+def test_each_pack_has_manifests_of_its_own(node: Node) -> None:
+    node.bring(dicom(1))
+    files = Files(node.settings, node.database, _Clock())
+
+    newer, classic, again = _all(files), _all(files, "ehdsi-9.1"), _all(files, "eu-2026-09")
+
+    assert again == newer
+    assert [d.kind for d in classic] == [d.kind for d in newer]
+    assert not {d.id for d in classic} & {d.id for d in newer}
+    assert not {d.unique_id for d in classic} & {d.unique_id for d in newer}
+    assert classic[0].twin == classic[1].id
+    assert {d.status for d in (*newer, *classic)} == {"current"}

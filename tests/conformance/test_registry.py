@@ -11,15 +11,13 @@ from isthmus.conformance.requirements import all as groups
 NUMBERS = {"CAP": 15, "PID": 14, "DRS": 23, "DRC": 20, "RET": 12, "MFH": 30, "WAD": 22}
 NOT_YET = {
     "PID-11": "$match is not offered",
-    "DRS-05": "the pack ehdsi-9.1 is not carried",
     "RET-05": "a PDF inside an entry: Country B reads it when it shows reports that are PDF alone",
-    "RET-11": "Country B asks for FHIR manifests",
     "WAD-17": "the XC-WADO form of an address is not offered",
     "WAD-21": "no hospital viewer is launched",
     "WAD-22": "nothing is fetched ahead",
 }
 ELSEWHERE = {
-    "RET-04": "country_b", "RET-08": "country_b", "RET-10": "country_b", "RET-12": "country_b", "WAD-09": "country_b",
+    "RET-08": "country_b", "WAD-09": "country_b",
     "WAD-10": "archive", "WAD-11": "streaming", "WAD-12": "country_b", "WAD-13": "archive", "WAD-15": "hostile",
     "WAD-16": "country_b", "WAD-18": "hostile",
 }  # fmt: skip

@@ -18,8 +18,8 @@ from tests.wire.made import KOS_ENTRY, MANIFEST_ENTRY, PDF_ENTRY
 
 from isthmus.country_b import documents
 from isthmus.country_b.fetch import wanted_of
-from isthmus.errors import ArrivalRefused, CountryMisanswered, DocumentNotFound
-from isthmus.model.documents import Document
+from isthmus.errors import ArrivalRefused, CountryMisanswered, DocumentNotFound, UnsupportedRequest
+from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.queries import DocumentQuery, Page
 from isthmus.telemetry import metrics_text
 from isthmus.wire.documents import write_found
@@ -50,6 +50,7 @@ def _wrapped(body: bytes, media_type: str) -> bytes:
     return http(orjson.dumps(binary))
 
 
+@pytest.mark.requirement("RET-04")
 @pytest.mark.fault("F40")
 @pytest.mark.parametrize("told", [http(PDF, "application/pdf"), _wrapped(PDF, "application/pdf")])
 async def test_a_pdf_is_read_as_it_was_issued_wrapped_or_not(stage: Stage, told: bytes) -> None:
@@ -95,6 +96,26 @@ async def test_of_two_forms_the_one_in_fhir_is_read(stage: Stage) -> None:
     assert stage.evil.heard[-1].startswith("GET /fhir/Bundle/")
 
 
+@pytest.mark.requirement("RET-11")
+async def test_a_form_that_the_country_cannot_give_is_told(stage: Stage) -> None:
+    stage.evil.says["document"] = http(b"{}", status=406)
+
+    async with stage.visit() as visit:
+        with pytest.raises(UnsupportedRequest):
+            await documents.get_kos(visit.client, visit.visit, "AA", "m-kos")
+
+
+@pytest.mark.requirement("RET-12")
+async def test_two_forms_of_a_manifest_are_one_examination(stage: Stage) -> None:
+    _says(stage, KOS_ENTRY, MANIFEST_ENTRY)
+
+    async with stage.visit() as visit:
+        (examination,) = await visit.examinations()
+
+    assert set(examination.manifests) == {DocumentKind.MANIFEST_FHIR, DocumentKind.MANIFEST_KOS}
+
+
+@pytest.mark.requirement("RET-10")
 async def test_a_manifest_in_dicom_is_held_to_the_same(stage: Stage) -> None:
     elsewhere = replace(manifest_of(STUDY), endpoint_address="https://evil.example/dicom-web")
     refused = [
@@ -117,6 +138,7 @@ async def test_an_id_that_is_not_on_the_list_is_not_there(stage: Stage) -> None:
             await documents.get_entry(visit.client, visit.visit, "AA", "another")
 
 
+@pytest.mark.requirement("TOL-10")
 async def test_what_was_forgiven_is_counted_by_country_and_word(stage: Stage) -> None:
     told = _says(stage, MANIFEST_ENTRY)
     del told["total"]

@@ -111,7 +111,7 @@ class _Writer:
                 "text": narrative(facts(self.facts()), "en"),
                 "identifier": self.identifier(),
                 "status": "final",
-                "type": concept(coding(self.pack.systems["loinc"], self.pack.codes["type_manifest"])),
+                "type": concept(coding(self.pack.systems["loinc"], self.pack.codes["composition_manifest"])),
                 "category": [concept(coding(self.pack.systems["category"], self.pack.codes["category"]))],
                 "subject": self.ref("patient"),
                 "date": self.manifest.created,

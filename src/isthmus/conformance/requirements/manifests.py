@@ -56,7 +56,7 @@ def mfh_03(node: Node, pack: Pack) -> Iterator[str]:
 @requirement("MFH-04", Kind.MANIFEST, "type 18748-4, category Medical-Imaging", source="EUM, R")
 def mfh_04(node: Node, pack: Pack) -> Iterator[str]:
     composition = _one(node, "Composition")
-    if not _coded(composition, "type", pack.codes["type_manifest"]):
+    if not _coded(composition, "type", pack.codes["composition_manifest"]):
         yield "Composition.type"
     if not _coded(composition, "category", pack.codes["category"]):
         yield "Composition.category"

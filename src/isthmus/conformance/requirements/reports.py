@@ -49,7 +49,7 @@ def rep_03(node: Node, pack: Pack) -> Iterator[str]:
 @requirement("REP-04", Kind.REPORT, "both carry the two categories", source="EUI")
 def rep_04(node: Node, pack: Pack) -> Iterator[str]:
     for kind in ("Composition", "DiagnosticReport"):
-        if not {pack.codes["type_report"], pack.codes["category"]} <= _codes(_one(node, kind), "category"):
+        if not {pack.codes["composition_report"], pack.codes["category"]} <= _codes(_one(node, kind), "category"):
             yield f"{kind}.category"
 
 

@@ -1,5 +1,7 @@
 """A pack: the addresses and codes of one set of drafts. A new draft changes a TOML file, not code.
 
+A file may name another as its `base`, and then holds only what differs.
+
 Source: wire.md §4.
 """
 
@@ -39,11 +41,7 @@ class Pack:
 @cache
 def load_pack(name: str = DEFAULT_PACK) -> Pack:
     """Give the pack of this name. Raises SettingsProblem when the product does not carry it."""
-    source = resources.files("isthmus.wire.packs").joinpath(f"{name}.toml")
-    try:
-        tables = tomllib.loads(source.read_text("utf-8"))
-    except (OSError, ValueError) as exc:
-        raise SettingsProblem("no profile pack of this name", key="pack") from exc
+    tables = _tables(name)
     return Pack(
         name=name,
         claims=_lists(tables["claims"]),
@@ -62,6 +60,16 @@ def agreed_pack(one: str, other: str) -> Pack:
     if not {one, other} <= set(OLDEST_FIRST):
         raise SettingsProblem("the trust list names a profile pack that this product does not carry", key="pack")
     return load_pack(min(one, other, key=OLDEST_FIRST.index))
+
+
+def _tables(name: str) -> dict[str, dict[str, Any]]:
+    source = resources.files("isthmus.wire.packs").joinpath(f"{name}.toml")
+    try:
+        own = tomllib.loads(source.read_text("utf-8"))
+    except (OSError, ValueError) as exc:
+        raise SettingsProblem("no profile pack of this name", key="pack") from exc
+    base = _tables(own.pop("base")) if "base" in own else {}
+    return base | {table: base.get(table, {}) | values for table, values in own.items()}
 
 
 _TABLES = ("systems", "codes", "extensions", "profiles", "sections", "parameters")

@@ -28,7 +28,7 @@ def common(binder: Binder) -> Node:
     return {
         "language": header.language,
         "category": [
-            concept(coding(pack.systems["loinc"], pack.codes["type_report"])),
+            concept(coding(pack.systems["loinc"], pack.codes["composition_report"])),
             concept(coding(pack.systems["category"], pack.codes["category"])),
         ],
         "subject": binder.ref("patient"),
