@@ -96,7 +96,7 @@ def _study(examination: Examination) -> dict[str, Any] | None:
         "series_count": manifest.series_count,
         "instance_count": manifest.instance_count,
         "size_bytes": manifest.study_bytes,
-        "documents": {kind.value: document.id for kind, document in examination.manifests.items()},
+        "documents": {kind.value: document.id for kind, document in sorted(examination.manifests.items())},
     }
 
 
