@@ -57,12 +57,12 @@ def kept(
     number = _number(accession) if accession is not None else None
 
     def keep(e: Examination) -> bool:
-        of_all = [d for d in (e.manifest, *e.reports) if d is not None]
+        study = [e.manifest] if e.manifest is not None else e.reports  # a report about two lends its number to neither
         return (
             (kind != "study" or e.manifest is not None)
             and (kind != "report" or bool(e.reports))
-            and (region is None or any(region in {c.code for c in d.regions} for d in of_all))
-            and (number is None or any(number in d.accession_numbers for d in of_all))
+            and (region is None or any(region in {c.code for c in d.regions} for d in study))
+            and (number is None or any(number in d.accession_numbers for d in study))
         )
 
     return [e for e in examinations if keep(e)]
