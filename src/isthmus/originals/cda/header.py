@@ -2,7 +2,7 @@
 
 The text of the document is not read here: it is kept and given as it was issued. An identifier that names no issuer is none.
 
-Source: CDA R2; PS3.20; eHDSI original clinical document; wire.md §1.4.4.
+Source: CDA R2; PS3.20; OrCD; wire.md §1.4.4.
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ def load_pack(name: str = DEFAULT_PACK) -> Pack:
 def agreed_pack(one: str, other: str) -> Pack:
     """Give the pack in which two countries speak: of the two that the trust list names, the older.
 
-    Both sides come to the same one. Raises SettingsProblem when the product does not carry it. Source: decision 0008.
+    Both sides come to the same one; `docs/decisions/0008` says why. Raises SettingsProblem when the product does not carry it.
+
+    Source: wire.md §4.
     """
     if not {one, other} <= set(OLDEST_FIRST):
         raise SettingsProblem("the trust list names a profile pack that this product does not carry", key="pack")
