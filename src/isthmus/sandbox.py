@@ -116,6 +116,7 @@ class _Child:
         self.key = (module, memory_bytes)
         self.tasks = 0
         self.idle: Timer | None = None
+        self._killed = False
         self._process = subprocess.Popen(
             [sys.executable, *_OPTIONS, "-m", sandboxed.__name__, module, str(memory_bytes), *folders],
             stdin=subprocess.PIPE,
@@ -173,6 +174,7 @@ class _Child:
                 return
 
     def kill(self) -> None:
+        self._killed = True  # it is some moments before the system says so
         self._process.kill()
 
     def end(self) -> None:
@@ -187,7 +189,7 @@ class _Child:
 
     @property
     def lives(self) -> bool:
-        return self._process.poll() is None
+        return not self._killed and self._process.poll() is None
 
 
 class _Deadline:
