@@ -6,22 +6,29 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 from sqlalchemy import update
 from tests.archive.conftest import ISSUER, NOW, Node, settings_in
 
+from isthmus.archive.reports import Reports
+from isthmus.conformance.requirement import Kind, examine
+from isthmus.conformance.requirements import all as groups
 from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
-from isthmus.model.queries import DocumentQuery, ImagesQuery
+from isthmus.model.queries import DocumentQuery, ImagesQuery, Page
 from isthmus.national.files import Files
 from isthmus.storage.database import open_index
 from isthmus.storage.schema.archive import documents
 from isthmus.testing.connector_contract import ConnectorContract, Offered
 from isthmus.testing.studies import SyntheticStudy
+from isthmus.wire.documents import write_found
 from isthmus.wire.manifests import read_manifest
-from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.packs.pack import OLDEST_FIRST, Pack, load_pack
+
+assert groups.GROUPS
 
 
 def _patient(value: str, family: str, given: str) -> Patient:
@@ -79,3 +86,27 @@ def test_every_instance_that_a_manifest_lists_is_given(tmp_path: Path) -> None:
     assert told == [instance.sop_instance_uid for instance in given]
     assert len(told) == manifest.instance_count == 5
     database.close()
+
+
+@pytest.mark.parametrize("pack", [load_pack(name) for name in OLDEST_FIRST], ids=lambda pack: pack.name)
+def test_what_the_archive_lists_fulfils_every_requirement_of_an_answer(tmp_path: Path, pack: Pack) -> None:
+    mine, settings = _patient("123", "Müller", "Eva"), settings_in(tmp_path)
+    database = open_index(settings)
+    study = SyntheticStudy(1, mine, instances=2, series_size=1, rows=4, columns=4)
+    node = Node(settings, database)
+    node.bring(b"".join(study.pieces(0)))
+    intake = node.intake()
+    reports = Reports(database, intake.container, lambda: NOW, load_pack(), settings.sources.reports[0])
+    reports.take(b"%PDF-1.7", "pdf", "r", mine.identifier, (study.study_instance_uid,))
+    intake.close()
+    query = DocumentQuery(patient=mine.identifier, pack=pack.name)
+    connector = Files(settings, database, lambda: NOW)
+    first = asyncio.run(connector.find_documents(query))
+    node.bring(b"".join(study.pieces(1)))
+
+    listed = asyncio.run(connector.find_documents(query))
+
+    database.close()
+    assert (len(first), len(listed)) == (3, 5)
+    found = write_found(Page(tuple(listed), len(listed)), query, base="https://aa.example/fhir", handle="h", pack=pack)
+    assert examine(Kind.SEARCH, orjson.loads(found), pack) == []

@@ -128,6 +128,22 @@ def test_a_published_one_with_a_catalogue_names_study_and_modality(sample: Calla
     assert presented_form(body) is None
 
 
+def test_what_is_cut_or_spoilt_is_refused_or_read_and_nothing_else() -> None:
+    (report,) = (r for r in reports().values() if r.form == "cda")
+    body = report.document.read_bytes()
+    ends = [body[:at] for at in range(0, len(body) - 20, 61)]
+    spoilt = [body[:at] + byte + body[at + 1 :] for at in range(0, len(body), 37) for byte in (b"\x00", b"<", b"\xff")]
+
+    refused = 0
+    for one in (*ends, *spoilt):
+        try:
+            read_cda(one)
+        except IsthmusError:
+            refused += 1
+
+    assert refused >= len(ends)
+
+
 @pytest.mark.parametrize(
     ("text", "read"),
     [

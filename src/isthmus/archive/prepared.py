@@ -126,11 +126,13 @@ class Manifests:
             connection.execute(insert(prepared).values(**row, body=zlib.compress(body)))
         else:
             moved = held.pack != self.made_for
-            content = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()} if moved else {}
+            content = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest(), "facts": _facts(manifest)}
             row |= {"body": zlib.compress(body)} if moved else {}
             connection.execute(update(prepared).where(prepared.c.document == number).values(**row))
             connection.execute(
-                update(documents).where(documents.c.number == number).values(status="current", **content)
+                update(documents)
+                .where(documents.c.number == number)
+                .values(status="current", **(content if moved else {}))
             )
         index.supersede(connection, kind.value, self._family(uid), number)
         return held is None
