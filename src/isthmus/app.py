@@ -223,7 +223,17 @@ class Node:
 
         portal = settings.portal
         pages = portal_app(
-            settings, client, sessions, _accounts(settings), visits, spool, flights, recent, credits=credits_, clock=now
+            settings,
+            client,
+            sessions,
+            _accounts(settings),
+            visits,
+            spool,
+            flights,
+            recent,
+            sandbox=self.sandbox,
+            credits=credits_,
+            clock=now,
         )
         app = Doors(local(origin_of(portal.public), cookie_name(settings.country, portal.public)), pages)
         self.listeners.append(Listener("portal", app, portal.host, portal.port, tls=None))

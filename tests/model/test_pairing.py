@@ -32,6 +32,14 @@ def test_a_report_stands_at_every_study_it_names() -> None:
     assert [[r.id for r in e.reports] for e in found] == [["r"], ["r"]]
 
 
+def test_versions_of_a_report_without_its_study_are_one_line() -> None:
+    first, second = report("1"), replace(report("2"), replaces="1")
+    circle = [replace(report("a"), replaces="b"), replace(report("b"), replaces="a")]
+
+    assert [[r.id for r in e.reports] for e in pair([first, second])] == [["2", "1"]]
+    assert sorted(r.id for e in pair(circle) for r in e.reports) == ["a", "b"]
+
+
 def test_a_report_of_a_study_that_is_not_here_stands_alone() -> None:
     found = pair([manifest("2.25.1"), report("r", "2.25.9")])
 

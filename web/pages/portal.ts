@@ -123,10 +123,52 @@ function markLine(): void {
   window.setTimeout(() => place.style.removeProperty('background'), MARKED_MS);
 }
 
+/** Small pictures are accesses like any other: what came with them is said, and a doubt stops the page. */
+function watchThumbnails(): void {
+  const place = document.querySelector<HTMLElement>('main[data-notes]:not(#viewer)');
+  let due = 0;
+  const ask = async () => {
+    const answer = await fetch(place?.dataset.notes ?? '').catch(() => undefined);
+    if (answer?.ok !== true) return;
+    const said = (await answer.json()) as { explained: boolean; stopped: boolean };
+    if (said.stopped) location.reload();
+    for (const note of document.querySelectorAll<HTMLElement>('[data-explained]')) note.hidden &&= !said.explained;
+  };
+  const soon = (event: Event) => {
+    if (!(event.target instanceof HTMLImageElement) || event.target.dataset.thumbnail === undefined) return;
+    window.clearTimeout(due);
+    due = window.setTimeout(() => void ask(), 200);
+  };
+  if (place === null) return;
+  document.addEventListener('load', soon, true);
+  document.addEventListener('error', soon, true);
+  due = window.setTimeout(() => void ask(), 1000);
+}
+
+/** Letters that were typed while the list was on its way are put back behind what it brought. */
+function keepTyping(): void {
+  let sent = '';
+  let typed = '';
+  const box = () => document.querySelector<HTMLInputElement>('#q');
+  document.addEventListener('htmx:before:request', () => (sent = box()?.value ?? ''));
+  document.addEventListener('htmx:before:swap', () => (typed = box()?.value ?? ''));
+  document.addEventListener('htmx:after:swap', () => {
+    const now = box();
+    if (now === null || now !== document.activeElement) return;
+    if (typed !== sent && typed.startsWith(sent)) {
+      now.value += typed.slice(sent.length);
+      now.dispatchEvent(new Event('input', { bubbles: true }));
+    }
+    now.setSelectionRange(now.value.length, now.value.length);
+  });
+}
+
 tame();
 neverShowOldPages();
 focusNewFields();
 listenToKeys();
+watchThumbnails();
+keepTyping();
 rememberLine();
 markLine();
 window.addEventListener('hashchange', markLine);

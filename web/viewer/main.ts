@@ -8,6 +8,7 @@ import { type Instance, type KeyImage, openStudy, type Series, type Study } from
 import { Overlay, positionWords, undrawnLinks } from './overlay.ts';
 import { Port } from './port.ts';
 import { preset } from './presets.ts';
+import { notesAt, showStop } from './said.ts';
 import { Stack } from './stack.ts';
 import { type Tool, Tools } from './tools.ts';
 import { language, learn, say } from './words.ts';
@@ -39,6 +40,8 @@ class Desk {
   readonly #stack: Stack;
   readonly #keys: readonly KeyImage[];
   #cine = 0;
+  #first = true;
+  #stopped = false;
 
   constructor(
     private readonly main: HTMLElement,
@@ -57,6 +60,7 @@ class Desk {
         this.#measuring.onImage(`${slide.uid} ${slide.frame}`, picture);
         this.#describe();
         requestAnimationFrame(() => Object.assign(page.dataset, { viewer: 'ready', drawn: `${slide.uid} ${slide.frame}` }));
+        this.#afterFirst();
       },
       waiting: () => {
         this.#emptyPort();
@@ -73,6 +77,7 @@ class Desk {
         page.dataset.viewer = 'trouble';
       },
       progress: () => this.#progress(),
+      stopped: () => this.#stop(),
     });
   }
 
@@ -114,7 +119,7 @@ class Desk {
 
   #onKey(event: KeyboardEvent): void {
     const at = event.target as HTMLElement;
-    if (event.defaultPrevented || at.closest('input, textarea, select, [contenteditable], dialog') !== null) return;
+    if (this.#stopped || event.defaultPrevented || at.closest('input, textarea, select, [contenteditable], dialog') !== null) return;
     if (isCharacter(event.key) && document.body.dataset.keys === 'off') return;
     if (at.closest('.desk__tools') !== null && /^Arrow(Left|Right)$/.test(event.key)) {
       this.#moveInToolbar(at, event.key === 'ArrowRight' ? 1 : -1);
@@ -266,6 +271,34 @@ class Desk {
     if (here < all) this.#overlay.speak(say('cancelled', { here, all }));
   }
 
+  /** Once the first image is there, the others may be fetched: small ones for the strip; and what is to be said of them. */
+  #afterFirst(): void {
+    if (!this.#first) return;
+    this.#first = false;
+    for (const img of this.main.querySelectorAll<HTMLImageElement>('.thumb img[data-src]')) {
+      img.addEventListener('load', () => (img.hidden = false));
+      img.src = img.dataset.src ?? '';
+    }
+    void this.#notes();
+  }
+
+  async #notes(): Promise<void> {
+    const said = await notesAt(this.main.dataset.notes);
+    if (said.stopped) this.#stop();
+    for (const note of this.main.querySelectorAll<HTMLElement>('[data-explained]')) note.hidden &&= !said.explained;
+  }
+
+  /** What came may be of another person: nothing of the study stays on the screen. */
+  #stop(): void {
+    if (this.#stopped) return;
+    this.#play(false);
+    this.#stopped = true;
+    this.#stack.shut();
+    this.#emptyPort();
+    showStop(this.main);
+    page.dataset.viewer = 'stopped';
+  }
+
   #press(action: string, on: boolean): void {
     for (const button of this.main.querySelectorAll(`[data-action="${action}"]`)) button.setAttribute('aria-pressed', String(on));
   }
@@ -290,6 +323,7 @@ class Desk {
   }
 
   #describe(): void {
+    if (this.#stopped) return;
     const slide = this.#stack.current;
     this.#press('invert', this.#port.look.invert);
     this.#overlay.drawRuler(this.#stack, this.#keys);
@@ -307,6 +341,7 @@ class Desk {
 
   #progress(): void {
     const { here, all, bytes } = this.#stack.loaded;
+    if (all > 0 && here === all) void this.#notes();
     const words = all === 0 ? '' : say('loaded', { here, all, mb: new Intl.NumberFormat(language(), { maximumFractionDigits: 1 }).format(bytes / 1e6) });
     const foot = document.querySelector('[data-load]');
     const text = foot?.querySelector('span');

@@ -17,6 +17,9 @@ export function plan(count: number, at: number, direction: 1 | -1): number[] {
   return order;
 }
 
+/** The portal stopped: what came may be of another person. Nothing is tried again. */
+export class AnotherPerson extends Error {}
+
 export class Readahead {
   #wanted: string[] = [];
   #flying = new Map<string, AbortController>();
@@ -26,6 +29,7 @@ export class Readahead {
   constructor(
     private readonly arrived: (url: string, bytes: ArrayBuffer) => void,
     private readonly failed: (url: string) => void,
+    private readonly stopped: () => void,
   ) {}
 
   /** Wants these addresses, in this order; the first does not wait for a free place. */
@@ -73,8 +77,12 @@ export class Readahead {
       const bytes = await this.#persist(url, flight.signal);
       this.#done.add(url);
       this.arrived(url, bytes);
-    } catch {
+    } catch (problem) {
       if (flight.signal.aborted) return;
+      if (problem instanceof AnotherPerson) {
+        this.stopped();
+        return;
+      }
       this.#failed.add(url);
       this.failed(url);
     } finally {
@@ -89,7 +97,7 @@ export class Readahead {
       try {
         return await this.#ask(url, signal);
       } catch (problem) {
-        if (signal.aborted || pause === undefined) throw problem;
+        if (signal.aborted || pause === undefined || problem instanceof AnotherPerson) throw problem;
         await new Promise((resolve) => setTimeout(resolve, pause));
       }
     }
@@ -98,6 +106,7 @@ export class Readahead {
 
   async #ask(url: string, signal: AbortSignal): Promise<ArrayBuffer> {
     const answer = await fetch(url, { headers: { Accept: 'application/dicom' }, signal });
+    if (answer.headers.get('X-Isthmus-Reason') === 'wrong-patient') throw new AnotherPerson();
     const type = answer.headers.get('Content-Type') ?? '';
     if (!answer.ok || !type.startsWith('application/dicom')) throw new Error(String(answer.status));
     return answer.arrayBuffer();

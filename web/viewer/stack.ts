@@ -22,6 +22,7 @@ export interface Listener {
   waiting(slide: Slide): void;
   trouble(slide: Slide, what: 'failed' | 'undecodable' | 'no_pixels'): void;
   progress(): void;
+  stopped(): void;
 }
 
 export class Stack {
@@ -41,6 +42,10 @@ export class Stack {
     (url) => {
       if (this.current?.url === url) this.#tell.trouble(this.current, 'failed');
       this.#tell.progress();
+    },
+    () => {
+      this.shut();
+      this.#tell.stopped();
     },
   );
   readonly #tell: Listener;
@@ -92,6 +97,16 @@ export class Stack {
 
   cancel(): void {
     this.#readahead.stop();
+  }
+
+  /** Forgets every image, and takes no more. */
+  shut(): void {
+    this.#readahead.stop();
+    this.#turn += 1;
+    this.slides = [];
+    this.series = undefined;
+    this.#data.clear();
+    this.#decoded.clear();
   }
 
   /** How many of the images are here, of how many, and their size. */

@@ -13,7 +13,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from isthmus.country_b.arrivals import Arrived
+from isthmus.country_b.arrivals import Arrived, Likeness
 from isthmus.country_b.fetch import Wanted, plan
 from isthmus.country_b.spool import Arriving, Spool
 from isthmus.country_b.verbs import Verbs
@@ -26,11 +26,12 @@ PATIENCE_S = 2.0
 
 
 class SpoolShelf:
-    """Puts what arrives into the spool of a visit."""
+    """Puts what arrives into the spool of a visit; of a study that names the patient a little differently it leaves a note."""
 
     def __init__(self, spool: Spool, visit: str) -> None:
         self._spool, self._visit = spool, visit
         self._arriving: Arriving | None = None
+        self._noted = False
 
     def begin(self) -> None:
         self._arriving = self._spool.begin()
@@ -43,6 +44,9 @@ class SpoolShelf:
         arriving, self._arriving = self._arriving, None
         if arriving is None:
             return
+        if arrived.likeness is Likeness.EXPLAINABLE and not self._noted:
+            self._noted = True
+            await self._spool.note(self._visit, arrived.likeness.value, *explained(arrived.header.study_instance_uid))
         item = item_of(
             arrived.header.study_instance_uid, arrived.header.series_instance_uid, arrived.header.sop_instance_uid
         )
@@ -74,6 +78,16 @@ def _key(visit: Visit, query: ImagesQuery) -> tuple[str, ...]:
 
 def item_of(study: str, series: str, instance: str) -> tuple[str, ...]:
     return ("instance", study, series, instance)
+
+
+def explained(study: str) -> tuple[str, ...]:
+    """The note that images of a study name the patient a little differently."""
+    return ("explainable", study)
+
+
+def stopped(study: str) -> tuple[str, ...]:
+    """The note that an image of another person came under a study; its text is the number of the exchange."""
+    return ("stopped", study)
 
 
 class _Flight:
@@ -122,15 +136,24 @@ class Flights:
         self._singly: set[tuple[str, ...]] = set()  # series that did not come whole
         self._places: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(parallel))
 
-    async def instance(self, visit: Visit, country: str, query: ImagesQuery) -> SealedReader:
-        """One instance out of the spool, fetched when it is not there yet. Raises ImagesNotFound and what fetching raises."""
+    async def instance(self, visit: Visit, country: str, query: ImagesQuery, *, alone: bool = False) -> SealedReader:
+        """One instance out of the spool, fetched when it is not there yet; its series does not follow one that is taken alone.
+
+        Raises ImagesNotFound and what fetching raises.
+        """
         series, instance = query.series_instance_uid or "", query.sop_instance_uid or ""
         item = item_of(query.study_instance_uid, series, instance)
         whole = (visit.id, query.study_instance_uid, series)
         found = await self._spool.find(visit.id, *item)
         if found is None:
-            together = whole in self._begun and whole not in self._singly and (*whole, instance) not in self._flights
-            self._begun.add(whole)
+            together = (
+                not alone
+                and whole in self._begun
+                and whole not in self._singly
+                and (*whole, instance) not in self._flights
+            )
+            if not alone:
+                self._begun.add(whole)
             if together:
                 ask = ImagesQuery(query.study_instance_uid, series)
                 with contextlib.suppress(IsthmusError):  # what did not come with its series is asked for by itself
@@ -202,6 +225,9 @@ class Flights:
             flight.problem = None
         except IsthmusError as error:
             flight.problem = error
+            if error.reason == "wrong-patient":
+                number = str(error.facts.get("exchange_id") or "")
+                await self._spool.note(visit.id, number, *stopped(query.study_instance_uid))
             if query.sop_instance_uid is None:
                 self._singly.add(key)
         finally:

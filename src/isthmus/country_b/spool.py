@@ -16,14 +16,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, union
 
 from isthmus.errors import TooLarge
 from isthmus.storage.database import Database
-from isthmus.storage.schema.country_b import spool_table, visit_table
+from isthmus.storage.schema.country_b import spool_note_table, spool_table, visit_table
 from isthmus.storage.sealed import MasterKey, SealedReader, SealedWriter
 
-t = spool_table
+t, n = spool_table, spool_note_table
+PREAMBLE_BYTES = 128
 ARRIVING_S = 600  # a file that was written to in this time may still be arriving
 
 
@@ -96,19 +97,31 @@ class Spool:
             raise _full(self._limit)
         self._delete(before)
 
+    async def note(self, visit: str, text: str, *item: str) -> None:
+        """Remember what is to be said about something of that visit, as long as it lasts; the first word stands."""
+        values = {"visit": visit, "item": self._item(*item), "text": text}
+        await self._db.write(lambda c: c.execute(insert(n).prefix_with("OR IGNORE").values(values)) and None)
+
+    async def noted(self, visit: str, *item: str) -> str | None:
+        """What is to be said about it, or None."""
+        said = select(n.c.text).where(n.c.visit == visit, n.c.item == self._item(*item))
+        return await self._db.read(lambda c: c.execute(said).scalar_one_or_none())
+
     async def forget(self, *visits: str) -> None:
         """Delete what was kept for these visits: keys first, then files."""
 
         def work(c: Connection) -> list[str]:
             names = [row.file for row in c.execute(select(t.c.file).where(t.c.visit.in_(visits)))]
             c.execute(delete(t).where(t.c.visit.in_(visits)))
+            c.execute(delete(n).where(n.c.visit.in_(visits)))
             return names
 
         self._delete(await self._db.write(work) if visits else [])
 
     async def sweep(self) -> None:
         """Forget what arrived for a visit after its end, and delete files that no row names and nobody writes."""
-        over = select(t.c.visit).where(t.c.visit.not_in(select(visit_table.c.id))).distinct()
+        running = select(visit_table.c.id)
+        over = union(*(select(one.c.visit).where(one.c.visit.not_in(running)) for one in (t, n)))
         await self.forget(*await self._db.read(lambda c: list(c.execute(over).scalars())))
         named = set(await self._db.read(lambda c: list(c.execute(select(t.c.file)).scalars())))
         quiet_since = self._clock().timestamp() - ARRIVING_S
@@ -124,6 +137,22 @@ class Spool:
 
 def _full(limit_bytes: int) -> TooLarge:
     return TooLarge("the spool is full; close a visit, or raise spool.limit_mib", limit_bytes=limit_bytes)
+
+
+class Spooled:
+    """An instance in the spool, read anywhere: its preamble zeroed, else the original. Source: trust.md §2.9."""
+
+    def __init__(self, held: SealedReader) -> None:
+        self._held = held
+
+    @property
+    def size_bytes(self) -> int:
+        return self._held.size_bytes
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        data = self._held.read(offset, size)
+        zeroed = max(0, min(PREAMBLE_BYTES - offset, len(data)))
+        return bytes(zeroed) + data[zeroed:] if zeroed else data
 
 
 class Arriving:

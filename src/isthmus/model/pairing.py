@@ -51,14 +51,30 @@ def pair(documents: Iterable[Document]) -> list[Examination]:
                 entry.manifests[document.kind] = document
         elif not document.kind.is_manifest:
             reports.append(document)
-    alone: list[Examination] = []
+    alone: dict[str, Document] = {}
     for report in reports:
         places = [studies[uid] for uid in report.study_instance_uids if uid in studies] or _by_number(report, studies)
         for place in places:
             place.reports.append(report)
         if not places:
-            alone.append(Examination(reports=[report]))
-    return sorted([*studies.values(), *alone], key=_newest_first, reverse=True)
+            alone[report.id] = report
+    return sorted([*studies.values(), *_versions(alone)], key=_newest_first, reverse=True)
+
+
+def _versions(alone: dict[str, Document]) -> list[Examination]:
+    """Reports without their study, each with the versions it replaced: the newest first."""
+    newer = {report.replaces: report.id for report in alone.values() if report.replaces in alone}
+    lines: list[Examination] = []
+    for report in alone.values():
+        if report.id in newer:
+            continue
+        line, next_one = Examination(), alone.get(report.id)
+        while next_one is not None and next_one not in line.reports:
+            line.reports.append(next_one)
+            next_one = alone.get(next_one.replaces or "")
+        lines.append(line)
+    told = {report.id for line in lines for report in line.reports}
+    return lines + [Examination(reports=[report]) for report in alone.values() if report.id not in told]
 
 
 def _by_number(report: Document, studies: dict[str, Examination]) -> list[Examination]:

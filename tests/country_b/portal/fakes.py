@@ -38,6 +38,7 @@ from isthmus.model.masks import MaskIdentifier, SearchMask
 from isthmus.model.people import HealthProfessional, Organisation, Patient
 from isthmus.model.queries import REGIONS, DocumentQuery, ImagesQuery, PatientQuery
 from isthmus.model.report.document import ImagingReport
+from isthmus.sandbox import Sandbox
 from isthmus.signin.sessions import Sessions
 from isthmus.storage.database import open_state
 from isthmus.storage.sealed import MasterKey
@@ -307,6 +308,7 @@ def portal_in(folder: Path) -> FakePortal:
         spool,
         Flights(verbs, spool, settings.limits.parallel_images),
         Recent(clock),
+        Sandbox(),
         clock,
         ("Images by somebody, CC0.",),
     )

@@ -51,7 +51,7 @@ async def test_counts_that_differ_are_said(portal: FakePortal) -> None:
 
     page = await browser.get(re.findall(r'href="([^"]+/studies/[^"]+)"', page.text)[0])
 
-    assert "The description now holds 3 images, the list said 5." in page.text
+    assert "The archive now holds 3, the list said 5." in page.text
 
 
 async def test_the_viewer_is_framed_and_told_where_to_ask(portal: FakePortal) -> None:

@@ -60,6 +60,7 @@ class Served:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self.portal.desk.sandbox.close()
 
 
 @pytest.fixture(scope="module")

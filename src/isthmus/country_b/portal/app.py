@@ -27,6 +27,7 @@ from isthmus.country_b.verbs import Verbs
 from isthmus.country_b.visit import Visits
 from isthmus.errors import DocumentNotFound, InsufficientRights, IsthmusError, MalformedRequest, UnsupportedRequest
 from isthmus.pages.forms import read_form, require_own_page, require_page_token
+from isthmus.sandbox import Sandbox
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions
 from isthmus.transport.answers import Answer, Receive, Send
@@ -74,6 +75,8 @@ ROUTES = (
     _route("/visits/{visit}/studies/{study}", Needs.CONFIRMED, images.study_page),
     _route("/visits/{visit}/studies/{study}/view", Needs.CONFIRMED, images.viewer),
     _route("/visits/{visit}/studies/{study}/study.json", Needs.CONFIRMED, images.description),
+    _route("/visits/{visit}/studies/{study}/notes.json", Needs.CONFIRMED, images.notes),
+    _route("/visits/{visit}/studies/{study}/series/{series}/thumbnail", Needs.CONFIRMED, images.thumbnail),
     _route("/visits/{visit}/studies/{study}/series/{series}/instances/{instance}", Needs.CONFIRMED, images.instance),
 )
 
@@ -88,10 +91,11 @@ def portal_app(
     flights: Flights,
     recent: Recent,
     *,
+    sandbox: Sandbox | None = None,
     credits: Sequence[str] = (),
     clock: Callable[[], datetime],
 ) -> Inbound:
-    """The portal of a node. `credits` are the attributions that the page About shows."""
+    """The portal of a node. `credits` are the attributions that the page About shows; `sandbox` draws its pictures."""
     desk = Desk(
         settings,
         Verbs.of(client),
@@ -103,6 +107,7 @@ def portal_app(
         spool,
         flights,
         recent,
+        sandbox or Sandbox(),
         clock,
         credits,
     )

@@ -10,8 +10,9 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from isthmus.consent.roles import Act, acts_of
 from isthmus.country_b.portal.desk import Desk
-from isthmus.country_b.portal.words import sex
+from isthmus.country_b.portal.words import Offer, sex
 from isthmus.country_b.visit import Visit
 from isthmus.errors import IsthmusError
 from isthmus.model.people import HumanName, Patient
@@ -105,6 +106,16 @@ class Ask:
     def country(self) -> str:
         """The country of this visit's patient."""
         return self.visiting.patients[0].country
+
+    @property
+    def offer(self) -> Offer:
+        """What that country offers now, by the trust list."""
+        return Offer.of(self.desk.directory.country(self.country).services)
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether images can be fetched at all: the country offers them, and the role may."""
+        return self.offer.images and Act.PIXELS in acts_of(self.visiting.professional.role)
 
     @property
     def patient(self) -> Patient:

@@ -17,6 +17,7 @@ from isthmus.country_b.verbs import Verbs
 from isthmus.country_b.visit import Visits
 from isthmus.errors import SettingsProblem
 from isthmus.pages.static import Static
+from isthmus.sandbox import Sandbox
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions, cookie_name
 from isthmus.trust.trustlist import Participant
@@ -44,6 +45,7 @@ class Desk:
     spool: Spool
     flights: Flights
     recent: Recent
+    sandbox: Sandbox
     clock: Callable[[], datetime]
     credits: Sequence[str] = ()
     static: Static = field(default_factory=Static)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from urllib.parse import urlencode
 
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.patients import shares
 from isthmus.country_b.portal.timeline import Filters, Row, chips, is_pdf, kept, rows_of
 from isthmus.country_b.portal.words import STATUSES
 from isthmus.country_b.recent import LIST_AGE
@@ -32,10 +32,11 @@ class Plate:
     href: str
     title: str
     language: str  # of the title, when it is not the page's
-    title_shown: bool
+    titled: bool  # whether its title is shown: when it does not stand beside the study's own
     status: tuple[str, str, str] | None  # words, shape, icon
     facts: tuple[str, ...]
     id: str
+    link: str  # by what it belongs to its study
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Shown:
     facts: tuple[str, ...]
     reports: tuple[Plate, ...]
     older: tuple[Plate, ...]
+    maybe: tuple[Plate, ...]
     together: str  # said when a report is about more than this study
 
 
@@ -66,14 +68,20 @@ async def listing(ask: Ask, *, again: bool = False) -> Sequence[Document]:
 
 
 async def examinations(ask: Ask) -> Answer:
-    """The list, as the filters in the address say."""
-    spoken, filters = ask.spoken, Filters.read(ask.request.query)
+    """The list, as the filters in the address say; words that name a choice move into it."""
+    spoken, asked = ask.spoken, Filters.read(ask.request.query)
+    swapped = "hx-request" in ask.request.headers
+    filters = asked.with_words(whole=not swapped, spoken=spoken)
+    here = f"{ask.at_visit}/examinations"
+    address = f"{here}?{urlencode(filters.query)}" if filters.any else here
+    if filters.query != asked.query and not swapped:
+        return ask.to(address)
     rows = rows_of(pair(await listing(ask, again="again" in ask.query)), spoken)
     found = kept(rows, filters, ask.today)
     shown = [show(ask, row) for row in found]
-    participant = ask.desk.directory.country(ask.country)
     return ask.page(
         "examinations.html",
+        headers=(("HX-Push-Url", address),) if swapped else (),
         total=len(rows),
         found=len(found),
         years=[(year, list(group)) for year, group in groupby(shown, key=lambda s: s.row.year)],
@@ -81,9 +89,8 @@ async def examinations(ask: Ask) -> Answer:
         chips=chips(rows, filters, ask.today, spoken) if rows else {},
         country=ask.country_name(ask.country),
         code=ask.country,
-        shares=shares(participant, spoken),
-        shares_images="imaging-pixels" in participant.services,
-        phone=participant.phone,
+        offer=ask.offer,
+        phone=ask.desk.directory.country(ask.country).phone,
     )
 
 
@@ -105,6 +112,8 @@ def show(ask: Ask, row: Row) -> Shown:
             )
         if study.study_bytes:
             facts.append(spoken.megabytes(study.study_bytes))
+        if not ask.offer.images:
+            facts.append(spoken.say("described only"))
     return Shown(
         row,
         spoken.date(row.started),
@@ -116,6 +125,7 @@ def show(ask: Ask, row: Row) -> Shown:
         tuple(facts),
         tuple(plate(ask, report, row) for report in row.reports),
         tuple(plate(ask, report, row) for report in row.older),
+        tuple(plate(ask, report, row, titled=True) for report in row.maybe),
         _together(row, spoken),
     )
 
@@ -127,7 +137,7 @@ def _together(row: Row, spoken: Language) -> str:
     return spoken.count("One report for %(n)d study", "One report for %(n)d studies", studies) % {"n": studies}
 
 
-def plate(ask: Ask, report: Document, row: Row) -> Plate:
+def plate(ask: Ask, report: Document, row: Row, *, titled: bool = False) -> Plate:
     """A report's plate. Its language is said when it is not the reader's."""
     spoken = ask.spoken
     language = foreign(report.language or "", ask)
@@ -148,11 +158,17 @@ def plate(ask: Ask, report: Document, row: Row) -> Plate:
         f"{ask.at_visit}/reports/{report.id}",
         report.title,
         language,
-        len(row.reports) > 1,
+        titled or len(row.reports) > 1,
         status,
         tuple(facts),
         report.id,
+        _link(report, row, spoken),
     )
+
+
+def _link(report: Document, row: Row, spoken: Language) -> str:
+    named = row.manifest is not None and row.manifest.study_instance_uids[0] in report.study_instance_uids
+    return spoken.say("linked by the study number") if named else spoken.say("linked by the order's number")
 
 
 def foreign(language: str, ask: Ask) -> str:

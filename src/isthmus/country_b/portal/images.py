@@ -1,35 +1,42 @@
 """A study: its facts, its series, and the viewer with the instances it asks for.
 
-Source: portal design §4 (study, viewer); web/README.md; trust.md §2.9.
+Opening a study fetches one picture of each series and what marks its key images; nothing else comes unasked.
+
+Source: portal design §4 (study, viewer); web/README.md; trust.md §2.9; field-faults F58.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from isthmus.consent.roles import Act
+from isthmus.country_b.flights import explained, stopped
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.documents import Plate, foreign, listing, plate
+from isthmus.country_b.portal.keys import Mark, is_image, is_light, key_lines, marks_of
 from isthmus.country_b.portal.report import facts, read
 from isthmus.country_b.portal.timeline import Row, rows_of
 from isthmus.country_b.portal.words import VIEWER, modality_words, sex
 from isthmus.country_b.recent import DOCUMENT_AGE
-from isthmus.errors import ImagesNotFound
+from isthmus.country_b.spool import Spooled
+from isthmus.errors import ArrivalRefused, ImagesNotFound, ServiceNotOffered, UnsupportedRequest
 from isthmus.model.identifiers import checked_id, checked_uid
-from isthmus.model.imaging import Manifest, Series, Study
+from isthmus.model.imaging import Instance, Manifest, Series, Study
 from isthmus.model.pairing import pair
 from isthmus.model.pieces import Arriving
 from isthmus.model.queries import ImagesQuery
 from isthmus.pages.render import HEADERS
 from isthmus.transport.answers import Answer
 
-PREAMBLE = 128
 CHUNK = 1 << 18
 SHUT = ("Content-Security-Policy", "default-src 'none'; sandbox")
+EDGE = 128  # of a thumbnail, drawn half as large
+FOR_THE_VIEWER_S = 2.0  # how long the first picture may wait for the key images
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,46 @@ class Opened:
     reports: tuple[Plate, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesLine:
+    """A series as pages show it. `drawn` is false when nothing of it is an image."""
+
+    series: Series
+    kind: str
+    count: str
+    drawn: bool
+    thumbnail: str  # address, "" when none is to be had
+    alt: str
+    marked: int
+
+
 async def opened(ask: Ask) -> Opened:
-    """The study that the address names. Raises ImagesNotFound when the list has none such."""
+    """The study that the address names. Raises ImagesNotFound when the list has none such, and ArrivalRefused when an image of
+    another person came under it: then it stays shut for this visit."""
     uid = checked_uid(ask.parts["study"])
+    await _still_open(ask, uid)
     for row in rows_of(pair(await listing(ask)), ask.spoken):
         if row.manifest is not None and row.manifest.study_instance_uids[0] == uid:
             manifest = await _manifest(ask, row.manifest.id)
             if manifest.study.study_instance_uid != uid:
                 break
-            return Opened(row, manifest.study, tuple(plate(ask, report, row) for report in row.reports))
+            reports = (*row.reports, *row.maybe)
+            return Opened(row, manifest.study, tuple(plate(ask, report, row) for report in reports))
     raise ImagesNotFound("this patient has no such study here", country=ask.country)
+
+
+async def _still_open(ask: Ask, study: str) -> None:
+    number = await ask.desk.spool.noted(ask.visiting.id, *stopped(study))
+    if number is not None:
+        raise ArrivalRefused(
+            "an image of another person came", reason="wrong-patient", country=ask.country, exchange_id=number
+        )
+
+
+def _require_images(ask: Ask) -> None:
+    ask.visiting.require(Act.PIXELS)
+    if not ask.offer.images:
+        raise ServiceNotOffered("this country does not share images", country=ask.country)
 
 
 async def _manifest(ask: Ask, document_id: str) -> Manifest:
@@ -64,26 +101,57 @@ async def _manifest(ask: Ask, document_id: str) -> Manifest:
 
 async def study_page(ask: Ask) -> Answer:
     found, spoken = await opened(ask), ask.spoken
-    manifest = found.row.manifest
+    study, manifest = found.study, found.row.manifest
     listed = manifest.instance_count if manifest is not None else None
+    address = f"{ask.at_visit}/studies/{study.study_instance_uid}"
+    marks = await marks_of(ask, study)
     return ask.page(
         "study.html",
         row=found.row,
-        study=found.study,
+        study=study,
         title_language=foreign(found.row.language, ask),
         date=spoken.date(found.row.started),
         time=spoken.time(found.row.started),
         reports=found.reports,
-        series=[(s, _kinds(s, ask), spoken.number(len(s.instances))) for s in found.study.series],
+        series=_lines(ask, study, address, marks.found),
+        keys=key_lines(ask, study, address, marks.found),
+        keys_whole=marks.whole,
         counts=_counts(ask, found),
-        differs=(listed, found.study.instance_count) if listed not in (None, found.study.instance_count) else None,
+        differs=(listed, study.instance_count) if listed not in (None, study.instance_count) else None,
         code=ask.country,
-        view=f"{ask.at_visit}/studies/{found.study.study_instance_uid}/view",
+        country=ask.country_name(ask.country),
+        offer=ask.offer,
+        address=address,
+        explained=await _explained(ask, study.study_instance_uid),
     )
 
 
-def _kinds(series: Series, ask: Ask) -> str:
-    return modality_words(series.modality, ask.spoken)
+def _lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> list[SeriesLine]:
+    lines = []
+    for series in study.series:
+        here = f"{address}/series/{series.series_instance_uid}"
+        kind, marked = modality_words(series.modality, ask.spoken), 0
+        for mark in marks:
+            marked += mark.series_instance_uid == series.series_instance_uid
+        number = "–" if series.number is None else series.number
+        lines.append(
+            SeriesLine(
+                series,
+                kind,
+                ask.spoken.number(len(series.instances)),
+                any(is_image(i) for i in series.instances),
+                f"{here}/thumbnail" if ask.sees_images and _typical(series) else "",
+                ask.spoken.say("%(kind)s, series %(n)s") % {"kind": kind, "n": number},
+                marked,
+            )
+        )
+    return lines
+
+
+def _typical(series: Series) -> Instance | None:
+    """The image in the middle of a series, when it is not too much for a thumbnail."""
+    images = [instance for instance in series.instances if is_light(instance)]
+    return images[len(images) // 2] if images else None
 
 
 def _counts(ask: Ask, found: Opened) -> str:
@@ -101,31 +169,36 @@ def _counts(ask: Ask, found: Opened) -> str:
 
 async def viewer(ask: Ask) -> Answer:
     """The frame around the images: series at the left, the report one came from at the right."""
-    ask.visiting.require(Act.PIXELS)
+    _require_images(ask)
     found, query = await opened(ask), ask.query
     report_id, image, series = query.get("report", ""), query.get("image", ""), query.get("series", "")
+    frame = query.get("frame", "")
     beside: dict[str, Any] = {}
-    if report_id and report_id in {r.id for r in (*found.row.reports, *found.row.older)}:
+    if report_id and report_id in {r.id for r in (*found.row.reports, *found.row.older, *found.row.maybe)}:
         beside = await facts(ask, checked_id(report_id))
     address = f"{ask.at_visit}/studies/{found.study.study_instance_uid}"
     here = f"{ask.at_visit}/reports/{report_id}" if beside else ""
     description = f"{address}/study.json" + (f"?report={report_id}" if beside else "")
+    marks = await marks_of(ask, found.study, within_s=FOR_THE_VIEWER_S)
     return ask.page(
         "viewer.html",
         row=found.row,
         title_language=foreign(found.row.language, ask),
         study=found.study,
         date=ask.spoken.date(found.row.started),
-        series=[(s, _kinds(s, ask)) for s in found.study.series],
+        series=_lines(ask, found.study, address, marks.found),
+        keys=key_lines(ask, found.study, address, marks.found),
         address=address,
         description=description,
         start_image=checked_uid(image) if image else "",
+        start_frame=frame if frame.isascii() and frame.isdecimal() and len(frame) < 10 else "",
         start_series=checked_uid(series) if series else "",
         beside=beside,
         reports=found.reports,
         up=here or address,
         report_href=here or (found.reports[0].href if found.reports else ""),
         code=ask.country,
+        explained=await _explained(ask, found.study.study_instance_uid),
     )
 
 
@@ -177,46 +250,95 @@ def _series(series: Series, address: str) -> dict[str, Any]:
 
 
 async def _keys(ask: Ask, study: Study) -> list[dict[str, Any]]:
-    """The key images of the report one came from, of those that the study has."""
+    """The key images of the report one came from, then those marked in the study; of those that the study has."""
     report_id = ask.query.get("report", "")
-    if not report_id:
-        return []
     places = {i.sop_instance_uid: s.series_instance_uid for s in study.series for i in s.instances}
-    images = (await read(ask, report_id)).report.key_images
+    chosen: dict[tuple[str, int | None], str] = {}
+    if report_id:
+        for number, image in enumerate((await read(ask, report_id)).report.key_images, 1):
+            chosen.setdefault((image.sop_instance_uid, None), image.comment or image.title or str(number))
+    for mark in (await marks_of(ask, study, within_s=FOR_THE_VIEWER_S)).found:
+        chosen.setdefault((mark.sop_instance_uid, mark.frame), mark.why)
     return [
-        {
-            "series": places[image.sop_instance_uid],
-            "instance": image.sop_instance_uid,
-            "frame": None,
-            "why": image.comment or image.title or str(number),
-        }
-        for number, image in enumerate(images, 1)
-        if image.sop_instance_uid in places
+        {"series": places[sop], "instance": sop, "frame": frame, "why": why}
+        for (sop, frame), why in chosen.items()
+        if sop in places
     ]
+
+
+async def _explained(ask: Ask, study: str) -> bool:
+    """Whether images that came of the study name the patient a little differently."""
+    return await ask.desk.spool.noted(ask.visiting.id, *explained(study)) is not None
+
+
+async def notes(ask: Ask) -> Answer:
+    """What is to be said about the images that came so far, for the pages that show them."""
+    study = checked_uid(ask.parts["study"])
+    said = {
+        "explained": await _explained(ask, study),
+        "stopped": await ask.desk.spool.noted(ask.visiting.id, *stopped(study)) is not None,
+    }
+    return Answer(200, (("Content-Type", "application/json"), *HEADERS), (json.dumps(said).encode(),))
 
 
 async def instance(ask: Ask) -> Answer:
     """One instance that passed every check on its way in; its preamble is zeroed, all else is as it came."""
     parts = ask.parts
     query = ImagesQuery(checked_uid(parts["study"]), checked_uid(parts["series"]), checked_uid(parts["instance"]))
-    visit, country, flights = ask.visiting, ask.country, ask.desk.flights
 
     async def pieces() -> AsyncIterator[bytes]:
-        held = await flights.instance(visit, country, query)
-        try:
-            offset = 0
-            while offset < held.size_bytes:
-                chunk = await asyncio.to_thread(held.read, offset, CHUNK)
-                yield bytes(PREAMBLE) + chunk[PREAMBLE:] if offset == 0 else chunk
+        await _still_open(ask, query.study_instance_uid)
+        with closing(await ask.desk.flights.instance(ask.visiting, ask.country, query)) as held:
+            await _still_open(ask, query.study_instance_uid)
+            source, offset = Spooled(held), 0
+            while offset < source.size_bytes:
+                chunk = await asyncio.to_thread(source.read_at, offset, CHUNK)
+                yield chunk
                 offset += len(chunk)
-        finally:
-            held.close()
 
+    _require_images(ask)
+    name = f'attachment; filename="{parts["instance"]}.dcm"'
+    return _arriving(pieces, "application/dicom", ("Content-Disposition", name), SHUT)
+
+
+def _arriving(pieces: Callable[[], AsyncIterator[bytes]], media_type: str, *more: tuple[str, str]) -> Answer:
+    """What is fetched while it is asked for: cut when the asker hangs up."""
     headers = (
-        ("Content-Type", "application/dicom"),
-        ("Content-Disposition", f'attachment; filename="{parts["instance"]}.dcm"'),
+        ("Content-Type", media_type),
         ("Cache-Control", "no-store"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
-        SHUT,
+        *more,
     )
     return Answer(200, headers, (Arriving(pieces),))
+
+
+async def thumbnail(ask: Ask) -> Answer:
+    """A small picture of a series, or of the image named. Raises ImagesNotFound, UnsupportedRequest when none can be drawn."""
+    _require_images(ask)
+    found, wanted = await opened(ask), checked_uid(ask.parts["series"])
+    series = next((s for s in found.study.series if s.series_instance_uid == wanted), None)
+    if series is None:
+        raise ImagesNotFound("the study has no such series", country=ask.country)
+    named, frame = ask.query.get("image", ""), ask.query.get("frame", "")
+    one = next((i for i in series.instances if i.sop_instance_uid == named), None) if named else _typical(series)
+    if one is None or not is_light(one):
+        raise UnsupportedRequest("no thumbnail is made of this", reason="param", path="thumbnail")
+    number = int(frame) if frame.isascii() and frame.isdecimal() and len(frame) < 6 else None
+    number = number or ((one.number_of_frames or 1) + 1) // 2
+    query = ImagesQuery(found.study.study_instance_uid, wanted, one.sop_instance_uid)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield await _drawn(ask, query, number)
+
+    return _arriving(pieces, "image/png", SHUT)
+
+
+async def _drawn(ask: Ask, query: ImagesQuery, frame: int) -> bytes:
+    name = f"thumbnail {query.sop_instance_uid} {frame}"
+    held: bytes | None = ask.desk.recent.get(ask.visiting.id, name, DOCUMENT_AGE)
+    if held is None:
+        with closing(await ask.desk.flights.instance(ask.visiting, ask.country, query, alone=True)) as kept:
+            options = {"edge": EDGE, "media_type": "image/png", "frame": frame}
+            held = await ask.desk.sandbox.run("picture", Spooled(kept), options, error=UnsupportedRequest)
+        ask.desk.recent.put(ask.visiting.id, name, held, len(held))
+    return held

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from isthmus.country_b.patients import TRAITS
 from isthmus.country_b.portal.ask import Ask, identifier_labels
-from isthmus.country_b.portal.words import SERVICES, SEXES, sex
+from isthmus.country_b.portal.words import SEXES, Offer, sex
 from isthmus.country_b.visit import Visit, new_visit
 from isthmus.dicom.names import fold
 from isthmus.errors import InsufficientRights, IsthmusError, PatientNotFound
@@ -173,15 +173,9 @@ def _form(
     )
 
 
-def shares(participant: Participant, spoken: Language) -> str:
-    """What a country offers, by its entry in the trust list: the same for all its patients."""
-    reports = "imaging-report" in participant.services
-    words = SERVICES[reports, {"imaging-manifest", "imaging-pixels"} <= participant.services]
-    return spoken.say(words)
-
-
 def _tile(ask: Ask, participant: Participant) -> Tile:
-    return Tile(participant.country, ask.country_name(participant.country), shares(participant, ask.spoken))
+    words = Offer.of(participant.services).words(ask.spoken)
+    return Tile(participant.country, ask.country_name(participant.country), words)
 
 
 def _label(ask: Ask, kind: MaskIdentifier) -> str:

@@ -49,6 +49,7 @@ class ImageLink:
     sop: str
     name: str
     why: str
+    frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         "country": ask.country_name(ask.country),
         "code": ask.country,
         "studies": studies,
+        "offer": ask.offer,
         "impressions": examination.impressions,
         "impression_narrative": _narrative(report.sections, IMPRESSION) if not examination.impressions else Markup(""),
         "recommendations": examination.recommendations,
@@ -151,10 +153,12 @@ def _moment(ask: Ask, written: str | None) -> str:
 
 
 def _studies(ask: Ask, report: ImagingReport, documents: Sequence[Document], report_id: str) -> dict[str, StudyLink]:
+    if not ask.offer.studies:
+        return {}
     listed = {d.study_instance_uids[0]: d for d in documents if d.kind.is_manifest and d.study_instance_uids}
     return {
         uid: StudyLink(
-            f"{ask.at_visit}/studies/{uid}/view?report={report_id}",
+            f"{ask.at_visit}/studies/{uid}" + (f"/view?report={report_id}" if ask.offer.images else ""),
             listed[uid].instance_count,
             listed[uid].description or "",
         )
@@ -167,7 +171,8 @@ def _key_images(ask: Ask, report: ImagingReport, studies: dict[str, StudyLink], 
     only = next(iter(studies)) if len(studies) == 1 else ""
     for number, image in enumerate(report.key_images, 1):
         study = image.study_instance_uid or only
-        href = f"{studies[study].href}&image={image.sop_instance_uid}" if study in studies else ""
+        shown = study in studies and ask.offer.images
+        href = f"{studies[study].href}&image={image.sop_instance_uid}" if shown else ""
         name = ask.spoken.say("Key image %(n)d") % {"n": number}
         yield ImageLink(f"key-{number}", href, image.sop_instance_uid, name, image.comment or image.title or "")
 

@@ -15,6 +15,7 @@ from isthmus.pages.language import N_
 from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
 
+REASON = "X-Isthmus-Reason"  # for scripts of ours: on wrong-patient they clear the screen
 AGAIN = N_("Try again in a minute; it is usually short.")
 DESK = N_("If it is urgent, call the hospital the patient names, or the service desk.")
 NUMBER = N_("If it stays so, call the service desk and say the number below.")
@@ -52,6 +53,11 @@ _NOT_WHOLE = Stop(N_("What came cannot be shown"), "", (AGAIN, NUMBER), "alert")
 _GONE = Stop(N_("This is not available here"), "", (N_("Go back to the examinations; the list shows what there is."),))
 _REFUSED = Stop(N_("This is not open to you"), "", (N_("Ask a colleague whose role may, or call the service desk."),))
 _ASKED_WRONG = Stop(N_("This cannot be answered"), "", (N_("Go back, and try the way over the links."), NUMBER))
+_NOT_OFFERED = Stop(
+    N_("%(country)s does not share this yet"),
+    N_("It offers this to none of its patients so far. It says nothing about what this patient has there."),
+    (N_("Go back to the examinations; the list shows what there is."), N_("Ask the hospital there if you need it.")),
+)
 _TOO_OFTEN = Stop(N_("Too many requests"), "", (N_("Wait a little, then try again."),), "clock")
 _ANYTHING = Stop(N_("Access is not possible now"), "", (AGAIN, NUMBER))
 
@@ -84,7 +90,7 @@ BY_REASON: Mapping[str, Stop] = {
     "purpose": _REFUSED,
     "representative": _REFUSED,
     "access-code": _REFUSED,
-    "not-offered": _REFUSED,
+    "not-offered": _NOT_OFFERED,
     "rate": _TOO_OFTEN,
 }
 
@@ -94,7 +100,8 @@ def stop(ask: Ask, error: IsthmusError) -> Answer:
     asked_wrong = 400 <= error.meaning.status < 500 and error.meaning.exit_status == 2
     told = BY_REASON.get(error.reason, _ASKED_WRONG if asked_wrong else _ANYTHING)
     number = str(error.facts.get("exchange_id") or ask.request.exchange_id)
-    return _page(ask, told, error.meaning.status, words=error.meaning.words, number=number, facts=error.facts)
+    said = ((REASON, error.reason),)
+    return _page(ask, told, error.meaning.status, said, words=error.meaning.words, number=number, facts=error.facts)
 
 
 def expired(ask: Ask) -> Answer:
@@ -120,6 +127,7 @@ def _page(
     ask: Ask,
     told: Stop,
     status: int,
+    headers: tuple[tuple[str, str], ...] = (),
     *,
     words: str = "",
     number: str = "",
@@ -138,6 +146,7 @@ def _page(
     return ask.page(
         "stop.html",
         status,
+        headers,
         told=told,
         title=spoken.say(told.title) % {"country": country or spoken.say("The country")},
         lead=spoken.say(told.lead or words),
@@ -145,5 +154,5 @@ def _page(
         country=country,
         phone=phone,
         back=f"/visits/{visit.id}/examinations" if confirmed and visit is not None else "",
-        again=ask.here if status >= 500 and not told.hard and ask.request.method != "POST" else "",
+        again=ask.here if status >= 500 and status != 501 and not told.hard and ask.request.method != "POST" else "",
     )

@@ -1,6 +1,7 @@
 """The list of examinations as it is shown: rows newest first, filters with counts. Pure.
 
-A study and its reports are one row; a missing half is said in words. Superseded reports stand under the one that replaced them.
+A study and its reports are one row; a missing half is said in words. A report that no number puts beside a study, though it may be
+about it, stands there with a dotted neck. Superseded reports stand under the one that replaced them.
 
 Source: portal design §4 (examinations); requirements.md §9 (5, 6).
 """
@@ -8,16 +9,17 @@ Source: portal design §4 (examinations); requirements.md §9 (5, 6).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
+from isthmus.country_b.portal.typed import YEARS_MAX, Typed, read_words, regions_named
 from isthmus.country_b.portal.words import KINDS, REGIONS, kinds_of, modality_words, plate_of
 from isthmus.dicom.names import fold
 from isthmus.model.documents import Document, DocumentKind
-from isthmus.model.pairing import Examination
+from isthmus.model.pairing import Examination, resemblances
 from isthmus.pages.language import N_, Language
 
-PERIODS = (("1", N_("1 year"), 1), ("5", N_("5 years"), 5), ("all", N_("all"), 0))
+PERIODS = ("1", "5", "all")  # in years; a number that was typed stands among them
 CONTAINS = (("rep", N_("a report")), ("img", N_("images")))
 
 
@@ -28,6 +30,7 @@ class Row:
     manifest: Document | None
     reports: tuple[Document, ...]  # those that count now
     older: tuple[Document, ...]
+    maybe: tuple[Document, ...]  # those that a mere likeness puts here
     started: str
     title: str
     language: str  # of the title, "" when it is not said
@@ -46,12 +49,20 @@ class Row:
         return plate_of(self.modalities)
 
 
-def rows_of(examinations: Iterable[Examination], spoken: Language) -> list[Row]:
-    return [_row(examination, spoken) for examination in examinations]
+def rows_of(examinations: Sequence[Examination], spoken: Language) -> list[Row]:
+    """A row for each; a report that resembles a study has no row of its own, it is shown with each such study."""
+    told = resemblances(examinations)
+    elsewhere = {id(found.report) for found in told}
+    return [
+        _row(one, [r for found in told if found.study is one for r in found.report.reports], spoken)
+        for one in examinations
+        if id(one) not in elsewhere
+    ]
 
 
-def _row(examination: Examination, spoken: Language) -> Row:
+def _row(examination: Examination, alike: Sequence[Document], spoken: Language) -> Row:
     manifest = examination.manifest
+    maybe = tuple(r for r in alike if r.status == "current")
     now = tuple(r for r in examination.reports if r.status == "current")
     older = tuple(r for r in examination.reports if r.status != "current")
     of_all = [d for d in (manifest, *now, *older) if d is not None]
@@ -66,13 +77,21 @@ def _row(examination: Examination, spoken: Language) -> Row:
     if not title:
         title = ", ".join(modality_words(m, spoken) for m in modalities) or spoken.say("Examination")
     where = next((d.custodian.name for d in of_all if d.custodian), "")
+    regions = regions or regions_named(title)
     region_words = [spoken.say(word) for name, word, _ in REGIONS if name in regions]
-    text = [title, where, *(r.title for r in now), *modalities, *(modality_words(m, spoken) for m in modalities)]
-    text += [*region_words, examination.started[:4], *(a for r in now for a in r.authors)]
+    text = [
+        title,
+        where,
+        *(r.title for r in (*now, *maybe)),
+        *modalities,
+        *(modality_words(m, spoken) for m in modalities),
+    ]
+    text += [*region_words, examination.started[:4], *(a for r in (*now, *maybe) for a in r.authors)]
     return Row(
         manifest,
         now,
         older,
+        maybe,
         examination.started,
         title,
         language,
@@ -92,7 +111,7 @@ class Filters:
     kinds: frozenset[str] = frozenset()
     regions: frozenset[str] = frozenset()
     contains: frozenset[str] = frozenset()
-    words: str = ""
+    words: str = ""  # as typed
 
     @classmethod
     def read(cls, query: Iterable[tuple[str, str]]) -> Filters:
@@ -102,18 +121,37 @@ class Filters:
         def chosen(name: str, known: Iterable[str]) -> frozenset[str]:
             return frozenset(value for key, value in pairs if key == name) & frozenset(known)
 
-        periods = chosen("p", (p for p, _, _ in PERIODS))
+        periods = [value for key, value in pairs if key == "p" and value in (*PERIODS, *map(str, range(1, YEARS_MAX)))]
         return cls(
             next(iter(periods), "all"),
             chosen("m", (name for name, _, _, _ in KINDS)),
             chosen("r", (name for name, _, _ in REGIONS)),
             chosen("c", (name for name, _ in CONTAINS)),
-            next((value.strip()[:100] for key, value in pairs if key == "q"), ""),
+            next((value.lstrip()[:100] for key, value in pairs if key == "q"), ""),
+        )
+
+    def with_words(self, *, whole: bool, spoken: Language) -> Filters:
+        """With the words that name a choice turned into it. The last word counts when it is `whole`, or a blank follows it."""
+        typed: Typed = read_words(self.words, whole=whole, spoken=spoken)
+        return Filters(
+            typed.period or self.period,
+            self.kinds | typed.kinds,
+            self.regions | typed.regions,
+            self.contains | typed.contains,
+            typed.rest,
         )
 
     @property
+    def query(self) -> list[tuple[str, str]]:
+        """The address's members that say this."""
+        groups = (("m", self.kinds), ("r", self.regions), ("c", self.contains))
+        pairs = [(name, value) for name, chosen in groups for value in sorted(chosen)]
+        first = [("p", self.period)] if self.period != "all" else []
+        return [*first, *pairs, *([("q", self.words)] if self.words.strip() else [])]
+
+    @property
     def any(self) -> bool:
-        return self != Filters()
+        return bool(self.query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,55 +164,64 @@ class Chip:
     chosen: bool
 
 
-def kept(rows: Sequence[Row], filters: Filters, today: date, *, without: str = "") -> list[Row]:
-    """The rows that match; `without` leaves one filter out, for the counts of its chips."""
-    tests: dict[str, Callable[[Row], bool]] = {
-        "p": lambda r: _in_period(r, filters.period, today),
-        "m": lambda r: not filters.kinds or bool(r.kinds & filters.kinds),
-        "r": lambda r: not filters.regions or bool(r.regions & filters.regions),
-        "c": lambda r: all(_contains(r, what) for what in filters.contains),
-        "q": lambda r: all(word in r.words for word in fold(filters.words).split()),
-    }
-    return [row for row in rows if all(test(row) for name, test in tests.items() if name != without)]
+def kept(rows: Sequence[Row], filters: Filters, today: date) -> list[Row]:
+    """The rows that match all filters; kinds and regions are alternatives among themselves."""
+    tests: tuple[Callable[[Row], bool], ...] = (
+        lambda r: _in_period(r, filters.period, today),
+        lambda r: not filters.kinds or bool(r.kinds & filters.kinds),
+        lambda r: not filters.regions or bool(r.regions & filters.regions),
+        lambda r: all(_contains(r, what) for what in filters.contains),
+        lambda r: all(word in r.words for word in fold(filters.words).split()),
+    )
+    return [row for row in rows if all(test(row) for test in tests)]
 
 
 def _in_period(row: Row, period: str, today: date) -> bool:
-    years = next(years for name, _, years in PERIODS if name == period)
-    if not years:
-        return True
-    return row.started[:10] >= f"{today.year - years:04d}-{today:%m-%d}"
+    return period == "all" or row.started[:10] >= f"{today.year - int(period):04d}-{today:%m-%d}"
 
 
 def _contains(row: Row, what: str) -> bool:
-    return bool(row.reports) if what == "rep" else row.manifest is not None
+    return bool(row.reports or row.maybe) if what == "rep" else row.manifest is not None
 
 
 def chips(rows: Sequence[Row], filters: Filters, today: date, spoken: Language) -> dict[str, list[Chip]]:
-    """Every filter's choices. A kind or region that nothing here has stands there too, with nought."""
-    period_rows = kept(rows, filters, today, without="p")
-    kind_rows = kept(rows, filters, today, without="m")
-    region_rows = kept(rows, filters, today, without="r")
-    other_rows = kept(rows, filters, today, without="c")
+    """Every filter's choices. Each counts what it shows with the other filters as they are: a kind or region by itself, what
+    is contained together with what else must be. One that nothing here has stands there too, with nought."""
+
+    def count(chosen: Filters) -> int:
+        return len(kept(rows, chosen, today))
+
     there = {kind for row in rows for kind in row.kinds}
+    periods = sorted({*PERIODS, filters.period}, key=lambda p: int(p) if p != "all" else YEARS_MAX)
     return {
         "p": [
-            Chip(name, spoken.say(words), sum(_in_period(r, name, today) for r in period_rows), name == filters.period)
-            for name, words, _ in PERIODS
+            Chip(p, _period_words(p, spoken), count(replace(filters, period=p)), p == filters.period) for p in periods
         ],
         "m": [
-            Chip(name, spoken.say(words), sum(name in r.kinds for r in kind_rows), name in filters.kinds)
+            Chip(name, spoken.say(words), count(replace(filters, kinds=frozenset({name}))), name in filters.kinds)
             for name, _, words, _ in KINDS
             if name != "ot" or "ot" in there
         ],
         "r": [
-            Chip(name, spoken.say(words), sum(name in r.regions for r in region_rows), name in filters.regions)
+            Chip(name, spoken.say(words), count(replace(filters, regions=frozenset({name}))), name in filters.regions)
             for name, words, _ in REGIONS
         ],
         "c": [
-            Chip(name, spoken.say(words), sum(_contains(r, name) for r in other_rows), name in filters.contains)
+            Chip(
+                name,
+                spoken.say(words),
+                count(replace(filters, contains=filters.contains | {name})),
+                name in filters.contains,
+            )
             for name, words in CONTAINS
         ],
     }
+
+
+def _period_words(period: str, spoken: Language) -> str:
+    if period == "all":
+        return spoken.say("all")
+    return spoken.count("%(n)d year", "%(n)d years", int(period)) % {"n": int(period)}
 
 
 def is_pdf(report: Document) -> bool:

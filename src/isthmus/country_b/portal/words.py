@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from isthmus.model.imaging import BY_PRODUCTS
 from isthmus.pages.language import N_, Language
 
@@ -76,11 +79,38 @@ SECTIONS = {
     "18726-0": N_("Examination"),
     "73568-8": N_("Who was told"),
 }
-SERVICES = {
-    (True, True): N_("Shares reports and images."),
-    (True, False): N_("Shares reports; images not yet."),
-    (False, True): N_("Shares images; reports not yet."),
-    (False, False): N_("Shares no imaging yet."),
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a country offers all its patients, stage by stage. Source: requirements.md §1.6."""
+
+    reports: bool
+    studies: bool  # which images there are
+    images: bool  # the images themselves; of no use where nobody says which there are
+
+    @classmethod
+    def of(cls, services: Collection[str]) -> Offer:
+        """Read the entry in the trust list."""
+        studies = "imaging-manifest" in services
+        return cls("imaging-report" in services, studies, studies and "imaging-pixels" in services)
+
+    @property
+    def whole(self) -> bool:
+        return self.reports and self.images
+
+    def words(self, spoken: Language) -> str:
+        """As it stands beside the country's name."""
+        return spoken.say(SHARED[self.reports, self.studies, self.images])
+
+
+SHARED = {
+    (True, True, True): N_("Shares reports and images."),
+    (True, True, False): N_("Shares reports, and which images there are; the images themselves not yet."),
+    (True, False, False): N_("Shares reports; images not yet."),
+    (False, True, True): N_("Shares images; reports not yet."),
+    (False, True, False): N_("Shares which images there are; the images themselves and reports not yet."),
+    (False, False, False): N_("Shares no imaging yet."),
 }
 
 
@@ -141,6 +171,9 @@ VIEWER = {
     "measure_start": N_("Measuring. Arrow keys move the point, Enter sets it."),
     "measure_second": N_("First point set. Move to the second point, then Enter."),
     "measure_deleted": N_("Measurement deleted."),
+    "stopped": N_("Stopped: this may be another person"),
+    "stopped_lead": N_("What came carries other data than the person you confirmed. Nothing of it has been shown."),
+    "stopped_link": N_("What to do"),
 }
 READER = {
     "page": N_("Page {n} of {total}"),

@@ -28,6 +28,14 @@ spool_table = Table(
     Column("kept", Float, nullable=False),
 )
 
+spool_note_table = Table(
+    "spool_note",
+    STATE,
+    Column("visit", String(32), nullable=False, primary_key=True),
+    Column("item", String(64), nullable=False, primary_key=True),  # keyed digest of what is said, and of what
+    Column("text", String(64), nullable=False),
+)
+
 visit_token_table = Table(
     "visit_token",
     STATE,

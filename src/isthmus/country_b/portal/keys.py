@@ -1,0 +1,175 @@
+"""Key images as key object selections of a study mark them: which, and why they were chosen.
+
+The content tree says which images are meant, the evidence only where they are. A selection is an object of the study like any other:
+it comes checked through the spool, and is read within bounds.
+
+Source: PS3.3 §C.17.6; PS3.16 CID 7010; field-faults F26, F28.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from isthmus.country_b.portal.ask import Ask
+from isthmus.country_b.recent import DOCUMENT_AGE
+from isthmus.dicom import tags
+from isthmus.dicom.content import Item
+from isthmus.dicom.header import KEY_OBJECT_SELECTION
+from isthmus.errors import IsthmusError, RequestProblem
+from isthmus.model.identifiers import is_uid, plain_uid
+from isthmus.model.imaging import Instance, Study
+from isthmus.model.queries import ImagesQuery
+from isthmus.wire.kos import value_type
+from isthmus.wire.kos_reading import KeyObjects, purpose_of, read_document
+from isthmus.wire.packs.pack import Pack, load_pack
+
+SELECTIONS_MAX, MARKS_MAX = 12, 200
+SIZE_MAX_BYTES = 4 << 20
+FRAMES_MAX = 60  # an instance of more is too much to fetch for a small picture
+WAITS_S = 5.0  # a page does not wait longer for what is beside the images
+DESCRIPTION = "113012"  # DCM, Key Object Description
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One image that somebody chose. Without `series` it is not in this study."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    frame: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """A key image: where it is shown and where it is small, what it is called, why it was chosen."""
+
+    id: str
+    href: str
+    thumbnail: str
+    sop: str
+    frame: int | None
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the selections of a study mark; not `whole` when one of them could not be had in time, or not be read."""
+
+    found: tuple[Mark, ...]
+    whole: bool
+
+
+async def marks_of(ask: Ask, study: Study, *, within_s: float = WAITS_S) -> Marks:
+    """The images that are marked in the study, in the order in which they were chosen. Raises ArrivalRefused (wrong-patient).
+
+    What else goes wrong leaves the study as it is: it is told, and tried anew with the next page.
+    """
+    places = [
+        (series.series_instance_uid, instance.sop_instance_uid)
+        for series in study.series
+        for instance in series.instances
+        if instance.sop_class_uid == KEY_OBJECT_SELECTION
+    ]
+    if not places or not ask.sees_images:
+        return Marks((), whole=True)
+    name = f"keys {study.study_instance_uid}"
+    held: Marks | None = ask.desk.recent.get(ask.visiting.id, name, DOCUMENT_AGE)
+    if held is not None:
+        return held
+    asked = [
+        asyncio.create_task(_selection(ask, ImagesQuery(study.study_instance_uid, series, sop)))
+        for series, sop in places[:SELECTIONS_MAX]
+    ]
+    try:
+        await asyncio.wait(asked, timeout=within_s)
+        read = [task.result() if task.done() else None for task in asked]
+    finally:
+        for task in asked:
+            task.cancel()
+    series_of = {i.sop_instance_uid: s.series_instance_uid for s in study.series for i in s.instances}
+    pack = load_pack(ask.desk.directory.country(ask.country).pack)
+    found = [mark for root in read if root is not None for mark in marks_in(root, series_of, pack)]
+    marks = Marks(tuple(dict.fromkeys(found))[:MARKS_MAX], whole=None not in read and len(places) <= SELECTIONS_MAX)
+    if marks.whole:
+        ask.desk.recent.put(ask.visiting.id, name, marks)
+    return marks
+
+
+async def _selection(ask: Ask, query: ImagesQuery) -> Item | None:
+    try:
+        with closing(await ask.desk.flights.instance(ask.visiting, ask.country, query, alone=True)) as held:
+            if held.size_bytes > SIZE_MAX_BYTES:
+                return None
+            return (await asyncio.to_thread(lambda: read_document(held.read(0, held.size_bytes))))[1]
+    except RequestProblem:  # not as the standard writes it
+        return None
+    except IsthmusError as error:
+        if error.reason == "wrong-patient":
+            raise
+        return None
+
+
+def marks_in(root: Item, series_of: dict[str, str], pack: Pack) -> Iterator[Mark]:
+    """What a selection marks: nothing when it is a manifest, or says what was rejected."""
+    if purpose_of(root, pack) is not KeyObjects.KEY_IMAGES:
+        return
+    items = list(root.tree())
+    told = [item.text(tags.TEXT_VALUE) for item in items if item.concept == DESCRIPTION]
+    title = root.first(tags.CONCEPT_NAME_CODE_SEQUENCE).text(tags.CODE_MEANING)
+    why = " ".join(filter(None, told)) or title
+    for item in items:
+        if item.text(tags.VALUE_TYPE) != "IMAGE":
+            continue
+        reference = item.first(tags.REFERENCED_SOP_SEQUENCE)
+        uid = plain_uid(reference.text(tags.REFERENCED_SOP_INSTANCE_UID))
+        if not is_uid(uid):
+            continue
+        for frame in _frames(reference.text(tags.REFERENCED_FRAME_NUMBER)) or [None]:
+            yield Mark(uid, series_of.get(uid, ""), frame, why)
+
+
+def _frames(text: str) -> list[int | None]:
+    numbers = [part.strip() for part in text.split("\\")]
+    return [int(n) for n in numbers if n.isascii() and n.isdecimal() and 0 < len(n) < 10 and int(n) > 0]
+
+
+def key_lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> list[KeyLine]:
+    """The marked images as a page lists them; one that the study does not have is listed without a link."""
+    spoken, lines = ask.spoken, []
+    places = {i.sop_instance_uid: (s, i) for s in study.series for i in s.instances}
+    for number, mark in enumerate(marks, 1):
+        series, one = places.get(mark.sop_instance_uid, (None, None))
+        query = {"image": mark.sop_instance_uid} | ({"frame": str(mark.frame)} if mark.frame else {})
+        here = f"{address}/series/{series.series_instance_uid}" if series else ""
+        name = spoken.say("Key image %(n)d") % {"n": number}
+        if series is not None and one is not None and one.number is not None and series.number is not None:
+            name = spoken.say("Image %(n)d, series %(series)d") % {"n": one.number, "series": series.number}
+        if mark.frame is not None:
+            name += ", " + spoken.say("frame %(n)d") % {"n": mark.frame}
+        lines.append(
+            KeyLine(
+                f"marked-{number}",
+                f"{address}/view?{urlencode(query)}" if here else "",
+                f"{here}/thumbnail?{urlencode(query)}" if one is not None and is_light(one) else "",
+                mark.sop_instance_uid,
+                mark.frame,
+                name,
+                mark.why,
+            )
+        )
+    return lines
+
+
+def is_image(instance: Instance) -> bool:
+    return value_type(instance.sop_class_uid) == "IMAGE"
+
+
+def is_light(instance: Instance) -> bool:
+    """An image that is not too much to fetch for a small picture."""
+    return is_image(instance) and (instance.number_of_frames or 1) <= FRAMES_MAX
