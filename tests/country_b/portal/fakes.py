@@ -24,6 +24,11 @@ from isthmus.country_b.verbs import Verbs
 from isthmus.country_b.visit import Visit, Visits
 from isthmus.demo.people import HOSPITAL, PATIENT_SYSTEM, PEOPLE
 from isthmus.demo.reports import reports
+from isthmus.dicom import tags
+from isthmus.dicom.content import code, content, data_set, element, item, sequence
+from isthmus.dicom.header import KEY_OBJECT_SELECTION, Code
+from isthmus.dicom.part10 import file_meta
+from isthmus.dicom.syntaxes import EXPLICIT_LE
 from isthmus.errors import (
     ImagesNotFound,
     InsufficientRights,
@@ -42,7 +47,7 @@ from isthmus.sandbox import Sandbox
 from isthmus.signin.sessions import Sessions
 from isthmus.storage.database import open_state
 from isthmus.storage.sealed import MasterKey
-from isthmus.testing.studies import SyntheticStudy
+from isthmus.testing.studies import CT_IMAGE, SyntheticStudy
 from isthmus.trust.trustlist import Endpoints, Participant, Policy
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import read_report, report_index
@@ -56,6 +61,7 @@ MASK = SearchMask(
     (MaskIdentifier(PATIENT_SYSTEM, r"\d{10}", {"en": "National identifier", "el": "Εθνικός αριθμός"}),),
     {"family": "required", "birthdate": "required", "given": "optional", "gender": "optional"},
 )
+OF_INTEREST, DESCRIPTION = Code("113000", "DCM", "Of Interest"), Code("113012", "DCM", "Key Object Description")
 SERVICES = frozenset({"imaging-report", "imaging-manifest", "imaging-pixels"})
 
 
@@ -115,6 +121,7 @@ class FakeCountry:
     bodies: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     studies: dict[str, SyntheticStudy] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)  # other instances, by SOP Instance UID
     problem: IsthmusError | None = None
     asked: list[str] = field(default_factory=list)
     slow: asyncio.Event | None = None
@@ -154,14 +161,17 @@ class FakeCountry:
         study = self.studies.get(query.study_instance_uid)
         if study is None:
             raise ImagesNotFound("no such study", country=country)
-        for number in range(study.instances):
+        bodies = {study.sop_instance_uid(n): list(study.pieces(n)) for n in range(study.instances)}
+        if query.sop_instance_uid in self.objects:
+            bodies = {query.sop_instance_uid: [self.objects[query.sop_instance_uid]]}
+        for uid, body in bodies.items():
             if self.slow is not None:
                 await self.slow.wait()
-            if query.sop_instance_uid not in (None, study.sop_instance_uid(number)):
+            if query.sop_instance_uid not in (None, uid):
                 continue
             arrival = Arrival(visit.patient_in(country), query, {}, country)
             shelf.begin()
-            for piece in study.pieces(number):
+            for piece in body:
                 try:
                     arrival.feed(piece)
                 except IsthmusError:
@@ -245,6 +255,63 @@ class FakeCountry:
         self.manifests[name] = Manifest("2.25.9", made, started, "2.25.8", HOSPITAL)
         self.studies[uid] = study
         return study
+
+    def with_selection(
+        self, study: SyntheticStudy, *marked: tuple[str, str], title: Code = OF_INTEREST, why: str = "", size: int = 0
+    ) -> str:
+        """A key object selection in a study; it marks images, each by its UID and frame numbers. Gives its UID."""
+        series, uid = f"2.25.77{len(self.objects)}", f"2.25.78{len(self.objects)}"
+        patient = study.patient
+        assert patient is not None
+        references = [_reference(*one) for one in marked]
+        everything = [study.sop_instance_uid(n) for n in range(study.instances)]
+        elements = (
+            element(tags.SOP_CLASS_UID, "UI", KEY_OBJECT_SELECTION),
+            element(tags.SOP_INSTANCE_UID, "UI", uid),
+            element(tags.STUDY_INSTANCE_UID, "UI", study.study_instance_uid),
+            element(tags.SERIES_INSTANCE_UID, "UI", series),
+            element(tags.MODALITY, "CS", "KO"),
+            element(tags.SPECIFIC_CHARACTER_SET, "CS", "ISO_IR 192"),
+            element(tags.PATIENT_NAME, "PN", f"{patient.name.family}^{' '.join(patient.name.given)}"),
+            element(tags.PATIENT_ID, "LO", patient.identifier.value),
+            element(tags.PATIENT_BIRTH_DATE, "DA", patient.birth_date.replace("-", "")),
+            element(tags.VALUE_TYPE, "CS", "CONTAINER"),
+            code(tags.CONCEPT_NAME_CODE_SEQUENCE, title),
+            sequence(
+                tags.EVIDENCE_SEQUENCE,
+                item(
+                    sequence(
+                        tags.REFERENCED_SERIES_SEQUENCE,
+                        item(sequence(tags.REFERENCED_SOP_SEQUENCE, *(item(*_uids(one)) for one in everything))),
+                    )
+                ),
+            ),
+            sequence(
+                tags.CONTENT_SEQUENCE,
+                *([content("CONTAINS", "TEXT", DESCRIPTION, element(tags.TEXT_VALUE, "UT", why))] if why else []),
+                *(content("CONTAINS", "IMAGE", DESCRIPTION, reference) for reference in references),
+            ),
+            *([element(0x00091000 + 0x10, "OB", bytes(size))] if size else []),
+        )
+        self.objects[uid] = file_meta(KEY_OBJECT_SELECTION, uid, EXPLICIT_LE) + data_set(elements)
+        for name, manifest in self.manifests.items():
+            if manifest.study.study_instance_uid == study.study_instance_uid:
+                more = Series(series, "KO", (Instance(uid, KEY_OBJECT_SELECTION, 1),), 900)
+                made = replace(manifest.study, series=(*manifest.study.series, more))
+                self.manifests[name] = replace(manifest, study=made)
+        return uid
+
+
+def _uids(uid: str) -> tuple[bytes, bytes]:
+    return (
+        element(tags.REFERENCED_SOP_CLASS_UID, "UI", CT_IMAGE),
+        element(tags.REFERENCED_SOP_INSTANCE_UID, "UI", uid),
+    )
+
+
+def _reference(uid: str, frames: str) -> bytes:
+    more = (element(tags.REFERENCED_FRAME_NUMBER, "IS", frames),) if frames else ()
+    return sequence(tags.REFERENCED_SOP_SEQUENCE, item(*_uids(uid), *more))
 
 
 class Clock:

@@ -9,6 +9,7 @@ from tests.country_b.portal.fakes import FakePortal, participant
 
 from isthmus.demo.people import PEOPLE
 from isthmus.errors import CountryTimedOut, InsufficientRights
+from isthmus.model.queries import REGIONS
 
 pytestmark = pytest.mark.anyio
 MARKOS, NOEMI, IASON, MIRELA, OSKAR = (PEOPLE[name] for name in ("markos", "noemi", "iason", "mirela", "oskar"))
@@ -183,3 +184,49 @@ async def test_one_report_for_two_studies_stands_at_both_and_says_so(portal: Fak
     assert page.text.count("One report for 2 studies") == 2
     assert page.text.count("/reports/mr-markos") == 2
     assert re.search(r'value="us">.*?Ultrasound <span class="n">1</span>', page.text)
+
+
+async def test_words_typed_into_the_filter_become_chips_and_an_address(portal: FakePortal) -> None:
+    portal.country.with_study(MIRELA, regions=(REGIONS["774007"],), started="2026-01-05T10:00:00+02:00")
+    portal.country.with_study(MIRELA, modalities=("MR",), started="2019-01-05T10:00:00+02:00")
+    browser = portal.browser()
+    listed = await browser.visit(MIRELA)
+
+    page = await browser.get(f"{listed.path}?q=ct+kopf+2+jahre+thalassa")
+
+    assert page.path == f"{listed.path}?p=2&m=ct&r=head&q=thalassa"
+    assert all(f'id="{chip}"' in page.text for chip in ("p-2", "m-ct", "r-head"))
+    assert len(re.findall(r'value="(?:2|ct|head)" checked', page.text)) == 3
+    assert 'value="thalassa"' in page.text
+    assert "0 of 2 examinations" in page.text
+
+
+async def test_while_typing_only_finished_words_move_and_the_address_follows(portal: FakePortal) -> None:
+    portal.country.with_study(MIRELA)
+    browser = portal.browser()
+    listed = await browser.visit(MIRELA)
+
+    page = await browser.get(f"{listed.path}?q=ct+hea", hx_request="true")
+
+    assert page.headers["hx-push-url"] == f"{listed.path}?m=ct&q=hea"
+    assert 'name="q" value="hea"' in page.text
+
+
+async def test_a_likeness_is_dotted_and_said_and_never_joined(portal: FakePortal) -> None:
+    report = portal.country.with_report("ct-eleni", study_instance_uids=(), accession_numbers=(), report_status=None)
+    portal.country.with_study(
+        PEOPLE["eleni"],
+        started=report.period_start or report.created,
+        custodian=report.custodian,
+        modalities=report.modalities,
+    )
+    browser = portal.browser()
+
+    page = await browser.visit(PEOPLE["eleni"])
+    study = await browser.get(re.findall(r'<a class="plate [^"]+" href="([^"]+/studies/[^"]+)"', page.text)[0])
+
+    assert "1 examination" in page.text
+    assert '<div class="neck neck--maybe"><span class="vh">possibly related</span></div>' in page.text
+    for text in (page.text, study.text):
+        assert "same day, same hospital, same kind of image. Not confirmed by a number." in text
+    assert "linked by" not in page.text

@@ -143,6 +143,109 @@ async def test_an_image_of_another_person_is_never_shown(portal: FakePortal) -> 
     assert b"DICM" not in page.body
 
 
+async def test_a_doubt_shuts_the_study_for_the_visit(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    uid = study.rpartition("/")[2]
+    urls = await _urls(browser, study)
+    await browser.get(urls[0])
+    portal.country.studies[uid] = replace(portal.country.studies[uid], patient=OSKAR)
+
+    refused = await browser.get(urls[1])
+    pages = [await browser.get(path) for path in (study, f"{study}/view", f"{study}/study.json", urls[0])]
+    told = json.loads((await browser.get(f"{study}/notes.json")).body)
+    listed = await browser.get(study.partition("/studies")[0] + "/examinations")
+
+    assert refused.headers["x-isthmus-reason"] == "wrong-patient"
+    assert {page.status for page in pages} == {502}
+    assert all("Stopped: this may be another person" in page.text for page in pages)
+    assert all("LUNESCA" not in page.text.upper() for page in pages)
+    assert told["stopped"] is True
+    assert listed.status == 200
+
+
+async def test_a_doubt_ends_with_the_visit(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    uid = study.rpartition("/")[2]
+    right = portal.country.studies[uid]
+    portal.country.studies[uid] = replace(right, patient=OSKAR)
+    await browser.get((await _urls(browser, study))[0])
+    portal.country.studies[uid] = right
+    listed = await browser.get(study.partition("/studies/")[0] + "/examinations")
+    await browser.post(listed.path.replace("examinations", "close"))
+
+    page = await browser.visit(MIRELA)
+    page = await browser.get(re.findall(r'<a class="plate [^"]+" href="([^"]+/studies/[^"]+)"', page.text)[0])
+
+    assert page.status == 200
+
+
+async def test_images_that_name_the_patient_a_little_differently_are_shown_with_a_note(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    before = await browser.get(f"{study}/view")
+    await browser.get((await _urls(browser, study))[0])  # its issuer is not said: explainable
+
+    told = json.loads((await browser.get(f"{study}/notes.json")).body)
+    after = [await browser.get(path) for path in (study, f"{study}/view")]
+
+    assert told == {"explained": True, "stopped": False}
+    assert "data-explained hidden" in before.text
+    assert all("data-explained>" in page.text for page in after)
+
+
+async def test_a_series_has_one_small_picture_that_is_fetched_once(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    page = await browser.get(study)
+    (address,) = re.findall(r'<img src="([^"]+/thumbnail)"', page.text)
+
+    first, again = await browser.get(address), await browser.get(address)
+
+    assert 'alt="CT, series 1"' in page.text
+    assert 'loading="lazy"' in page.text
+    assert (first.headers["content-type"], first.headers["cache-control"]) == ("image/png", "no-store")
+    assert first.body[:8] == b"\x89PNG\r\n\x1a\n"
+    assert first.body == again.body
+    assert [a for a in portal.country.asked if a.startswith("images")] == ["images instance"]
+
+
+async def test_after_a_small_picture_the_first_image_still_comes_alone(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    await browser.get(re.findall(r'<img src="([^"]+/thumbnail)"', (await browser.get(study)).text)[0])
+
+    for url in await _urls(browser, study):
+        await browser.get(url)
+
+    asked = [a for a in portal.country.asked if a.startswith("images")]
+    assert asked == ["images instance", "images instance", "images series"]
+
+
+@pytest.mark.fault("F58")
+async def test_every_series_is_listed_and_one_without_a_picture_says_so(portal: FakePortal) -> None:
+    synthetic = portal.country.with_study(MIRELA)
+    portal.country.with_selection(synthetic, (synthetic.sop_instance_uid(1), ""))
+    browser = portal.browser()
+    listed = await browser.visit(MIRELA)
+    study = re.findall(r'<a class="plate [^"]+" href="([^"]+/studies/[^"]+)"', listed.text)[0]
+
+    page = await browser.get(study)
+    none = await browser.get(f"{study}/series/2.25.770/thumbnail")
+
+    assert page.text.count("<tr>") == 3
+    assert "No image in it; its objects can be downloaded." in page.text
+    assert none.status == 400
+
+
+async def test_a_small_picture_of_another_person_shuts_the_study(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    uid = study.rpartition("/")[2]
+    portal.country.studies[uid] = replace(portal.country.studies[uid], patient=OSKAR)
+    (address,) = re.findall(r'<img src="([^"]+/thumbnail)"', (await browser.get(study)).text)
+
+    picture = await browser.get(address)
+
+    assert (picture.status, picture.headers["x-isthmus-reason"]) == (502, "wrong-patient")
+    assert (await browser.get(study)).status == 502
+
+
 async def test_a_broken_line_is_told_and_tried_anew(portal: FakePortal) -> None:
     browser, study = await _open(portal)
     url = (await _urls(browser, study))[0]
@@ -155,7 +258,13 @@ async def test_a_broken_line_is_told_and_tried_anew(portal: FakePortal) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["studies/1.2.3", "studies/1.2.3/view", "studies/1.2.3/study.json", "studies/1.2.3/series/1.2/instances/1.2"],
+    [
+        "studies/1.2.3",
+        "studies/1.2.3/view",
+        "studies/1.2.3/study.json",
+        "studies/1.2.3/series/1.2/instances/1.2",
+        "studies/1.2.3/series/1.2/thumbnail",
+    ],
 )
 async def test_a_study_of_somebody_else_leads_nowhere(portal: FakePortal, path: str) -> None:
     browser, study = await _open(portal)
