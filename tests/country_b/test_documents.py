@@ -65,6 +65,20 @@ async def test_a_pdf_is_read_as_it_was_issued_wrapped_or_not(stage: Stage, told:
     assert stage.evil.heard[-1].startswith(f"GET /fhir/Binary/{PDF_ENTRY.id} ")
 
 
+async def test_of_a_pdf_alone_the_list_tells_what_stands_over_it(stage: Stage) -> None:
+    _says(stage, replace(PDF_ENTRY, authors=("Dr A",), language="el"))
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        report = documents.report_as_listed(entry, visit.visit.patient_in("AA"))
+
+    head = report.header
+    assert (head.title, head.date, head.language, head.status) == ("Old report", "2025-01-02", "el", "unknown")
+    assert ([one.shown for one in head.authors], head.custodian) == (["Dr A"], PDF_ENTRY.custodian)
+    assert report.study_instance_uids == (STUDY.study_instance_uid,)
+    assert (report.sections, report.examination.impressions) == ((), ())
+
+
 async def test_what_is_wrapped_in_something_else_is_refused(stage: Stage) -> None:
     _says(stage, PDF_ENTRY)
 

@@ -16,9 +16,12 @@ from isthmus.errors import CountryMisanswered, DocumentNotFound, RequestProblem
 from isthmus.fhir.bundles import below
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import checked_id
-from isthmus.model.imaging import Manifest
+from isthmus.model.imaging import Manifest, Study
+from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import DocumentQuery
 from isthmus.model.report.document import ImagingReport
+from isthmus.model.report.examination import Examination
+from isthmus.model.report.header import Header, Person
 from isthmus.wire import documents as wire
 from isthmus.wire.kos_reading import read_kos
 from isthmus.wire.manifests import ManifestRead, read_manifest
@@ -142,6 +145,28 @@ async def get_binary(client: Client, visit: Visit, country: str, document: Docum
         return (await get_kos(client, visit, country, document.id))[1]
     visit.require(Act.REPORT)
     return await get_document(client, visit, country, document.id, "Binary", document.media_type)
+
+
+def report_as_listed(document: Document, patient: Patient) -> ImagingReport:
+    """What the list says of a report that exists only as PDF or CDA, as a report without text: its page has a head then."""
+    header = Header(
+        identifier=document.unique_id,
+        patient=patient,
+        title=document.title,
+        date=document.created,
+        status=document.report_status or "unknown",
+        language=document.language,
+        version=document.report_version,
+        authors=tuple(Person(HumanName(name)) for name in document.authors),
+        custodian=document.custodian,
+    )
+    studies = tuple(
+        Study(uid, patient, (), document.period_start, other_modalities=document.modalities)
+        for uid in document.study_instance_uids
+    )
+    return ImagingReport(
+        header, examination=Examination(studies, performed=document.period_start, regions=document.regions)
+    )
 
 
 def _check_place(address: str | None, base: str, country: str) -> None:
