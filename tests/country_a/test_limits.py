@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.testing.border import DOCTOR, PracticeBorder, traits
-from isthmus.testing.register import SEEN, TWIN, fill
+from isthmus.testing.register import CT, SEEN, TWIN, fill
 
 pytestmark = pytest.mark.anyio
 
@@ -73,3 +73,14 @@ async def test_answers_to_a_patient_search_leave_on_a_grid_of_time(strict: Pract
         passed_ms = (time.monotonic() - began) * 1000
         assert passed_ms >= 150
         assert math.floor(passed_ms / 50) * 50 >= 150
+
+
+@pytest.mark.fault("F51")
+async def test_a_resume_that_asks_image_by_image_is_not_told_to_wait(strict: PracticeBorder) -> None:
+    token, _ = await strict.care(SEEN)
+    image = f"/dicom-web/studies/{CT}/series/{CT}.1/instances/{CT}.1.1"
+    stored = {"accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+
+    statuses = {(await strict.ask(image, token=token, headers=stored)).status for _ in range(150)}
+
+    assert 429 not in statuses

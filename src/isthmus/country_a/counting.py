@@ -24,6 +24,7 @@ from isthmus.storage.sealed import MasterKey
 from isthmus.trust.limits import Buckets, count_failure, count_patient, count_search
 
 LOG = logging.getLogger("isthmus.country_a")
+TRANSFERS_TIMES = 20  # requests for images against searches: what bounds them is how many run at a time
 
 
 class Counting:
@@ -35,15 +36,16 @@ class Counting:
         self._state, self._limits, self._env, self._clock = state, limits, env, clock
         self._tag = master.derive("country_a/patients-asked")
         self._tokens, self._requests = Buckets(limits.tokens_per_s), Buckets(limits.requests_per_s)
+        self._transfers = Buckets(limits.requests_per_s * TRANSFERS_TIMES)
         self._running: Counter[str] = Counter()
 
     def token(self, known: Known) -> None:
         """One token request of a peer. Raises TooOften."""
         self._tokens.take(known.peer.ncp_id)
 
-    def request(self, known: Known) -> None:
-        """One search or read of a peer. Raises TooOften."""
-        self._requests.take(known.peer.ncp_id)
+    def request(self, known: Known, *, transfer: bool = False) -> None:
+        """One search or read of a peer, or one request for images: a resume asks image by image. Raises TooOften."""
+        (self._transfers if transfer else self._requests).take(known.peer.ncp_id)
 
     def search(self, introduced: Introduced, query: PatientQuery) -> Callable[[Connection], None]:
         """One patient search: of the professional, the point of care, and of the peer's patients of today.

@@ -48,6 +48,7 @@ from isthmus.wire.packs.pack import agreed_pack
 
 ASK_AGAIN_S = 1.0
 ABSENT = 404
+IMAGES = "RAD-107"
 P = TypeVar("P")
 
 Also = Callable[[Connection], None]
@@ -205,7 +206,7 @@ class Gate:
         if visit.needs.stage is Known:
             self.counting.token(known)
             return
-        self.counting.request(known)
+        self.counting.request(known, transfer=visit.needs.transaction == IMAGES)
         introduced = await self._introduced(known, visit.request)
         visit.passes["introduced"] = introduced
         asker = introduced.asker
