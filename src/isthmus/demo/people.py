@@ -82,6 +82,7 @@ _TABLE: dict[str, dict[str, _Row]] = {
         "rada": ("4710260174", "Mahalebova", "Rada", "Махалебова", "Рада", "bg", "1978-11-02", "female"),
         "ilias": ("4710260182", "Liotrivis", "Ilias", "Λιοτριβής", "Ηλίας", "el", "1955-03-30", "male"),
         "ottilie": ("4710260190", "Federkiel", "Ottilie", "", "", "", "1940-12-19", "female"),
+        "nerea": ("4710260208", "Quintaventa", "Nerea", "", "", "", "1969-05-08", "female"),
     },
     "CC": {
         "benno": ("CC-7104-33", "Moorbirke", "Benno", "", "", "", "1971-04-06", "male"),

@@ -68,6 +68,7 @@ STORIES: tuple[Story, ...] = (
     Story("preliminary", "rada", "a preliminary report of the night, not signed yet, in Bulgarian"),
     Story("pdf-only", "ilias", "a study and its report as a PDF alone, in Greek"),
     Story("cda", "ottilie", "a study and its report as a CDA document, in German"),
+    Story("two-studies", "nerea", "four studies of four regions over two years, no reports"),
 )
 
 # Country CC offers reports alone: its images stay at home.

@@ -153,6 +153,18 @@ _TABLE: dict[str, tuple[str, str, str, str, str]] = {
     "us-ottilie": (
         "ottilie", "us_multiframe_jpeg", "2026-03-12T09:14:08+02:00", "AA26-031260", "Stress echocardiography",
     ),
+    "mr-nerea": (
+        "nerea", "mr_t1_studyforrest", "2026-08-12T14:15:00+03:00", "AA26-081290", "MR of the head, T1-weighted",
+    ),
+    "dx-nerea": (
+        "nerea", "dx_chest_nih", "2026-02-03T09:20:00+02:00", "AA26-020354", "Radiograph of the chest, frontal",
+    ),
+    "us-nerea": (
+        "nerea", "us_multiframe_jpeg", "2025-10-21T09:14:08+03:00", "AA25-102117", "Stress echocardiography",
+    ),
+    "mg-nerea": (
+        "nerea", "mg_phantom", "2025-03-18T10:15:00+02:00", "AA25-031866", "Mammogram, SYNTHETIC PHANTOM",
+    ),
 }  # fmt: skip
 
 STUDIES: dict[str, DemoStudy] = {
