@@ -11,7 +11,6 @@ from isthmus.conformance.requirements import all as groups
 NUMBERS = {"CAP": 15, "PID": 14, "DRS": 23, "DRC": 20, "RET": 12, "MFH": 30, "WAD": 22}
 NOT_YET = {
     "PID-11": "$match is not offered",
-    "RET-05": "a PDF inside an entry: Country B reads it when it shows reports that are PDF alone",
     "WAD-17": "the XC-WADO form of an address is not offered",
     "WAD-21": "no hospital viewer is launched",
     "WAD-22": "nothing is fetched ahead",

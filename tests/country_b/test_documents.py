@@ -79,6 +79,24 @@ async def test_of_a_pdf_alone_the_list_tells_what_stands_over_it(stage: Stage) -
     assert (report.sections, report.examination.impressions) == ((), ())
 
 
+@pytest.mark.requirement("RET-05")
+async def test_a_pdf_inside_its_entry_is_used_without_another_request(stage: Stage) -> None:
+    told = _says(stage, PDF_ENTRY, PDF_ENTRY)
+    for entry, data in zip(told["entry"], (encodebytes(PDF).decode(), "@"), strict=True):
+        attachment = entry["resource"]["content"][0]["attachment"]
+        del attachment["url"]
+        attachment["data"] = data
+    stage.evil.says["list"] = http(orjson.dumps(told))
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        asked = len(stage.evil.heard)
+        body = await documents.get_binary(visit.client, visit.visit, "AA", entry)
+
+    assert (body, len(stage.evil.heard)) == (PDF, asked)
+    assert visit.client.forgiven["AA", "content-without-address"] == 1
+
+
 async def test_what_is_wrapped_in_something_else_is_refused(stage: Stage) -> None:
     _says(stage, PDF_ENTRY)
 

@@ -144,6 +144,8 @@ async def get_binary(client: Client, visit: Visit, country: str, document: Docum
     if document.kind is DocumentKind.MANIFEST_KOS:
         return (await get_kos(client, visit, country, document.id))[1]
     visit.require(Act.REPORT)
+    if document.inline is not None:
+        return document.inline
     return await get_document(client, visit, country, document.id, "Binary", document.media_type)
 
 

@@ -8,6 +8,7 @@ Source: R4 JSON; wire.md §7 (emission strict, reception tolerant).
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,6 +72,14 @@ def text(node: Node, *names: str) -> str | None:
 def texts(node: Node, name: str) -> tuple[str, ...]:
     value = node.get(name)
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def binary(node: Node, name: str) -> bytes | None:
+    """Bytes in base64, whose lines may be broken; nothing for what is none. Source: R4 base64Binary; field-faults F40."""
+    try:
+        return b64decode("".join((text(node, name) or "").split()), validate=True) or None
+    except ValueError:
+        return None
 
 
 def number(node: Node, name: str) -> int | None:

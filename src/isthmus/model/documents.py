@@ -64,6 +64,7 @@ class Document:
     url: str | None = None  # where it is read; compared, never followed
     description: str | None = None
     sensitivity: tuple[str, ...] = ()  # labels, inside Country A
+    inline: bytes | None = field(default=None, repr=False)  # a PDF that came in the entry itself
     order_numbers: tuple[Identifier, ...] = ()  # of whoever placed the order, where the entry carries them
 
 

@@ -8,7 +8,6 @@ Source: ITI-67; wire.md §1.4, DRS-01 to DRS-23, CAP-10 to CAP-15.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -287,11 +286,10 @@ def read_binary(body: bytes) -> bytes:
 
     Source: R4 Binary; RET-04; field-faults F40.
     """
-    data = el.text(el.read_resource(body, "Binary"), "data") or ""
-    try:
-        return b64decode("".join(data.split()), validate=True)
-    except ValueError:
-        raise CountryMisanswered("no base64", path="Binary.data") from None
+    data = el.binary(el.read_resource(body, "Binary"), "data")
+    if data is None:
+        raise CountryMisanswered("no base64", path="Binary.data")
+    return data
 
 
 def _check_subject(resource: el.Node, base: str, handle: str) -> None:

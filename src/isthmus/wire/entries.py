@@ -8,6 +8,7 @@ Source: ITI-67; MADO; EU imaging report; wire.md §1.4.2–1.4.4, TOL-01 to TOL-
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from isthmus.errors import CountryMisanswered, MalformedRequest
 from isthmus.fhir import bundles
@@ -203,6 +204,10 @@ def read_entry(node: Node, full_url: str, *, base: str, pack: Pack) -> tuple[lis
         attachment = el.child(content, "attachment")
         url = el.text(attachment, "url")
         kind = reader.kind(content)
+        inline = el.binary(attachment, "data") if kind is DocumentKind.REPORT_PDF and url is None else None
+        if kind is not None and inline is not None:
+            documents.append(replace(reader.document(kind, attachment, None, full_url), inline=inline))
+            continue
         if url is None or kind is None:
             forgiven.add("form-not-read" if url else "content-without-address")
             continue
@@ -253,7 +258,7 @@ class _Reader:
         self.forgiven.add("kind-by-type")
         return any(c.get("code") == self.pack.codes["type_manifest"] for c in el.codings(self.node, "type"))
 
-    def document(self, kind: DocumentKind, attachment: Node, url: str, full_url: str) -> Document:
+    def document(self, kind: DocumentKind, attachment: Node, url: str | None, full_url: str) -> Document:
         self._category()
         identifier = el.text(self.node, "id") or full_url.rpartition("/")[2]
         try:
