@@ -116,7 +116,7 @@ function markLine(): void {
   if (line === null || !line.matches('.imglink')) return;
   const fold = line.closest('details');
   if (fold !== null) fold.open = true;
-  const place = line.closest<HTMLElement>('li, tr, p') ?? line;
+  const place = line.matches('.key') ? line : (line.closest<HTMLElement>('li, tr, p') ?? line);
   place.scrollIntoView({ block: 'center' });
   line.focus({ preventScroll: true });
   place.style.background = 'var(--mark)';

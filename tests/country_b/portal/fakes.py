@@ -299,6 +299,13 @@ class FakeCountry:
                 more = Series(series, "KO", (Instance(uid, KEY_OBJECT_SELECTION, 1),), 900)
                 made = replace(manifest.study, series=(*manifest.study.series, more))
                 self.manifests[name] = replace(manifest, study=made)
+                for listed in self.documents.values():
+                    listed[:] = [
+                        replace(d, series_count=len(made.series), instance_count=made.instance_count)
+                        if d.id == name
+                        else d
+                        for d in listed
+                    ]
         return uid
 
 

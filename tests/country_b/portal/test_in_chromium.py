@@ -18,6 +18,7 @@ from tests.country_b.portal.fakes import LOGIN, PASSWORD, participant, portal_in
 
 from isthmus.country_b.portal.app import app_of
 from isthmus.demo.people import PEOPLE
+from isthmus.model.queries import REGIONS
 from isthmus.pages.static import FOLDER
 from isthmus.transport.listeners import Listener
 
@@ -80,7 +81,10 @@ def served(tmp_path: Path) -> Iterator[Served]:
     running = Served(tmp_path)
     report = running.portal.country.with_report("mr-markos")
     running.portal.country.with_study(MARKOS, uid=report.study_instance_uids[0])
-    running.portal.country.with_study(MARKOS, started="2019-04-02T09:00:00+03:00", description="CT of the abdomen")
+    older = running.portal.country.with_study(
+        MARKOS, started="2019-04-02T09:00:00+03:00", description="CT of the abdomen", regions=(REGIONS["63337009"],)
+    )
+    running.portal.country.with_selection(older, (older.sop_instance_uid(2), ""), ("2.25.404", ""), why="Largest")
     running.portal.country.with_report("ct-eleni")
     yield running
     running.stop()
@@ -162,12 +166,77 @@ def test_the_viewer_draws_what_was_fetched(chromium: Any, served: Served) -> Non
 
     page.locator("a.plate[href*=studies]").nth(1).click()
     page.click("text=View images")
-    page.wait_for_selector("html[data-viewer=ready]")
-    page.keyboard.press("ArrowDown")
+    page.wait_for_selector("html[data-viewer=ready][data-position='3']")  # at its key image
+    page.keyboard.press("ArrowUp")
     page.wait_for_selector("html[data-position='2'][data-loaded='3']")
     page.keyboard.press("u")
     page.wait_for_selector("text=List and description agree")
 
+    assert walker.errors == []
+
+
+def test_a_key_image_leads_into_the_viewer_and_back_to_its_card(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+    page.locator("a.plate[href*=studies]").nth(1).click()
+    page.wait_for_function("() => document.querySelector('a.key img')?.naturalWidth > 0")
+
+    page.click("a.key")
+    page.wait_for_selector("html[data-viewer=ready][data-position='3']")
+    page.wait_for_selector(".thumb img:not([hidden])")
+    noted = page.locator("[data-explained]").is_visible()
+    page.keyboard.press("u")
+    page.wait_for_selector("a.key:focus")
+
+    assert noted
+    assert page.locator("a.key").first.evaluate("card => card.style.background") == "var(--mark)"
+    assert page.locator("[data-explained]").is_visible()
+    assert walker.errors == []
+
+
+def test_an_image_of_another_person_clears_the_screen(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+    page.locator("a.plate[href*=studies]").nth(1).click()
+    page.wait_for_selector("text=List and description")
+    country = served.portal.country
+    uid = page.url.rpartition("/")[2]
+    address = page.url
+
+    page.click("text=View images")
+    page.wait_for_selector("html[data-viewer=ready]")
+    country.studies[uid] = replace(country.studies[uid], patient=NOEMI)
+    asyncio.run_coroutine_threadsafe(_forget(served, address.split("/")[4]), served._loop).result(10)
+    page.reload()
+    page.wait_for_selector("html[data-viewer=stopped]")
+    cleared = page.inner_text("body")
+    page.click("text=What to do")
+    page.wait_for_selector("text=Do not use it for this patient until it is cleared.")
+
+    assert "Stopped: this may be another person" in cleared
+    assert "PETRAVGOS" not in cleared.upper()
+    assert page.locator("canvas").count() == 0
+
+
+async def _forget(served: Served, visit: str) -> None:
+    await served.portal.desk.spool.forget(visit)
+
+
+def test_words_typed_into_the_filter_become_chips(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+
+    page.keyboard.press("/")
+    page.keyboard.type("ct bauch 10 ", delay=20)
+    page.wait_for_selector("#m-ct:checked")
+    page.wait_for_function("() => document.querySelector('#q').value === '10 '")
+    page.keyboard.type("jahre", delay=20)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#p-10:checked")
+
+    assert page.url.endswith("?p=10&m=ct&r=abdomen")
+    assert page.input_value("#q") == ""
+    assert "1 of 2 examinations" in page.inner_text("#list h2")
     assert walker.errors == []
 
 
@@ -235,6 +304,7 @@ def test_axe_finds_nothing_on_any_page(chromium: Any, served: Served, theme: str
     page = walker.to_list()
     addresses = [page.url, *(_href(page, kind) for kind in ("reports", "studies"))]
     addresses += [
+        _href(page, "studies", 1),
         f"{_href(page, 'studies', 1)}/view",
         f"{page.url}?m=us",
         page.url.replace("/examinations", "/confirm"),
@@ -244,6 +314,20 @@ def test_axe_finds_nothing_on_any_page(chromium: Any, served: Served, theme: str
     found = [finding for address in addresses for finding in _axe(page, address)]
     walker.context.clear_cookies()
     found += _axe(page, f"{served.url}/sign-in")
+
+    assert found == []
+
+
+@pytest.mark.parametrize("services", [{"imaging-report"}, {"imaging-manifest"}])
+def test_axe_finds_nothing_where_not_all_is_offered(chromium: Any, served: Served, services: set[str]) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not in web/node_modules")
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+    addresses = [page.url, *(_href(page, kind) for kind in ("reports", "studies")), f"{_href(page, 'studies')}/view"]
+    served.portal.directory.participants[:] = [participant(services=frozenset(services))]
+
+    found = [finding for address in [*addresses, f"{served.url}/find"] for finding in _axe(page, address)]
 
     assert found == []
 
