@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.country_b.portal.fakes import Browser, FakePortal
 
+from isthmus.config import Ohif
 from isthmus.country_b.flights import Flights
 from isthmus.country_b.portal.words import VIEWER
 from isthmus.demo.people import PEOPLE
@@ -244,6 +245,32 @@ async def test_a_small_picture_of_another_person_shuts_the_study(portal: FakePor
 
     assert (picture.status, picture.headers["x-isthmus-reason"]) == (502, "wrong-patient")
     assert (await browser.get(study)).status == 502
+
+
+async def test_ohif_has_its_button_where_it_is_set_up(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    without = await browser.get(study)
+    portal.desk.settings = replace(portal.desk.settings, ohif=Ohif(public="http://127.0.0.1:8703", folder="ohif"))
+
+    page = await browser.get(study)
+
+    assert "/ohif" not in without.text
+    assert f'action="{study.partition("/studies")[0]}/ohif"' in page.text
+
+
+@pytest.mark.fault("F28")
+async def test_a_key_image_of_the_report_that_the_study_lacks_says_so(portal: FakePortal) -> None:
+    report = portal.country.with_report("ct-eleni")
+    portal.country.with_study(PEOPLE["eleni"], uid=report.study_instance_uids[0])
+    browser = portal.browser()
+    await browser.visit(PEOPLE["eleni"])
+    listed = browser.page.text
+    study = re.findall(r'<a class="plate [^"]+" href="([^"]+/studies/[^"]+)"', listed)[0]
+
+    page = await browser.get(f"{study}/view?report={report.id}")
+    whole = await browser.get(f"{study.partition('/studies')[0]}/reports/{report.id}")
+
+    assert page.text.count("Its image is not here.") == whole.text.count('class="imglink"') > 0
 
 
 async def test_a_broken_line_is_told_and_tried_anew(portal: FakePortal) -> None:

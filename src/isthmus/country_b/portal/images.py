@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isthmus.consent.roles import Act
@@ -19,7 +19,7 @@ from isthmus.country_b.flights import explained, stopped
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.documents import Plate, foreign, listing, plate
 from isthmus.country_b.portal.keys import Mark, is_image, is_light, key_lines, marks_of
-from isthmus.country_b.portal.report import facts, read
+from isthmus.country_b.portal.report import ImageLink, facts, read
 from isthmus.country_b.portal.timeline import Row, rows_of
 from isthmus.country_b.portal.words import VIEWER, modality_words, sex
 from isthmus.country_b.recent import DOCUMENT_AGE
@@ -178,6 +178,8 @@ async def viewer(ask: Ask) -> Answer:
         beside = await facts(ask, checked_id(report_id))
     address = f"{ask.at_visit}/studies/{found.study.study_instance_uid}"
     here = f"{ask.at_visit}/reports/{report_id}" if beside else ""
+    if beside:
+        beside["key_images"] = _present(beside["key_images"], found.study, address)
     description = f"{address}/study.json" + (f"?report={report_id}" if beside else "")
     marks = await marks_of(ask, found.study, within_s=FOR_THE_VIEWER_S)
     return ask.page(
@@ -200,6 +202,15 @@ async def viewer(ask: Ask) -> Answer:
         code=ask.country,
         explained=await _explained(ask, found.study.study_instance_uid),
     )
+
+
+def _present(links: list[ImageLink], study: Study, address: str) -> list[ImageLink]:
+    """The report's key images; one that this study should have and has not leads nowhere, and says so."""
+    here = {i.sop_instance_uid for s in study.series for i in s.instances}
+    return [
+        replace(link, href="", gone=True) if link.sop not in here and link.href.startswith(f"{address}/") else link
+        for link in links
+    ]
 
 
 async def description(ask: Ask) -> Answer:

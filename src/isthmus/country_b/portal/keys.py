@@ -55,6 +55,7 @@ class KeyLine:
     frame: int | None
     name: str
     why: str
+    gone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ def key_lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> 
                 mark.frame,
                 name,
                 mark.why,
+                not here,
             )
         )
     return lines

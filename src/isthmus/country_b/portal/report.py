@@ -50,6 +50,7 @@ class ImageLink:
     name: str
     why: str
     frame: int | None = None
+    gone: bool = False  # the study does not have it
 
 
 @dataclass(frozen=True, slots=True)
