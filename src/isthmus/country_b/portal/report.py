@@ -14,11 +14,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from isthmus.country_b.issued import read_issued
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.documents import foreign, listing
 from isthmus.country_b.portal.words import READER, SECTIONS, STATUSES, plate_of
 from isthmus.country_b.recent import DOCUMENT_AGE
-from isthmus.model.documents import Document
+from isthmus.errors import CountryMisanswered
+from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import checked_id
 from isthmus.model.report.document import ImagingReport, Section
 from isthmus.pages.cleaning import clean
@@ -28,7 +30,8 @@ from isthmus.wire.report.document import original_of
 
 IMPRESSION, RECOMMENDATION = "19005-8", "18783-1"  # LOINC, shown first and not again
 SHUT = ("Content-Security-Policy", "default-src 'none'; sandbox")
-SUFFIXES = {"application/pdf": "pdf", "application/fhir+json": "json", "application/fhir+xml": "xml"}
+SUFFIXES = {"application/pdf": "pdf", "application/fhir+json": "json", "application/fhir+xml": "xml", "text/xml": "xml"}
+ISSUED_ALONE = (DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,24 @@ async def read(ask: Ask, report_id: str) -> Read:
     name = f"report {checked_id(report_id)}"
     held: Read | None = ask.desk.recent.get(ask.visiting.id, name, DOCUMENT_AGE)
     if held is None:
-        report, body = await ask.desk.verbs.get_report(ask.visiting, ask.country, report_id)
-        media_type, original_body = original_of(body)
-        held = Read(report, media_type, original_body)
-        ask.desk.recent.put(ask.visiting.id, name, held, 2 * len(body))
+        entry = next((d for d in await listing(ask) if d.id == report_id), None)
+        if entry is not None and entry.kind in ISSUED_ALONE:
+            held = await _issued(ask, entry)
+        else:
+            report, body = await ask.desk.verbs.get_report(ask.visiting, ask.country, report_id)
+            held = Read(report, *original_of(body))
+        ask.desk.recent.put(ask.visiting.id, name, held, 3 * len(held.original))
     return held
+
+
+async def _issued(ask: Ask, entry: Document) -> Read:
+    """A report that exists only as it was issued; a CDA document is read in a child."""
+    body = await ask.desk.verbs.get_binary(ask.visiting, ask.country, entry)
+
+    async def parse(document: bytes) -> bytes:
+        return await ask.desk.sandbox.run("cda", document, error=CountryMisanswered)
+
+    return Read(*await read_issued(parse, ask.visiting.patient_in(ask.country), ask.country, entry, body))
 
 
 async def report_page(ask: Ask) -> Answer:
@@ -137,7 +153,10 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         "studies": studies,
         "offer": ask.offer,
         "impressions": examination.impressions,
-        "impression_narrative": _narrative(report.sections, IMPRESSION) if not examination.impressions else Markup(""),
+        "impression_narrative": _first(report.sections, IMPRESSION) if not examination.impressions else Markup(""),
+        "recommendation_narrative": Markup("")
+        if examination.recommendations
+        else _first(report.sections, RECOMMENDATION),
         "recommendations": examination.recommendations,
         "key_images": list(_key_images(ask, report, studies, report_id)),
         "folds": _folds(report.sections, spoken),
@@ -199,8 +218,11 @@ def _folds(sections: Sequence[Section], spoken: Language) -> list[Fold]:
     return folds
 
 
-def _narrative(sections: Sequence[Section], code: str) -> Markup:
+def _first(sections: Sequence[Section], code: str) -> Markup:
+    """The section of that code as it was written: its narrative, cleaned, else its lines."""
     for section in sections:
-        if section.code is not None and section.code.code == code and section.narrative:
-            return clean(section.narrative)
+        if section.code is not None and section.code.code == code:
+            if section.narrative:
+                return clean(section.narrative)
+            return Markup("").join(Markup("<p>{}</p>").format(line) for line in section.lines)
     return Markup("")

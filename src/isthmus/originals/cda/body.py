@@ -1,0 +1,83 @@
+"""What a CDA document says: its sections in order as plain lines, or the PDF that one of level 1 holds; and whom it is about.
+
+Run in a child where the document comes from abroad. Nothing of the markup is kept: paragraphs, list items and table rows become lines.
+
+Source: CDA R2 §4.3; field-faults F31; trust.md D14.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+from xml.etree.ElementTree import Element
+
+import orjson
+
+from isthmus.originals.cda.header import presented_form, read_cda
+from isthmus.originals.cda.tree import MAX_BYTES, read_tree
+
+_V3: Final = "{urn:hl7-org:v3}"
+_LINES: Final = frozenset(f"{_V3}{name}" for name in ("paragraph", "item", "tr", "caption"))
+_LOINC: Final = "2.16.840.1.113883.6.1"
+
+
+class Bytes(Protocol):
+    """Bytes that are read by range."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    def read_at(self, offset: int, size: int, /) -> bytes: ...
+
+
+def body_task(source: Bytes, options: Mapping[str, object]) -> Iterator[bytes]:
+    """For the child: everything about a document, as JSON. Raises MalformedRequest, TooLarge."""
+    yield orjson.dumps(read_body(source.read_at(0, min(source.size_bytes, MAX_BYTES + 1))))
+
+
+def read_body(data: bytes) -> dict[str, Any]:
+    """`patient` (system, value, names, birth_date, gender), `form` (media type and base64, or None) and `sections`."""
+    index, form = read_cda(data).index, presented_form(data)
+    return {
+        "patient": {
+            "system": index.patient.system,
+            "value": index.patient.value,
+            "names": [[name.family, *name.given] for name in index.names],
+            "birth_date": index.birth_date,
+            "gender": index.gender,
+        },
+        "form": None if form is None else [form[0], b64encode(form[1]).decode()],
+        "sections": [
+            _section(one)
+            for one in read_tree(data).iterfind(f"{_V3}component/{_V3}structuredBody/{_V3}component/{_V3}section")
+        ],
+    }
+
+
+def _section(node: Element) -> dict[str, Any]:
+    code, title, text = node.find(f"{_V3}code"), node.find(f"{_V3}title"), node.find(f"{_V3}text")
+    loinc = code is not None and code.get("codeSystem") == _LOINC
+    return {
+        "code": code.get("code") if code is not None and loinc else None,
+        "title": _words(title) if title is not None else "",
+        "lines": [line for line in _lines(text) if line] if text is not None else [],
+        "sections": [_section(one) for one in node.iterfind(f"{_V3}component/{_V3}section")],
+    }
+
+
+def _lines(node: Element) -> Iterator[str]:
+    """The text by its lines; what stands between them is a line of its own."""
+    if node.tag == f"{_V3}tr":
+        yield " · ".join(filter(None, (_words(cell) for cell in node)))
+        return
+    if not any(inner.tag in _LINES for inner in node.iter() if inner is not node):
+        yield _words(node)
+        return
+    yield " ".join((node.text or "").split())
+    for child in node:
+        yield from _lines(child)
+        yield " ".join((child.tail or "").split())
+
+
+def _words(node: Element) -> str:
+    return " ".join("".join(node.itertext()).split())
