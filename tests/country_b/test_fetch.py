@@ -21,3 +21,11 @@ def test_a_whole_series_and_one_instance_missing_ask_for_just_these() -> None:
     asked = plan(STUDY, ALL, ALL[:4])
 
     assert asked == [ImagesQuery(STUDY, "2.25.2"), ImagesQuery(STUDY, "2.25.3", "2.25.31")]
+
+
+def test_a_study_whose_key_images_alone_are_asked_for_is_asked_image_by_image() -> None:
+    marked = (ALL[1], ALL[4])
+
+    asked = plan(STUDY, ALL, marked)
+
+    assert asked == [ImagesQuery(STUDY, "2.25.2", "2.25.22"), ImagesQuery(STUDY, "2.25.3", "2.25.32")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -257,6 +258,31 @@ async def test_country_b_sees_of_every_story_what_the_story_says(countries: TwoC
         STUDIES[label].study_instance_uid for label in story.studies
     }
     assert sum(not d.kind.is_manifest for d in found) == len(story.reports)
+
+
+async def test_the_marked_images_of_a_study_are_fetched_and_no_others(countries: TwoCountries, tmp_path: Path) -> None:
+    study = STUDIES["ct-eleni"].study_instance_uid
+    who = PEOPLE["eleni"]
+    asked = (
+        "visit",
+        "--as",
+        "radiologist",
+        "--country",
+        "AA",
+        "--family",
+        who.name.family,
+        "--birth-date",
+        who.birth_date,
+    )
+    asked += ("--identifier", f"{who.identifier.system}|{who.identifier.value}")
+
+    done = countries.b.command(*asked, "images", study, "--key-images", "--out", tmp_path, "--json")
+
+    assert done.returncode == 0, done.stderr
+    files = list(tmp_path.rglob("*.dcm"))
+    kept = {row.sop_instance_uid: row.sha256 for row in countries.a.kept(study)}
+    assert 0 < len(files) < len(kept)
+    assert all(hashlib.sha256(file.read_bytes()).hexdigest() == kept[file.stem] for file in files)
 
 
 async def test_nobody_is_found_under_anothers_birth_date(countries: TwoCountries) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from isthmus.commands.output import Json, emit, progress, refuse_stand_in, settings_of, show, table, verbose_of
-from isthmus.errors import MalformedRequest, SettingsProblem, UnsupportedRequest
+from isthmus.errors import MalformedRequest, SettingsProblem
 
 if TYPE_CHECKING:
     from isthmus.country_b.client import Client
@@ -288,7 +288,9 @@ def images(
         list[str] | None, typer.Option("--series", metavar="UID", help="Only this series; repeatable.")
     ] = None,
     instance: Annotated[str | None, typer.Option("--instance", metavar="UID", help="Only this instance.")] = None,
-    key_images: Annotated[bool, typer.Option("--key-images", help="Only the marked ones (not built yet).")] = False,
+    key_images: Annotated[
+        bool, typer.Option("--key-images", help="Only those that key object selections mark.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Fetch only what is not there yet.")] = False,
     json: Json = False,
 ) -> None:
@@ -302,10 +304,6 @@ def images(
     """
     from isthmus.model.identifiers import checked_uid
 
-    if key_images:
-        raise UnsupportedRequest(
-            "--key-images is not built yet; --instance fetches one image", reason="param", path="--key-images"
-        )
     for uid in (study, *(series or ()), *((instance,) if instance else ())):
         checked_uid(uid)
 
@@ -331,6 +329,7 @@ def images(
                 folder=out,
                 series=series or (),
                 instance=instance,
+                key_images=key_images,
                 resume=resume,
                 bar=bar,
             )

@@ -17,7 +17,7 @@ import orjson
 
 from isthmus.country_b.arrivals import Arrived, Likeness
 from isthmus.country_b.client import Client
-from isthmus.country_b.fetch import Wanted, plan, wanted_of
+from isthmus.country_b.fetch import Wanted, marked_of, plan, wanted_of
 from isthmus.country_b.images import get_images
 from isthmus.country_b.visit import Visit
 from isthmus.errors import ContentMismatch, ImagesNotFound, NationalInfrastructureUnavailable, Unavailable
@@ -130,6 +130,7 @@ async def fetch_study(
     folder: Path,
     series: Sequence[str],
     instance: str | None,
+    key_images: bool = False,
     resume: bool,
     bar: Callable[[int, int], None],
 ) -> dict[str, Any]:
@@ -138,7 +139,8 @@ async def fetch_study(
     Raises ContentMismatch (exit 6) when something is missing at the end, with what to do.
     """
     everything = await wanted_of(client, visit, country, study)
-    wanted = chosen(everything, series, instance)
+    marked = await marked_of(client, visit, country, study, everything) if key_images else everything
+    wanted = chosen(marked, series, instance)
     shelf = Folder(folder / study)
     received = Received(shelf, study)
     here = shelf.here() if resume else {}

@@ -16,9 +16,10 @@ from typing import Any
 
 from isthmus.consent.roles import Act
 from isthmus.country_b.flights import explained, stopped
+from isthmus.country_b.marks import Mark
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.documents import Plate, foreign, listing, plate
-from isthmus.country_b.portal.keys import Mark, is_image, is_light, key_lines, marks_of
+from isthmus.country_b.portal.keys import is_image, is_light, key_lines, marks_of
 from isthmus.country_b.portal.report import ImageLink, facts, read
 from isthmus.country_b.portal.timeline import Row, rows_of
 from isthmus.country_b.portal.words import VIEWER, modality_words, sex

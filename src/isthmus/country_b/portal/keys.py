@@ -9,39 +9,26 @@ Source: PS3.3 §C.17.6; PS3.16 CID 7010; field-faults F26, F28.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from isthmus.country_b.marks import Mark, marks_in
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.recent import DOCUMENT_AGE
-from isthmus.dicom import tags
 from isthmus.dicom.content import Item
 from isthmus.dicom.header import KEY_OBJECT_SELECTION
 from isthmus.errors import IsthmusError, RequestProblem
-from isthmus.model.identifiers import is_uid, plain_uid
 from isthmus.model.imaging import Instance, Study
 from isthmus.model.queries import ImagesQuery
 from isthmus.wire.kos import value_type
-from isthmus.wire.kos_reading import KeyObjects, purpose_of, read_document
-from isthmus.wire.packs.pack import Pack, load_pack
+from isthmus.wire.kos_reading import read_document
+from isthmus.wire.packs.pack import load_pack
 
 SELECTIONS_MAX, MARKS_MAX = 12, 200
 SIZE_MAX_BYTES = 4 << 20
 FRAMES_MAX = 60  # an instance of more is too much to fetch for a small picture
 WAITS_S = 5.0  # a page does not wait longer for what is beside the images
-DESCRIPTION = "113012"  # DCM, Key Object Description
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One image that somebody chose. Without `series` it is not in this study."""
-
-    sop_instance_uid: str
-    series_instance_uid: str
-    frame: int | None
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,30 +101,6 @@ async def _selection(ask: Ask, query: ImagesQuery) -> Item | None:
         if error.reason == "wrong-patient":
             raise
         return None
-
-
-def marks_in(root: Item, series_of: dict[str, str], pack: Pack) -> Iterator[Mark]:
-    """What a selection marks: nothing when it is a manifest, or says what was rejected."""
-    if purpose_of(root, pack) is not KeyObjects.KEY_IMAGES:
-        return
-    items = list(root.tree())
-    told = [item.text(tags.TEXT_VALUE) for item in items if item.concept == DESCRIPTION]
-    title = root.first(tags.CONCEPT_NAME_CODE_SEQUENCE).text(tags.CODE_MEANING)
-    why = " ".join(filter(None, told)) or title
-    for item in items:
-        if item.text(tags.VALUE_TYPE) != "IMAGE":
-            continue
-        reference = item.first(tags.REFERENCED_SOP_SEQUENCE)
-        uid = plain_uid(reference.text(tags.REFERENCED_SOP_INSTANCE_UID))
-        if not is_uid(uid):
-            continue
-        for frame in _frames(reference.text(tags.REFERENCED_FRAME_NUMBER)) or [None]:
-            yield Mark(uid, series_of.get(uid, ""), frame, why)
-
-
-def _frames(text: str) -> list[int | None]:
-    numbers = [part.strip() for part in text.split("\\")]
-    return [int(n) for n in numbers if n.isascii() and n.isdecimal() and 0 < len(n) < 10 and int(n) > 0]
 
 
 def key_lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> list[KeyLine]:
