@@ -263,18 +263,8 @@ async def test_country_b_sees_of_every_story_what_the_story_says(countries: TwoC
 async def test_the_marked_images_of_a_study_are_fetched_and_no_others(countries: TwoCountries, tmp_path: Path) -> None:
     study = STUDIES["ct-eleni"].study_instance_uid
     who = PEOPLE["eleni"]
-    asked = (
-        "visit",
-        "--as",
-        "radiologist",
-        "--country",
-        "AA",
-        "--family",
-        who.name.family,
-        "--birth-date",
-        who.birth_date,
-    )
-    asked += ("--identifier", f"{who.identifier.system}|{who.identifier.value}")
+    named = ("--identifier", f"{who.identifier.system}|{who.identifier.value}", "--family", who.name.family)
+    asked = ("visit", "--as", "radiologist", "--country", "AA", *named, "--birth-date", who.birth_date)
 
     done = countries.b.command(*asked, "images", study, "--key-images", "--out", tmp_path, "--json")
 
