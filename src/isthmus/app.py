@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from isthmus.audit.trail import Trail
@@ -34,6 +35,10 @@ from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
 from isthmus.trust.directory import Directory
 from isthmus.trust.keys import load_signing_key
+
+if TYPE_CHECKING:
+    from isthmus.country_b.flights import Flights
+    from isthmus.country_b.recent import Recent
 
 LOG = logging.getLogger("isthmus")
 SWEEP_S = 30
@@ -241,7 +246,7 @@ class Node:
             viewer = Doors(local(origin_of(ohif.public), None), ohif_app(settings.path(ohif.folder), ohif.public))
             self.listeners.append(Listener("ohif", viewer, ohif.host, ohif.port, tls=None))
 
-        self.beside.append(partial(_sweep, visits, spool))
+        self.beside.append(partial(_sweep, visits, flights, recent, spool))
 
     def _mount_operations(self) -> None:
         from isthmus.operations.health import operations_app
@@ -286,10 +291,13 @@ class Node:
                 self._index.close()
 
 
-async def _sweep(visits: Visits, spool: Spool) -> None:
-    """What was spooled for visits that ended goes."""
+async def _sweep(visits: Visits, flights: Flights, recent: Recent, spool: Spool) -> None:
+    """What was on its way, in memory or spooled for visits that ended goes."""
     while True:
-        await spool.forget(*await visits.ended())
+        ended = await visits.ended()
+        flights.forget(*ended)
+        recent.forget(*ended)
+        await spool.forget(*ended)
         await spool.sweep()
         await asyncio.sleep(SWEEP_S)
 
