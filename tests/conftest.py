@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from isthmus.testing.two_countries import prepare
 
 SAMPLES = Path(os.environ.get("ISTHMUS_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+MISSING = re.compile(
+    r"is not installed|(is|are) not here|is not built|is not in web/node_modules|no R4 schema|set ISTHMUS_"
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """A test whose counterpart is missing is skipped on a laptop; where CI runs, it must be there."""
+    report = yield
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if MISSING.search(reason):
+            report.outcome, report.longrepr = "failed", f"where CI runs, its counterpart must be there: {reason}"
+    return report
 
 
 @pytest.fixture

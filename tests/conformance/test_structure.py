@@ -20,6 +20,7 @@ from isthmus.wire.outcomes import write_outcome
 
 OUTCOME = write_outcome(errors.UnsupportedRequest("the parameter foo is not known here", path="foo"))
 BODIES = {name: body for name, (_, body) in EMITTED.items()} | {"outcome": OUTCOME}
+RESOURCES = {name: body for name, body in BODIES.items() if b'"resourceType"' in body[:200]}  # the rest is not FHIR
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,6 @@ def _faults(node: dict[str, Any], definitions: Any) -> Iterator[str]:
         yield f"{node['resourceType']} {list(error.absolute_path)}"
 
 
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("name", RESOURCES)
 def test_what_we_emit_fits_the_schema(name: str, definitions: Any) -> None:
-    assert list(_faults(orjson.loads(BODIES[name]), definitions)) == []
+    assert list(_faults(orjson.loads(RESOURCES[name]), definitions)) == []
