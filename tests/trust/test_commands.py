@@ -48,7 +48,12 @@ def test_trust_show_lists_the_countries(tmp_path: Path, capsys: pytest.CaptureFi
         ("AA", "active"),
         ("BB", "active"),
     ]
-    assert said["countries"][0]["offers"] == ["imaging-manifest", "imaging-pixels", "imaging-report"]
+    assert said["countries"][0]["offers"] == [
+        "imaging-manifest",
+        "imaging-metadata",
+        "imaging-pixels",
+        "imaging-report",
+    ]
     assert {"kid": "aa-at-1", "use": ["at"], "status": "current"} in said["countries"][0]["keys"]
 
 
