@@ -64,6 +64,16 @@ def test_a_page_comes_back_as_it_was_listed() -> None:
     assert found.tolerances == ()
 
 
+def test_an_order_number_crosses_and_is_found_by() -> None:
+    ordered = replace(REPORT_ENTRY, order_numbers=(Identifier("urn:oid:2.999.5.3", "P-77"),))
+
+    found = read_found(orjson.dumps(_answer(ordered)), base=BASE, handle=HANDLE, pack=PACK)
+
+    assert found.documents == (ordered,)
+    assert _hits(("related:identifier", "urn:oid:2.999.5.3|P-77"), documents=(ordered,)) == [ordered.id]
+    assert _hits(("related:identifier", "urn:oid:2.999.5.4|P-77"), documents=(ordered,)) == []
+
+
 def test_links_and_subject_carry_the_handle_alone() -> None:
     query = read_search([("patient.identifier", "urn:oid:2.999.4.1|1234567")], ZONE, PACK)
 

@@ -33,7 +33,7 @@ from isthmus.wire.packs.pack import Pack
 
 FHIR, KOS = DocumentKind.MANIFEST_FHIR, DocumentKind.MANIFEST_KOS
 MEDIA_TYPES = {FHIR: "application/fhir+json", KOS: "application/dicom"}
-EDITION = 2  # of what is written: one higher, and everything kept is written anew
+EDITION = 3  # of what is written: one higher, and everything kept is written anew
 ATTEMPTS = 5
 
 Bodies = Mapping[DocumentKind, bytes]
@@ -176,6 +176,7 @@ def _facts(manifest: Manifest) -> str:
         {
             "study_instance_uids": [study.study_instance_uid],
             "accession_numbers": [[number.system, number.value] for number in study.accession_numbers],
+            "order_numbers": [[number.system, number.value] for number in study.placer_order_numbers],
             "authors": [manifest.source.name],
             "custodian": [custodian.name, custodian.identifier, custodian.system] if custodian else None,
             "modalities": list(study.modalities),

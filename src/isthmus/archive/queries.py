@@ -185,6 +185,7 @@ def document_of(row: Row[Any]) -> Document:
         media_type=row.media_type,
         study_instance_uids=tuple(facts.get("study_instance_uids", ())),
         accession_numbers=tuple(Identifier(*pair) for pair in facts.get("accession_numbers", ())),
+        order_numbers=tuple(Identifier(*pair) for pair in facts.get("order_numbers", ())),
         status=row.status,
         language=row.language,
         authors=tuple(facts.get("authors", ())),

@@ -141,6 +141,7 @@ class Reports:
         facts = {
             "study_instance_uids": list(said.study_instance_uids),
             "accession_numbers": [[number.system, number.value] for number in said.accession_numbers],
+            "order_numbers": [[number.system, number.value] for number in said.order_numbers],
             "authors": list(said.authors),
             "custodian": [custodian.name, custodian.identifier, custodian.system] if custodian else None,
             "modalities": list(said.modalities),

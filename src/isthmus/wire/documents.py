@@ -59,7 +59,8 @@ def _format(document: Document, pack: Pack) -> Iterator[Token]:
 
 def _related(document: Document, pack: Pack) -> Iterator[Token]:
     yield from ((pack.systems["uid"], uid) for uid in document.study_instance_uids)
-    yield from ((number.system, number.value) for number in document.accession_numbers)
+    numbers = (*document.accession_numbers, *document.order_numbers)
+    yield from ((number.system, number.value) for number in numbers)
 
 
 def region_tokens(regions: Iterable[Code], pack: Pack) -> Iterator[Token]:

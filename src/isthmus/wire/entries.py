@@ -172,6 +172,10 @@ def _context(document: Document, pack: Pack) -> Node:
                     {"type": "ServiceRequest", "identifier": accession_identifier(number, pack)}
                     for number in document.accession_numbers
                 ),
+                *(
+                    {"type": "ServiceRequest", "identifier": order_identifier(number, pack)}
+                    for number in document.order_numbers
+                ),
             ],
         }
     )
@@ -187,6 +191,12 @@ def accession_identifier(number: Identifier, pack: Pack) -> Node:
     """An accession number with its issuer; without one there is no `system`. Source: MADO; field-faults F09."""
     codes = (coding(pack.systems["v2_0203"], "ACSN"), coding(pack.systems["dcm"], pack.codes["accession_number"]))
     return el.without_nothing({"type": concept(*codes), "system": number.system, "value": number.value})
+
+
+def order_identifier(number: Identifier, pack: Pack) -> Node:
+    """An order number of whoever placed the order. Source: wire.md §1.4.1, §2.5; v2-0203."""
+    kind = concept(coding(pack.systems["v2_0203"], "PLAC"))
+    return el.without_nothing({"type": kind, "system": number.system, "value": number.value})
 
 
 def read_entry(node: Node, full_url: str, *, base: str, pack: Pack) -> tuple[list[Document], set[str]]:
@@ -279,7 +289,8 @@ class _Reader:
             created=el.text(attachment, "creation") or indexed,
             media_type=(el.text(attachment, "contentType") or "").partition(";")[0].strip().lower(),
             study_instance_uids=self._studies(),
-            accession_numbers=self._accessions(),
+            accession_numbers=self._numbers(self.pack.codes["accession_number"], "ACSN"),
+            order_numbers=self._numbers("PLAC"),
             status=el.text(self.node, "status") or "current",
             language=el.text(attachment, "language"),
             authors=tuple(name for a in el.children(self.node, "author") if (name := self._display(a))),
@@ -323,8 +334,8 @@ class _Reader:
                 found.append(plain_uid(value))
         return tuple(found)
 
-    def _accessions(self) -> tuple[Identifier, ...]:
-        numbers = self._identifiers(self.pack.codes["accession_number"], None, "ACSN")
+    def _numbers(self, code: str, other: str | None = None) -> tuple[Identifier, ...]:
+        numbers = self._identifiers(code, None, other)
         return tuple(Identifier(el.text(n, "system"), value) for n in numbers if (value := el.text(n, "value")))
 
     def _identifiers(self, code: str, system: str | None, other: str | None = None) -> Iterator[Node]:

@@ -139,6 +139,7 @@ class ReportIndex:
     modalities: tuple[str, ...]
     regions: tuple[Code, ...]
     period_start: str | None
+    order_numbers: tuple[Identifier, ...] = ()
 
 
 def report_index(body: bytes, pack: Pack | None = None) -> ReportIndex:
@@ -168,4 +169,5 @@ def report_index(body: bytes, pack: Pack | None = None) -> ReportIndex:
         modalities=tuple(sorted({m for study in done.studies for m in study.modalities})),
         regions=tuple(regions.values()),
         period_start=next((study.started for study in done.studies if study.started), done.performed),
+        order_numbers=report.order.placer_order_numbers,
     )
