@@ -57,10 +57,15 @@ def numbers(folder: Path) -> list[int | None]:
     return [problem.number for problem in Account(opened(folder), MASTER, folder).verify().problems]
 
 
-FLIP = "UPDATE audit_trail SET {0} = substr({0}, 1, 9) || x'00' || substr({0}, 11) WHERE number = 3"
+def flip(table: str, column: str, where: str = "") -> str:
+    """Change the tenth byte of a value, whatever it is."""
+    other = f"CASE substr({column}, 10, 1) WHEN x'00' THEN x'01' ELSE x'00' END"
+    return f"UPDATE {table} SET {column} = substr({column}, 1, 9) || {other} || substr({column}, 11) {where}"
+
+
 MANIPULATIONS: dict[str, tuple[int | None, tuple[str, ...]]] = {
-    "a byte of the sealed record": (3, (FLIP.format("sealed"),)),
-    "a byte of the leaf": (3, (FLIP.format("leaf"),)),
+    "a byte of the sealed record": (3, (flip("audit_trail", "sealed", "WHERE number = 3"),)),
+    "a byte of the leaf": (3, (flip("audit_trail", "leaf", "WHERE number = 3"),)),
     "bytes that are no text": (3, ("UPDATE audit_trail SET key_id = CAST(x'ff' AS TEXT) WHERE number = 3",)),
     "another exchange id": (3, ("UPDATE audit_trail SET exchange_id = 'x-9' WHERE number = 3",)),
     "another kind": (2, ("UPDATE audit_trail SET kind = 'event' WHERE number = 2",)),
@@ -90,8 +95,8 @@ MANIPULATIONS: dict[str, tuple[int | None, tuple[str, ...]]] = {
         None,
         ("DELETE FROM audit_trail WHERE number = 7", "UPDATE audit_head SET size = 7"),
     ),
-    "the tree's edge": (None, ("UPDATE audit_head SET edge = substr(edge, 1, 9) || x'00' || substr(edge, 11)",)),
-    "the month's key": (0, ("UPDATE audit_key SET wrapped = substr(wrapped, 1, 9) || x'00' || substr(wrapped, 11)",)),
+    "the tree's edge": (None, (flip("audit_head", "edge"),)),
+    "the month's key": (0, (flip("audit_key", "wrapped"),)),
     "the trail emptied": (0, ("DELETE FROM audit_trail", "DELETE FROM audit_head")),
 }
 

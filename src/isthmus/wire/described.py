@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from isthmus.errors import CountryMisanswered
 from isthmus.fhir import elements as el
 from isthmus.fhir.bundles import Closed
-from isthmus.fhir.elements import Node
+from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier, is_uid, plain_uid
 from isthmus.model.imaging import Instance, Series, Study
@@ -97,6 +97,24 @@ def read_code(c: Node) -> Code | None:
 
 def first_code(codings: Iterable[Node]) -> Code | None:
     return next((code for c in codings if (code := read_code(c)) is not None), None)
+
+
+def study_identifier(uid: str, pack: Pack) -> Node:
+    """A study by its UID. Source: MADO."""
+    kind = concept(coding(pack.systems["dcm"], pack.codes["study_instance_uid"]))
+    return {"type": kind, "system": pack.systems["uid"], "value": f"urn:oid:{uid}"}
+
+
+def accession_identifier(number: Identifier, pack: Pack) -> Node:
+    """An accession number with its issuer; without one there is no `system`. Source: MADO; field-faults F09."""
+    codes = (coding(pack.systems["v2_0203"], "ACSN"), coding(pack.systems["dcm"], pack.codes["accession_number"]))
+    return el.without_nothing({"type": concept(*codes), "system": number.system, "value": number.value})
+
+
+def order_identifier(number: Identifier, pack: Pack) -> Node:
+    """An order number of whoever placed the order. Source: wire.md §1.4.1, §2.5."""
+    kind = concept(coding(pack.systems["v2_0203"], "PLAC"))
+    return el.without_nothing({"type": kind, "system": number.system, "value": number.value})
 
 
 def order_numbers(

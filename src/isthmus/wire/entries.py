@@ -19,6 +19,7 @@ from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import Identifier, checked_id, is_uid, plain_uid
 from isthmus.model.people import Organisation
 from isthmus.model.queries import REGIONS
+from isthmus.wire.described import accession_identifier, order_identifier, study_identifier
 from isthmus.wire.packs.pack import Pack
 
 _MEDIA = {
@@ -179,24 +180,6 @@ def _context(document: Document, pack: Pack) -> Node:
             ],
         }
     )
-
-
-def study_identifier(uid: str, pack: Pack) -> Node:
-    """A study by its UID. Source: MADO."""
-    kind = concept(coding(pack.systems["dcm"], pack.codes["study_instance_uid"]))
-    return {"type": kind, "system": pack.systems["uid"], "value": f"urn:oid:{uid}"}
-
-
-def accession_identifier(number: Identifier, pack: Pack) -> Node:
-    """An accession number with its issuer; without one there is no `system`. Source: MADO; field-faults F09."""
-    codes = (coding(pack.systems["v2_0203"], "ACSN"), coding(pack.systems["dcm"], pack.codes["accession_number"]))
-    return el.without_nothing({"type": concept(*codes), "system": number.system, "value": number.value})
-
-
-def order_identifier(number: Identifier, pack: Pack) -> Node:
-    """An order number of whoever placed the order. Source: wire.md §1.4.1, §2.5; v2-0203."""
-    kind = concept(coding(pack.systems["v2_0203"], "PLAC"))
-    return el.without_nothing({"type": kind, "system": number.system, "value": number.value})
 
 
 def read_entry(node: Node, full_url: str, *, base: str, pack: Pack) -> tuple[list[Document], set[str]]:

@@ -21,8 +21,7 @@ from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier, is_uid, plain_uid
 from isthmus.model.imaging import Manifest, Study
 from isthmus.model.people import HumanName
-from isthmus.wire.described import read_study, write_series
-from isthmus.wire.entries import accession_identifier, study_identifier
+from isthmus.wire.described import accession_identifier, order_identifier, read_study, study_identifier, write_series
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.people import read_organisation, read_patient_resource, write_organisation, write_patient_resource
 
@@ -196,11 +195,7 @@ class _Writer:
         }
 
     def service_request(self, order: _Order) -> Node:
-        placer = concept(coding(self.pack.systems["v2_0203"], "PLAC"))
-        numbers = [
-            el.without_nothing({"type": placer, "system": number.system, "value": number.value})
-            for number in order.placers
-        ]
+        numbers = [order_identifier(number, self.pack) for number in order.placers]
         if order.accession is not None:
             numbers.insert(0, accession_identifier(order.accession, self.pack))
         shown = self.study.procedure or self.study.description

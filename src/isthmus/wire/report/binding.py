@@ -20,8 +20,7 @@ from isthmus.model.people import Organisation
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Person
 from isthmus.model.report.order import Statement
-from isthmus.wire.described import first_code
-from isthmus.wire.entries import accession_identifier
+from isthmus.wire.described import accession_identifier, first_code
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.people import read_names, write_name, write_organisation
 from isthmus.wire.report.words import words_of

@@ -5,8 +5,7 @@ from __future__ import annotations
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding
 from isthmus.model.report.comparison import ComparedStudy, Comparison
-from isthmus.wire.described import study_uid
-from isthmus.wire.entries import study_identifier
+from isthmus.wire.described import study_identifier, study_uid
 from isthmus.wire.report.binding import Binder, Opened
 from isthmus.wire.report.words import moment
 

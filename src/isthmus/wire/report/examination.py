@@ -14,8 +14,7 @@ from isthmus.model.imaging import Study
 from isthmus.model.people import Patient
 from isthmus.model.report.examination import Examination
 from isthmus.model.report.order import Statement
-from isthmus.wire.described import read_code, read_regions, read_study, study_uid, write_series
-from isthmus.wire.entries import study_identifier
+from isthmus.wire.described import read_code, read_regions, read_study, study_identifier, study_uid, write_series
 from isthmus.wire.report.binding import Binder, Opened, read_concept, read_statement
 from isthmus.wire.report.words import moment
 

@@ -6,8 +6,7 @@ from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.identifiers import is_uid, plain_uid
 from isthmus.model.report.key_images import KeyImage
-from isthmus.wire.described import first_code, study_uid
-from isthmus.wire.entries import study_identifier
+from isthmus.wire.described import first_code, study_identifier, study_uid
 from isthmus.wire.report.binding import Binder, Opened
 
 

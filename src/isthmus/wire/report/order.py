@@ -5,8 +5,7 @@ from __future__ import annotations
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.report.order import Order, Statement
-from isthmus.wire.described import order_numbers
-from isthmus.wire.entries import accession_identifier
+from isthmus.wire.described import accession_identifier, order_identifier, order_numbers
 from isthmus.wire.report.binding import Binder, Opened, order_name, read_concept, read_statement
 from isthmus.wire.report.words import moment
 
@@ -32,11 +31,7 @@ def write_order(binder: Binder) -> Node:
 
 def _request(binder: Binder, accession: list[Node]) -> Node:
     order, pack = binder.report.order, binder.pack
-    placer = concept(coding(pack.systems["v2_0203"], "PLAC"))
-    placed = [
-        el.without_nothing({"type": placer, "system": number.system, "value": number.value})
-        for number in order.placer_order_numbers
-    ]
+    placed = [order_identifier(number, pack) for number in order.placer_order_numbers]
     return {
         "resourceType": "ServiceRequest",
         "identifier": [*accession, *placed],

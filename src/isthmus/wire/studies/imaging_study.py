@@ -15,12 +15,11 @@ from isthmus.fhir.elements import Node, coding, concept
 from isthmus.fhir.parameters import PATIENT_PARAMETERS, Parameter, interval_of
 from isthmus.fhir.search import Token
 from isthmus.model.codes import DCM, Code
-from isthmus.model.identifiers import Identifier, plain_uid
+from isthmus.model.identifiers import plain_uid
 from isthmus.model.imaging import Study
 from isthmus.model.queries import StudyQuery
-from isthmus.wire.described import write_series
+from isthmus.wire.described import accession_identifier, order_identifier, study_identifier, write_series
 from isthmus.wire.documents import number_form, region_tokens, spine_form, uid_form
-from isthmus.wire.entries import accession_identifier, study_identifier
 from isthmus.wire.packs.pack import Pack
 
 COUNT, COUNT_MAX = 20, 50
@@ -148,7 +147,7 @@ def write_study(one: Listed, *, handle: str, pack: Pack) -> Node:
             "started": study.started,
             "basedOn": [
                 *(_order(accession_identifier(number, pack)) for number in study.accession_numbers),
-                *(_order(_placer(number, pack)) for number in study.placer_order_numbers),
+                *(_order(order_identifier(number, pack)) for number in study.placer_order_numbers),
             ],
             "numberOfSeries": len(study.series),
             "numberOfInstances": study.instance_count,
@@ -166,11 +165,6 @@ def _region(region: Code, pack: Pack) -> Node:
 
 def _order(identifier: Node) -> Node:
     return {"type": "ServiceRequest", "identifier": identifier}
-
-
-def _placer(number: Identifier, pack: Pack) -> Node:
-    kind = concept(coding(pack.systems["v2_0203"], "PLAC"))
-    return el.without_nothing({"type": kind, "system": number.system, "value": number.value})
 
 
 def write_found(
