@@ -191,6 +191,20 @@ def test_dcmtk_reads_the_plain_one(tmp_path: Path) -> None:
     assert done.stdout.count("<contains COMPOSITE:") == 1
 
 
+def test_a_country_that_speaks_the_plain_pack_gets_a_plain_one_under_the_manifests_own_uid(tmp_path: Path) -> None:
+    plain = load_pack("eu-2026-09-plain")
+    file = tmp_path / "plain.dcm"
+    file.write_bytes(write_kos(SAYABLE, plain))
+
+    done = subprocess.run([_tool("dsrdump"), file], capture_output=True, text=True, check=False)
+    read = read_kos(file.read_bytes(), plain).manifest
+
+    assert done.returncode == 0
+    assert read.uid == SAYABLE.uid
+    assert _instances(read.study) == _instances(SAYABLE.study)
+    assert write_kos(SAYABLE, plain) != write_kos(SAYABLE, PACK)
+
+
 def test_highdicom_reads_the_plain_one() -> None:
     from highdicom.ko import KeyObjectSelectionDocument
 

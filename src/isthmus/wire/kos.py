@@ -97,8 +97,12 @@ def sop_instance_uid(uid: str) -> str:
 
 
 def write_kos(manifest: Manifest, pack: Pack) -> bytes:
-    """Write the manifest with its image library. Raises MalformedRequest for what DICOM cannot say."""
-    return _Writer(manifest, pack, sop_instance_uid(manifest.uid)).file("title", library=True)
+    """Write the manifest with its image library, or without one where the pack says so.
+
+    Raises MalformedRequest for what DICOM cannot say.
+    """
+    title = "plain_title" if pack.plain_kos else "title"
+    return _Writer(manifest, pack, sop_instance_uid(manifest.uid)).file(title, library=not pack.plain_kos)
 
 
 def write_plain_kos(manifest: Manifest, pack: Pack) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 from isthmus.errors import SettingsProblem
 
 DEFAULT_PACK = "eu-2026-09"
-OLDEST_FIRST = ("ehdsi-9.1", "eu-2026-09")
+OLDEST_FIRST = ("ehdsi-9.1", "eu-2026-09-plain", "eu-2026-09")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Pack:
     aliases: Mapping[str, tuple[str, ...]]
     kos: Mapping[str, tuple[str, ...]]  # concepts of the key object selection: value, scheme, meaning
     kos_aliases: Mapping[str, tuple[str, ...]]  # values that mean the same concept when read
+    plain_kos: bool = False  # manifests in DICOM without image library, for readers that refuse one
 
 
 @cache
@@ -48,6 +49,7 @@ def load_pack(name: str = DEFAULT_PACK) -> Pack:
         aliases=_lists(tables["aliases"]),
         kos=_lists(tables["kos"]),
         kos_aliases=_lists(tables["kos_aliases"]),
+        plain_kos=tables.get("options", {}).get("plain_kos", False),
         **{table: MappingProxyType(tables[table]) for table in _TABLES},
     )
 
