@@ -117,6 +117,22 @@ def test_from_the_front_page_to_report_key_image_and_back(chromium: Any, demo: D
     assert errors == []
 
 
+def test_from_sign_in_to_a_measured_length(chromium: Any, demo: Demo, tmp_path: Path) -> None:
+    page, errors = _list(chromium, demo, demo.patient("two-studies"))
+
+    page.click("a.plate[href*=studies]")
+    page.keyboard.press("v")
+    page.wait_for_selector("html[data-viewer=ready]")
+    for key in ("l", "Enter", "Shift+ArrowRight", "Shift+ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    spoken = page.inner_text(".port [aria-live]")
+    page.screenshot(path=tmp_path / "measured.png")
+
+    assert spoken.endswith(" mm")
+    assert 2 < float(spoken.split()[0]) < 60
+    assert errors == []
+
+
 def test_every_study_to_be_seen_draws_an_image(chromium: Any, demo: Demo) -> None:
     for patient in (p for p in demo.ready["patients"] if p["studies"]):
         page, errors = _list(chromium, demo, patient)
