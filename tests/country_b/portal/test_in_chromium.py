@@ -118,6 +118,7 @@ class Walker:
         page.check("[name=relationship]")
         page.click("main button")
         page.wait_for_selector("h1:has-text('Examinations'), h1:has-text('Εξετάσεις')")
+        page.wait_for_load_state()  # its keys are bound once its script has run
         return page
 
 
@@ -142,6 +143,7 @@ def test_keys_lead_from_list_to_report_to_image_and_back(chromium: Any, served: 
 
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('CT of the head')")
+    page.wait_for_load_state()
     page.keyboard.press("u")
     page.wait_for_selector("h2:has-text('1 examination')")
 
