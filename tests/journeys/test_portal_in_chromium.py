@@ -121,6 +121,7 @@ def test_from_sign_in_to_a_measured_length(chromium: Any, demo: Demo, tmp_path: 
     page, errors = _list(chromium, demo, demo.patient("two-studies"))
 
     page.click("a.plate[href*=studies]")
+    page.wait_for_url("**/studies/**")
     page.keyboard.press("v")
     page.wait_for_selector("html[data-viewer=ready]")
     for key in ("l", "Enter", "Shift+ArrowRight", "Shift+ArrowRight", "Enter"):
