@@ -15,6 +15,7 @@ import orjson
 import pytest
 from tests.hostile.evil import ANOTHER, HANDLE, PACK, SHE, STUDY, Stage, http, manifest_of, staged
 from tests.wire.made import KOS_ENTRY, MANIFEST_ENTRY, PDF_ENTRY
+from tests.wire.test_reports import REPORT
 
 from isthmus.country_b import documents
 from isthmus.country_b.fetch import wanted_of
@@ -24,6 +25,7 @@ from isthmus.model.queries import DocumentQuery, Page
 from isthmus.telemetry import metrics_text
 from isthmus.wire.documents import write_found
 from isthmus.wire.kos import write_kos
+from isthmus.wire.report.document import write_report
 
 pytestmark = pytest.mark.anyio
 PDF = b"%PDF-1.7 a report"
@@ -183,3 +185,17 @@ async def test_what_was_forgiven_is_counted_by_country_and_word(stage: Stage) ->
         assert dict(visit.client.forgiven) == {("AA", "no-total"): 1, ("AA", "no-master-identifier"): 1}
     assert b'isthmus_tolerances_total{peer="AA",word="no-master-identifier"}' in metrics_text()
     assert SHE.identifier.value.encode() not in metrics_text()
+
+
+@pytest.mark.requirement("TOL-10")
+async def test_a_finding_whose_image_is_not_in_the_report_is_counted(stage: Stage) -> None:
+    told = orjson.loads(write_report(replace(REPORT, header=replace(REPORT.header, patient=SHE)), PACK))
+    finding = next(e["resource"] for e in told["entry"] if e["resource"].get("valueString") == "No haemorrhage")
+    finding["derivedFrom"].append({"reference": "urn:uuid:00000000-0000-4000-8000-00000000000f"})
+    stage.evil.says["document"] = http(orjson.dumps(told))
+
+    async with stage.visit() as visit:
+        report, _ = await documents.get_report(visit.client, visit.visit, "AA", "r-1")
+
+        assert dict(visit.client.forgiven) == {("AA", "finding-without-image"): 1}
+    assert report.examination.findings[0].images == ()

@@ -118,11 +118,12 @@ def _report(data: bytes, kind: Kind, pack: Pack) -> tuple[bytes, dict[str, Any]]
         raise UnsupportedRequest("a manifest cannot become a report", reason="body-media")
     if kind is not Kind.BUNDLE_REPORT:
         raise UnsupportedRequest(f"a report from {kind.value} is not built yet", reason="body-media")
+    forgiven: list[str] = []
     try:
-        report = read_report(data, pack)
+        report = read_report(data, pack, forgive=forgiven.append)
     except CountryMisanswered as problem:
         raise _misread(problem) from problem
-    return write_report(report, pack), {"study_instance_uids": list(report.study_instance_uids)}
+    return write_report(report, pack), {"study_instance_uids": list(report.study_instance_uids), "forgiven": forgiven}
 
 
 def _manifest(data: bytes, kind: Kind, pack: Pack) -> ManifestRead:

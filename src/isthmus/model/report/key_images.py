@@ -1,4 +1,4 @@
-"""Key images: the images a report points to. Source: data set A.6."""
+"""Key images: the images a report points to, as a whole or from one of its statements. Source: data set A.6."""
 
 from __future__ import annotations
 
@@ -15,3 +15,4 @@ class KeyImage:
     modality: str | None = None
     title: str | None = None
     comment: str | None = None
+    frame: int | None = None  # of a multi-frame instance, from 1; None is the instance as a whole

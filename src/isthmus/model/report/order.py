@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier
 from isthmus.model.report.header import Person
+from isthmus.model.report.key_images import KeyImage
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Something said, in words, and in a code where there is one."""
+    """Something said, in words, and in a code where there is one; of a finding or impression, the images it is seen in."""
 
     text: str
     code: Code | None = None
+    images: tuple[KeyImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

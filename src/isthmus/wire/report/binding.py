@@ -19,6 +19,7 @@ from isthmus.model.imaging import Study
 from isthmus.model.people import Organisation
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Person
+from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.order import Statement
 from isthmus.wire.described import accession_identifier, first_code
 from isthmus.wire.packs.pack import Pack
@@ -113,13 +114,15 @@ def order_name(number: Identifier) -> str:
 
 
 class Opened:
-    """A report Bundle opened for reading: its Composition, its DiagnosticReport, and what they refer to."""
+    """A report Bundle opened for reading: its Composition, its DiagnosticReport, and what they refer to. `forgiven` names what was."""
 
     def __init__(self, body: bytes, pack: Pack) -> None:
         bundle = el.read_resource(body, "Bundle")
         if bundle.get("type") not in ("document", "collection"):
             raise CountryMisanswered("not a document", path="Bundle.type")
         self.bundle, self.pack, self.closed = bundle, pack, Closed(bundle)
+        self.forgiven: set[str] = set()
+        self.images: dict[int, tuple[KeyImage, ...]] = {}  # that a resource names, once read
         self.composition = next(iter(self.closed.of_type("Composition")), {})
         reports = self.closed.of_type("DiagnosticReport")
         self.diagnostic = next(self._linked(reports), reports[0] if reports else {})

@@ -17,6 +17,7 @@ Source: EU imaging report; wire.md §2, REP-01 to REP-26.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from isthmus.errors import CountryMisanswered, MalformedRequest
@@ -90,18 +91,21 @@ def _diagnostic_report(binder: Binder) -> Node:
     }  # fmt: skip
 
 
-def read_report(body: bytes, pack: Pack) -> ImagingReport:
+def read_report(body: bytes, pack: Pack, *, forgive: Callable[[str], None] = lambda _: None) -> ImagingReport:
     """Read a report, ours or another's, with or without Composition.
 
-    References are resolved by the Bundle's rules; what is not understood stays in `sections`. Raises CountryMisanswered
-    when it is no report, or does not name its patient.
+    References are resolved by the Bundle's rules; what is not understood stays in `sections`. Each thing forgiven is told
+    to `forgive` once, by its word. Raises CountryMisanswered when it is no report, or does not name its patient.
     """
     opened = Opened(body, pack)
     head = header.read_header(opened)
+    done = examination.read_examination(opened, head.patient)
+    for word in sorted(opened.forgiven):
+        forgive(word)
     return ImagingReport(
         header=head,
         order=order.read_order(opened),
-        examination=examination.read_examination(opened, head.patient),
+        examination=done,
         dose=dose.read_dose(opened),
         key_images=key_images.read_key_images(opened),
         comparison=comparison.read_comparison(opened),

@@ -6,6 +6,7 @@ Source: ImagingStudyEuImaging, ProcedureEuImaging, ObservationFindingEuImaging; 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
@@ -16,6 +17,7 @@ from isthmus.model.report.examination import Examination
 from isthmus.model.report.order import Statement
 from isthmus.wire.described import read_code, read_regions, read_study, study_identifier, study_uid, write_series
 from isthmus.wire.report.binding import Binder, Opened, read_concept, read_statement
+from isthmus.wire.report.key_images import read_images, write_images
 from isthmus.wire.report.words import moment
 
 
@@ -98,7 +100,7 @@ def write_procedure(binder: Binder, more: list[Node]) -> Node:
 
 
 def write_statements(binder: Binder, key: str, statements: tuple[Statement, ...], more: list[Node]) -> Node | None:
-    """Findings or impression: an Observation for each; `more` are key images."""
+    """Findings or impression: an Observation for each, derived from studies and images; `more` are key images."""
     if not statements and not more:
         return None
     done, pack = binder.report.examination, binder.pack
@@ -118,7 +120,7 @@ def write_statements(binder: Binder, key: str, statements: tuple[Statement, ...]
                 "effectiveDateTime": done.performed,
                 "valueString": statement.text,
                 "bodySite": site,
-                "derivedFrom": binder.studies(),
+                "derivedFrom": [*binder.studies(), *write_images(binder, statement.images)],
             },
         )
         for number, statement in enumerate(statements)
@@ -153,23 +155,29 @@ def write_recommendation(binder: Binder) -> Node | None:
 def read_examination(opened: Opened, patient: Patient) -> Examination:
     """Read what was done, seen and meant; a study also when it is named by identifier alone."""
     procedure = next(iter(opened.entries("procedure", "Procedure")), {})
+    studies = _read_studies(opened, patient)
+    uids = frozenset(study.study_instance_uid for study in studies)
     site = el.child(procedure, "bodySite", "coding")
     return Examination(
-        studies=_read_studies(opened, patient),
+        studies=studies,
         procedure=read_concept(procedure, "code"),
         technique=el.text(procedure, "note", "text"),
         performed=el.text(procedure, "performedDateTime") or el.text(opened.diagnostic, "effectiveDateTime"),
         body_site=read_code(site),
         regions=read_regions(opened.diagnostic, opened.pack),
-        findings=_statements(opened, "findings", "Observation", "Condition"),
-        impressions=_statements(opened, "impression", "Observation", "Condition"),
-        recommendations=_statements(opened, "recommendation", "CarePlan", "ServiceRequest"),
+        findings=_statements(opened, uids, "findings", "Observation", "Condition"),
+        impressions=_statements(opened, uids, "impression", "Observation", "Condition"),
+        recommendations=_statements(opened, frozenset(), "recommendation", "CarePlan", "ServiceRequest"),
     )
 
 
-def _statements(opened: Opened, key: str, *kinds: str) -> tuple[Statement, ...]:
-    said = (read_statement(node) for node in opened.entries(key, *kinds))
-    return tuple(statement for statement in said if statement is not None)
+def _statements(opened: Opened, studies: frozenset[str], key: str, *kinds: str) -> tuple[Statement, ...]:
+    """What the entries of a section say; an Observation with the images of these studies that it is derived from."""
+    return tuple(
+        replace(statement, images=read_images(opened, node, studies))
+        for node in opened.entries(key, *kinds)
+        if (statement := read_statement(node)) is not None
+    )
 
 
 def _read_studies(opened: Opened, patient: Patient) -> tuple[Study, ...]:

@@ -1,6 +1,15 @@
-"""Key images, as DocumentReferences named by UID. Source: DocumentReferenceKeyImageEuImaging; REP-15, REP-16."""
+"""Key images, as DocumentReferences named by UID; an Observation is derived from those it is seen in.
+
+We write the one form, and read also what others write for it: Media, ImagingSelection, Basic in its place, or an identifier alone.
+
+Source: DocumentReferenceKeyImageEuImaging, ObservationFindingEuImaging; R4 Observation.derivedFrom; REP-15, REP-16.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
@@ -9,12 +18,27 @@ from isthmus.model.report.key_images import KeyImage
 from isthmus.wire.described import first_code, study_identifier, study_uid
 from isthmus.wire.report.binding import Binder, Opened
 
+REFERENCES_MAX, IMAGES_MAX = 200, 50  # of one statement
+FORMS = ("DocumentReference", "Media", "ImagingSelection", "Basic")
+FRAME_MAX = 10**9
+_FRAMES = re.compile(r"/instances/([0-9.]{1,64})/frames/([0-9]{1,9})(?:[/?,]|$)")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
 
 def write_key_images(binder: Binder) -> list[Node]:
     """Give references to the key images, which stand in the findings."""
-    return [
-        binder.add(f"key-image-{image.sop_instance_uid}", _write(image, binder)) for image in binder.report.key_images
-    ]
+    return [_add(image, binder) for image in binder.report.key_images]
+
+
+def write_images(binder: Binder, images: Iterable[KeyImage]) -> list[Node]:
+    """Give references to the images of a statement; never to one of a study that the report is not about."""
+    studies = (None, *binder.report.study_instance_uids)
+    return [_add(image, binder) for image in images if image.study_instance_uid in studies]
+
+
+def _add(image: KeyImage, binder: Binder) -> Node:
+    frame = f"/{image.frame}" if image.frame is not None else ""
+    return binder.add(f"key-image-{image.sop_instance_uid}{frame}", _write(image, binder))
 
 
 def _write(image: KeyImage, binder: Binder) -> Node:
@@ -30,10 +54,13 @@ def _write(image: KeyImage, binder: Binder) -> Node:
         "url": f"urn:oid:{image.sop_instance_uid}",
         "title": image.title,
     }
+    extensions: list[Node] = [{"url": pack.extensions["modality_once"], "valueCodeableConcept": modality}]
+    if image.frame is not None:
+        extensions.append({"url": pack.extensions["frame"], "valuePositiveInt": image.frame})
     return {
         "resourceType": "DocumentReference",
         "meta": {"profile": [pack.profiles["key_image"]]},
-        "extension": [{"url": pack.extensions["modality_once"], "valueCodeableConcept": modality}],
+        "extension": extensions,
         "identifier": numbers,
         "status": "current",
         "category": [concept(coding(pack.systems["loinc"], pack.codes["key_images"]))],
@@ -56,35 +83,155 @@ def _uid(system: str, code: str, uid: str, binder: Binder) -> Node:
 
 
 def read_key_images(opened: Opened) -> tuple[KeyImage, ...]:
-    """Read the key images that name an instance; wherever in the report they are referred to."""
-    images: dict[str, KeyImage] = {}
+    """Read the key images that name an instance, wherever in the report they are referred to.
+
+    One that nothing but a statement refers to is that statement's alone.
+    """
+    images: dict[tuple[str, int | None], KeyImage] = {}
+    theirs = _of_statements(opened)
     for node in opened.closed.of_type("DocumentReference"):
-        pack = opened.pack
-        if not any(c.get("code") == pack.codes["key_images"] for c in el.codings(node, "category")):
-            continue
-        sop = _named(node, pack.codes["sop_instance_uid"])
-        if sop is None:
-            continue
-        modality = first_code(
-            c
-            for extension in el.extensions(node, pack.extensions["modality_once"], pack.extensions["modality"])
-            for c in el.codings(extension, "valueCodeableConcept")
-        )
-        related = el.child(node, "context", "related")
-        images[sop] = KeyImage(
-            sop_instance_uid=sop,
-            series_instance_uid=_named(node, pack.codes["series_instance_uid"]),
-            study_instance_uid=study_uid(related, pack),
-            modality=modality.code if modality else None,
-            title=el.text(node, "content", "attachment", "title"),
-            comment=el.text(node, "description"),
-        )
+        coded = any(c.get("code") == opened.pack.codes["key_images"] for c in el.codings(node, "category"))
+        if coded and id(node) not in theirs and (image := _document(node, opened)) is not None:
+            images[image.sop_instance_uid, image.frame] = image
     return tuple(images.values())
+
+
+def _of_statements(opened: Opened) -> set[int]:
+    """The resources that statements are derived from, without those that the report itself refers to."""
+    statements = opened.entries("findings", "Observation") + opened.entries("impression", "Observation")
+    derived = {
+        id(node)
+        for statement in statements
+        for reference in el.children(statement, "derivedFrom")[:REFERENCES_MAX]
+        if (node := opened.closed.find(reference, statement)) is not None
+    }
+    listed = opened.entries("findings", "DocumentReference") + opened.entries("impression", "DocumentReference")
+    told = (opened.find(extension, "valueReference") for extension in el.children(opened.diagnostic, "extension"))
+    return derived - {id(node) for node in (*listed, *told)}
+
+
+def read_images(opened: Opened, statement: Node, studies: frozenset[str]) -> tuple[KeyImage, ...]:
+    """Read the images that an Observation is derived from, those of these studies.
+
+    A reference to nothing and an image of another study are left out, and that is forgiven; so is what is too much.
+    """
+    images: dict[tuple[str, int | None], KeyImage] = {}
+    references = el.children(statement, "derivedFrom")
+    if len(references) > REFERENCES_MAX:
+        opened.forgiven.add("too-many-images")
+    for reference in references[:REFERENCES_MAX]:
+        for image in _referred(reference, statement, opened):
+            if image.study_instance_uid is not None and image.study_instance_uid not in studies:
+                opened.forgiven.add("image-of-another-study")
+            elif len(images) < IMAGES_MAX:
+                images.setdefault((image.sop_instance_uid, image.frame), image)
+            else:
+                opened.forgiven.add("too-many-images")
+    return tuple(images.values())
+
+
+def _referred(reference: Node, source: Node, opened: Opened) -> tuple[KeyImage, ...]:
+    """The images at the end of a reference; what is no image (a study, another finding) is not missed."""
+    node = opened.closed.find(reference, source)
+    if node is None:
+        node = {"resourceType": "DocumentReference", "identifier": reference.get("identifier")}
+        if study_uid(node, opened.pack) is not None:
+            return ()
+        images = tuple(_images(node, opened))
+    elif node.get("resourceType") not in FORMS:
+        return ()
+    elif id(node) in opened.images:
+        images = opened.images[id(node)]
+    else:
+        images = opened.images[id(node)] = tuple(islice(_images(node, opened), IMAGES_MAX))
+    if not images:
+        opened.forgiven.add("finding-without-image")
+    return images
+
+
+def _images(node: Node, opened: Opened) -> Iterator[KeyImage]:
+    """The instances that a resource names, in whichever of the forms it is."""
+    if node.get("resourceType") == "Basic":
+        yield from _selected(_plain(node))
+    elif node.get("resourceType") == "ImagingSelection":
+        yield from _selected(node)
+    elif (image := _document(node, opened)) is not None:
+        yield image
+
+
+def _document(node: Node, opened: Opened) -> KeyImage | None:
+    """A DocumentReference, or a Media, that names an instance."""
+    pack = opened.pack
+    sop = _named(node, pack.codes["sop_instance_uid"])
+    if sop is None:
+        return None
+    modality = first_code(
+        c
+        for extension in el.extensions(node, pack.extensions["modality_once"], pack.extensions["modality"])
+        for c in el.codings(extension, "valueCodeableConcept")
+    ) or first_code(el.codings(node, "modality"))
+    return KeyImage(
+        sop_instance_uid=sop,
+        series_instance_uid=_named(node, pack.codes["series_instance_uid"]),
+        study_instance_uid=study_uid(el.child(node, "context", "related"), pack)
+        or _named(node, pack.codes["study_instance_uid"]),
+        modality=modality.code if modality else None,
+        title=el.text(node, "content", "attachment", "title"),
+        comment=el.text(node, "description"),
+        frame=_frame(node, sop, opened),
+    )
+
+
+def _frame(node: Node, sop: str, opened: Opened) -> int | None:
+    """The frame, from our extension, or from an address that ends at a frame of this instance; it is never followed."""
+    for extension in el.extensions(node, opened.pack.extensions["frame"]):
+        number = el.number(extension, "valuePositiveInt")
+        return number if number is not None and 0 < number < FRAME_MAX else None
+    address = el.text(node, "content", "attachment", "url") or el.text(node, "content", "url") or ""
+    found = _FRAMES.search(address)
+    return int(found[2]) or None if found is not None and found[1] == sop else None
+
+
+def _selected(node: Node) -> Iterator[KeyImage]:
+    """What an ImagingSelection selects: instances, and of each the frames where it names some. Source: ImagingSelectionKeyImageEuImaging."""
+    study, series = (_plain_uid(el.text(node, name)) for name in ("studyUid", "seriesUid"))
+    for one in el.children(node, "instance"):
+        sop = _plain_uid(el.text(one, "uid"))
+        frames: list[int | None] = [int(n) for n in el.texts(one, "subset") if _NUMBER.fullmatch(n) and int(n)]
+        for frame in frames or [None]:
+            if sop is not None:
+                yield KeyImage(sop, series, study, frame=frame)
+
+
+def _plain(basic: Node) -> Node:
+    """A Basic as the ImagingSelection that it stands for. Source: ImagingSelectionKeyImageEuImaging (wire.md §2.1)."""
+    plain: Node = {"instance": []}
+    for extension in el.children(basic, "extension"):
+        if _last(extension) == "instance":
+            parts = [(_last(part), _value(part)) for part in el.children(extension, "extension")]
+            uids, subset = ([value for name, value in parts if name == wanted] for wanted in ("uid", "subset"))
+            plain["instance"].append({"uid": next(iter(uids), None), "subset": subset})
+        else:
+            plain.setdefault(_last(extension), _value(extension))
+    return plain
+
+
+def _last(extension: Node) -> str:
+    return str(extension.get("url", "")).rpartition(".")[2]
+
+
+def _value(extension: Node) -> object:
+    return next((value for name, value in extension.items() if name.startswith("value")), None)
+
+
+def _plain_uid(text: str | None) -> str | None:
+    uid = plain_uid(text or "")
+    return uid if is_uid(uid) else None
 
 
 def _named(node: Node, code: str) -> str | None:
     for identifier in el.children(node, "identifier"):
-        uid = plain_uid(el.text(identifier, "value") or "")
-        if any(c.get("code") == code for c in el.codings(identifier, "type")) and is_uid(uid):
+        uid = _plain_uid(el.text(identifier, "value"))
+        if uid is not None and any(c.get("code") == code for c in el.codings(identifier, "type")):
             return uid
     return None
