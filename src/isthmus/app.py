@@ -169,10 +169,11 @@ class Node:
         assert settings.border is not None  # asked before
         national = None
         if settings.answers:
-            from isthmus.national.files import Files
+            from isthmus.national.opening import open_sources
 
             self._index = open_index(settings)
-            national = Files(settings, self._index, now)
+            national = open_sources(settings, self._index, now)
+            self._closing.append(national.close)
         app = border_app(
             settings=settings,
             directory=ground.directory,

@@ -120,13 +120,16 @@ class Consent:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One source of a kind: the embedded archive and register are `files`.
+    """One source of a kind: the embedded archive and register are `files`, all others lie behind this node.
 
-    What files do not hold but the border requires is the operator's statement, never invented.
+    What files or a PACS do not hold but the border requires is the operator's statement, never invented.
     """
 
-    kind: str = setting("files (the embedded archive and register)", "files")
-    name: str = setting("short name in lists and logs", "archive")
+    kind: str = setting(
+        "patients: files, fhir; reports: files, fhir; images: files, dicomweb, dimse; or CLASS by dotted path (module:Class)",
+        "files",
+    )
+    name: str = setting("short name in lists and logs; each source of a kind has its own", "archive")
     patient_issuer: str = setting("OID of the authority that issues patient identifiers", "")
     accession_issuer: str = setting("OID of the authority that issues accession numbers", "")
     placer_issuer: str = setting("OID of the authority that issues placer order numbers", "")
@@ -137,6 +140,25 @@ class Source:
     regions: Mapping[str, str] = setting(
         "body part as written in the files = SNOMED CT code of one of the ten regions", factory=dict
     )
+    codes: str = setting("CSV with national codes: kind, system, code, and the EU code they stand for", "")
+    url: str = setting("dicomweb, fhir: base address", "")
+    authorization: str = setting("dicomweb, fhir: value of the Authorization header; best given as file:PATH", "")
+    authority: str = setting(
+        "PEM file of the authority that issued the source's certificate; empty: those of the system", ""
+    )
+    tls: bool = setting("dimse: TLS", default=False)
+    tls_certificate: str = setting("our certificate towards the source, PEM", "")
+    tls_key: str = setting("its private key, PEM", "")
+    accept: str = setting("dicomweb: Accept of an image, where the source wants another one", "")
+    page_size: int = setting("dicomweb, fhir: rows asked for at once", 200)
+    host: str = setting("dimse: address of the PACS", "")
+    port: int = setting("dimse: port of the PACS", 104)
+    peer_ae_title: str = setting("dimse: AE title of the PACS", "")
+    ae_title: str = setting("dimse: our AE title", "ISTHMUS")
+    retrieve: str = setting("dimse: get (C-GET) or move (C-MOVE to a port of ours)", "get")
+    move_port: int = setting("dimse: port of ours to which the PACS moves", 0)
+    parallel: int = setting("requests, or associations, to the source at a time", 4)
+    timeout_s: float = setting("how long the source may be silent", 20.0, unit="s")
 
     @property
     def zone(self) -> tzinfo:
@@ -326,9 +348,11 @@ def _sensible(settings: Settings) -> None:
             f'{settings.country} is an invented country and cannot be used in env = "prod"', key="country"
         )
     for kind in ("patients", "reports", "images"):
-        for source in getattr(settings.sources, kind):
-            if source.kind != "files":
-                raise SettingsProblem(f'sources.{kind}: only kind = "files" is built yet', key=f"sources.{kind}.kind")
+        held = getattr(settings.sources, kind)
+        if len({source.name for source in held}) < len(held):
+            raise SettingsProblem(f"two sources.{kind} have one name", key=f"sources.{kind}.name")
+        for source in held:
+            _reachable(source, kind)
             wanted = ("patient_issuer", "accession_issuer", "time_zone") if kind == "images" else ()
             missing = [name for name in wanted if not getattr(source, name)]
             if missing:
@@ -340,3 +364,27 @@ def _sensible(settings: Settings) -> None:
                 source.time_zone and source.zone  # noqa: B018  # known to the machine?
             except (KeyError, ValueError, OSError):
                 raise SettingsProblem(f"time_zone {source.time_zone!r} is not an IANA name", key="time_zone") from None
+
+
+KINDS = {
+    "patients": ("files", "fhir"),
+    "reports": ("files", "fhir"),
+    "images": ("files", "dicomweb", "dimse"),
+}
+_NEEDS = {"dicomweb": ("url",), "fhir": ("url",), "dimse": ("host", "peer_ae_title")}
+
+
+def _reachable(source: Source, kind: str) -> None:
+    """A source is of a kind there is, and says where it lies."""
+    if source.kind not in KINDS[kind] and ":" not in source.kind:
+        near = difflib.get_close_matches(source.kind, KINDS[kind], n=1, cutoff=0.0)[0]
+        raise SettingsProblem(
+            f"sources.{kind} {source.name!r}: kind is {', '.join(KINDS[kind])} or module:Class; the nearest is {near!r}",
+            key=f"sources.{kind}.kind",
+        )
+    missing = [name for name in _NEEDS.get(source.kind, ()) if not getattr(source, name)]
+    if missing:
+        raise SettingsProblem(
+            f"sources.{kind} {source.name!r} does not say {', '.join(missing)}: {source.kind} needs it",
+            key=f"sources.{kind}.{missing[0]}",
+        )

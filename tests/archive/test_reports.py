@@ -28,6 +28,7 @@ from isthmus.model.queries import DocumentQuery, PatientQuery
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Header
 from isthmus.national.files import Files
+from isthmus.national.opening import open_sources
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import write_report
 
@@ -55,8 +56,8 @@ def _take(
 
 
 def _listed(node: Node, patient: PatientIdentifier = EVA.identifier) -> list[Document]:
-    files = Files(node.settings, node.database, lambda: NOW)
-    return list(asyncio.run(files.find_documents(DocumentQuery(patient=patient))))
+    country = open_sources(node.settings, node.database, lambda: NOW)
+    return list(asyncio.run(country.find_documents(DocumentQuery(patient=patient))))
 
 
 def _body(node: Node, id: str) -> bytes:

@@ -20,6 +20,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import DocumentQuery, ImagesQuery, Page
 from isthmus.national.files import Files
+from isthmus.national.opening import open_sources
 from isthmus.storage.database import open_index
 from isthmus.storage.schema.archive import documents
 from isthmus.testing.connector_contract import ConnectorContract, Offered
@@ -100,7 +101,7 @@ def test_what_the_archive_lists_fulfils_every_requirement_of_an_answer(tmp_path:
     reports.take(b"%PDF-1.7", "pdf", "r", mine.identifier, (study.study_instance_uid,))
     intake.close()
     query = DocumentQuery(patient=mine.identifier, pack=pack.name)
-    connector = Files(settings, database, lambda: NOW)
+    connector = open_sources(settings, database, lambda: NOW)
     first = asyncio.run(connector.find_documents(query))
     node.bring(b"".join(study.pieces(1)))
 

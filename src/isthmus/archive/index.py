@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from isthmus.dicom.header import Code, Header
@@ -80,6 +80,30 @@ def raise_generation(connection: Connection, study_instance_uid: str, patient: i
     connection.execute(
         insert_or(studies).values(**values).on_conflict_do_update(index_elements=["study_instance_uid"], set_=change)
     )
+
+
+def note_study(connection: Connection, study_instance_uid: str, patient: int, source: str, content: str) -> bool:
+    """Keep what a source behind us tells of a study; a change raises its generation. False when another holds the study."""
+    row = connection.execute(select(studies).where(studies.c.study_instance_uid == study_instance_uid)).first()
+    told = {"patient_id": patient, "content": content}
+    if row is None:
+        values = {"study_instance_uid": study_instance_uid, "generation": 1, "source": source}
+        connection.execute(insert(studies).values(**values, **told))
+    elif row.source != source:
+        return False
+    elif (row.patient_id, row.content) != (patient, content):
+        same = studies.c.study_instance_uid == study_instance_uid
+        connection.execute(update(studies).where(same).values(generation=row.generation + 1, **told))
+    return True
+
+
+def is_noted(connection: Connection, study_instance_uid: str, patient: int | None, source: str, content: str) -> bool:
+    """Whether a study stands here as its source tells it now."""
+    s = studies.c
+    same = select(s.generation).where(
+        s.study_instance_uid == study_instance_uid, s.patient_id == patient, s.source == source, s.content == content
+    )
+    return connection.execute(same).first() is not None
 
 
 def insert_document(connection: Connection, columns: Mapping[str, Any]) -> int:

@@ -64,21 +64,26 @@ class Said:
 class Intake:
     """Takes instances in, in groups. `dicom` and `flush` give the verdicts that have become final."""
 
-    def __init__(self, settings: Settings, index_database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: Settings, index_database: Database, clock: Callable[[], datetime], source: Source | None = None
+    ) -> None:
         self.blobs = settings.path(settings.blobs)
         self.database = index_database
         self.clock = clock
         self.container = Container(self.blobs)
         self.touched: set[str] = set()  # studies whose offer changed
-        self._sources = settings.sources.images
+        kept = (one for one in settings.sources.images if one.kind == "files")
+        self._source = source or next(kept, None)
         self._waiting: list[Arrival] = []
 
     @property
     def source(self) -> Source:
-        """What the operator says of the images. Raises SettingsProblem."""
-        if not self._sources:
-            raise SettingsProblem("this node has no source of images (sources.images); nothing can be imported into it")
-        return self._sources[0]
+        """What the operator says of the images that come in here. Raises SettingsProblem."""
+        if self._source is None:
+            raise SettingsProblem(
+                'this node keeps no images (sources.images of kind = "files"); nothing can be imported into it'
+            )
+        return self._source
 
     def dicom(self, stream: Stream, path: str, assign: PatientIdentifier | None = None) -> list[Verdict]:
         """Take one file in; `assign` is the patient of files that name none."""
@@ -270,7 +275,7 @@ def _insert(
 ) -> None:
     said = register.said_patient(header, source.patient_issuer) if header else None
     described = index.header_columns(header) if header else _NO_HEADER
-    named = {"said_patient": f"{said.system}|{said.value}" if said else None}
+    named = {"said_patient": f"{said.system}|{said.value}" if said else None, "source": source.name}
     place = _place(arrival.original, arrival.crossing)
     index.insert_instance(connection, {**described, **place, **named, **columns})
 

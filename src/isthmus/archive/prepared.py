@@ -17,16 +17,17 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, insert, select, update
 
-from isthmus.archive import index
+from isthmus.archive import index, queries
 from isthmus.archive.studies import Described, describe
 from isthmus.config import Settings, Source
 from isthmus.dicom.uids import derived_uid
 from isthmus.errors import MalformedRequest
-from isthmus.model.documents import DocumentKind
+from isthmus.model.documents import DocumentContent, DocumentKind
+from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.imaging import Manifest
 from isthmus.model.people import Organisation
 from isthmus.storage.database import Database
-from isthmus.storage.schema.archive import documents, prepared, studies
+from isthmus.storage.schema.archive import documents, instances, prepared, studies
 from isthmus.wire.kos import with_accession_number, write_kos
 from isthmus.wire.manifests import manifest_uid, write_manifest
 from isthmus.wire.packs.pack import Pack
@@ -44,8 +45,8 @@ class Manifests:
 
     def __init__(self, settings: Settings, database: Database, clock: Callable[[], datetime], pack: Pack) -> None:
         self.settings, self.database, self.clock, self.pack = settings, database, clock, pack
-        self.source = settings.sources.images[0] if settings.sources.images else Source()
-        self.location_uid = self.source.location_uid or derived_uid("isthmus:location", settings.ncp_id)
+        self._sources = {source.name: source for source in reversed(settings.sources.images)}
+        self._first = settings.sources.images[0] if settings.sources.images else Source()
         border = settings.border
         self.address = f"{border.public.rstrip('/')}/dicom-web" if border else None
         self.made_for = f"{pack.name}/{EDITION} {self.address or ''}"
@@ -61,7 +62,7 @@ class Manifests:
         statement = (
             select(studies.c.study_instance_uid)
             .outerjoin(prepared, fitting)
-            .where(studies.c.patient_id == patient, prepared.c.document.is_(None))
+            .where(studies.c.patient_id == patient, studies.c.source == "", prepared.c.document.is_(None))
         )
         return list(connection.execute(statement.order_by(studies.c.study_instance_uid)).scalars())
 
@@ -69,30 +70,57 @@ class Manifests:
         """Make the manifests of these studies; gives how many are new. A study that changes meanwhile is described again."""
         return sum(self._make(uid) for uid in study_instance_uids)
 
+    def made(self, connection: Connection, study_instance_uid: str) -> bool:
+        """Whether the manifest of a study behind us is there, for what its source last told."""
+        fitting = select(prepared.c.document).where(
+            prepared.c.study_instance_uid == study_instance_uid,
+            prepared.c.pack == self.made_for,
+            prepared.c.kind == FHIR.value,
+            prepared.c.generation == _generation(connection, study_instance_uid),
+        )
+        return connection.execute(fitting).first() is not None
+
+    def make_told(self, described: Described, source: Source, content: str) -> bool:
+        """Make the manifest of a study that lies behind us, from what its source tells; `content` is its fingerprint.
+
+        False when the source has told something else meanwhile.
+        """
+        uid = described.study.study_instance_uid
+        generation = self.database.read_now(lambda c: _generation(c, uid, content))
+        if not generation:
+            return False
+        manifest = self._manifest(described, source, content)
+        bodies = self._bodies(manifest)
+        kept = self.database.write_now(lambda c: self._keep(c, manifest, bodies, generation, source.name))
+        return kept is not None
+
     def _make(self, study_instance_uid: str) -> bool:
         for _ in range(ATTEMPTS):
-            generation, described = self.database.read_now(lambda c: self._described(c, study_instance_uid))
+            generation, source, described = self.database.read_now(lambda c: self._described(c, study_instance_uid))
             if described is None:
                 return False
-            manifest = self._manifest(described)
+            manifest = self._manifest(described, source)
             bodies = self._bodies(manifest)
             kept = self.database.write_now(lambda c: self._keep(c, manifest, bodies, generation))  # noqa: B023  # called at once
             if kept is not None:
                 return kept
         return False  # it changes faster than it can be described; whoever needs it tries again
 
-    def _described(self, connection: Connection, uid: str) -> tuple[int, Described | None]:
+    def _described(self, connection: Connection, uid: str) -> tuple[int, Source, Described | None]:
         generation = _generation(connection, uid)
-        return generation, describe(connection, uid, self.source)
+        i = instances.c
+        through = select(i.source).where(i.study_instance_uid == uid, i.state == "served").order_by(i.id).limit(1)
+        source = self._sources.get(connection.execute(through).scalar() or "", self._first)
+        return generation, source, describe(connection, uid, source)
 
-    def _manifest(self, described: Described) -> Manifest:
+    def _manifest(self, described: Described, source: Source, told: str = "") -> Manifest:
         study = described.study
         manifest = Manifest(
-            uid=manifest_uid(study, self.pack),
+            uid=manifest_uid(study, self.pack, told),
             study=study,
             created=self.clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            location_uid=self.location_uid,
-            source=study.custodian or Organisation(self.source.institution or self.settings.ncp_id),
+            location_uid=source.location_uid or derived_uid("isthmus:location", self.settings.ncp_id),
+            source=study.custodian or Organisation(source.institution or self.settings.ncp_id),
             endpoint_address=self.address,
             warnings=described.warnings,
         )
@@ -106,20 +134,22 @@ class Manifests:
         except MalformedRequest:
             return fhir
 
-    def _keep(self, connection: Connection, manifest: Manifest, bodies: Bodies, generation: int) -> bool | None:
+    def _keep(
+        self, connection: Connection, manifest: Manifest, bodies: Bodies, generation: int, source: str = ""
+    ) -> bool | None:
         """Insert the forms of a manifest that are not there already. None: the study has changed since it was read."""
         if _generation(connection, manifest.study.study_instance_uid) != generation:
             return None
-        new = [self._keep_form(connection, manifest, kind, body, generation) for kind, body in bodies.items()]
+        new = [self._keep_form(connection, manifest, kind, body, generation, source) for kind, body in bodies.items()]
         return any(new)
 
     def _keep_form(
-        self, connection: Connection, manifest: Manifest, kind: DocumentKind, body: bytes, generation: int
+        self, connection: Connection, manifest: Manifest, kind: DocumentKind, body: bytes, generation: int, source: str
     ) -> bool:
         uid = manifest.study.study_instance_uid
         same = and_(prepared.c.study_instance_uid == uid, prepared.c.kind == kind.value, prepared.c.uid == manifest.uid)
         held = connection.execute(select(prepared.c.document, prepared.c.pack).where(same)).first()
-        number = self._document(connection, manifest, kind, body) if held is None else int(held.document)
+        number = self._document(connection, manifest, kind, body, source) if held is None else int(held.document)
         row: dict[str, Any] = {"pack": self.made_for, "generation": generation}
         if held is None:
             row |= {"document": number, "study_instance_uid": uid, "kind": kind.value, "uid": manifest.uid}
@@ -140,12 +170,15 @@ class Manifests:
     def _family(self, uid: str) -> str:
         return f"{self.pack.name}/{uid}"
 
-    def _document(self, connection: Connection, manifest: Manifest, kind: DocumentKind, body: bytes) -> int:
+    def _document(
+        self, connection: Connection, manifest: Manifest, kind: DocumentKind, body: bytes, source: str
+    ) -> int:
         study, family = manifest.study, self._family(manifest.study.study_instance_uid)
         before = select(documents.c.number).where(documents.c.kind == kind.value, documents.c.family == family)
         patient = select(studies.c.patient_id).where(studies.c.study_instance_uid == study.study_instance_uid)
         columns: dict[str, Any] = {
             "kind": kind.value,
+            "source": source,
             "state": "served",
             "patient_id": connection.execute(patient).scalar(),
             "unique_system": "urn:dicom:uid",
@@ -165,9 +198,11 @@ class Manifests:
         return index.insert_document(connection, columns)
 
 
-def _generation(connection: Connection, uid: str) -> int:
-    found = connection.execute(select(studies.c.generation).where(studies.c.study_instance_uid == uid)).scalar()
-    return int(found or 0)
+def _generation(connection: Connection, uid: str, content: str | None = None) -> int:
+    """The present generation of a study; 0 where there is none, or its source tells something else than `content` now."""
+    wanted = [] if content is None else [studies.c.content == content]
+    statement = select(studies.c.generation).where(studies.c.study_instance_uid == uid, *wanted)
+    return int(connection.execute(statement).scalar() or 0)
 
 
 def _facts(manifest: Manifest) -> str:
@@ -194,3 +229,12 @@ def read_prepared(connection: Connection, number: int) -> bytes | None:
     """The bytes of a manifest, as they were made."""
     body = connection.execute(select(prepared.c.body).where(prepared.c.document == number)).scalar()
     return None if body is None else zlib.decompress(body)
+
+
+def read_told(connection: Connection, source: str, patient: PatientIdentifier, id: str) -> DocumentContent | None:
+    """The manifest of a study behind us, of this source and this patient alone."""
+    row = queries.find_document(connection, patient, id, source)
+    body = read_prepared(connection, row.number) if row is not None else None
+    if row is None or body is None:
+        return None
+    return DocumentContent(queries.document_of(row), row.media_type, body, etag=row.sha256)

@@ -122,45 +122,21 @@ def list_instances(connection: Connection, study_instance_uid: str | None, after
     return list(connection.execute(statement.order_by(instances.c.id).limit(limit)))
 
 
-def documents_of(connection: Connection, patient: int, pack: str) -> list[Document]:
-    """Every document of a patient that is offered, oldest first; earlier versions too. Manifests are those of one pack."""
-    rows = connection.execute(_served().where(documents.c.patient_id == patient).order_by(documents.c.number))
+def documents_of(connection: Connection, patient: int | None, pack: str, source: str = "") -> list[Document]:
+    """Every document of a patient that a source offers, oldest first; earlier versions too. Manifests are those of one pack."""
+    of = documents.c.patient_id == patient, documents.c.source == source
+    rows = connection.execute(_served().where(*of).order_by(documents.c.number))
     found = [document_of(row) for row in rows if row.kind not in _MANIFESTS or row.family.startswith(f"{pack}/")]
-    found = _described(found)
     twins = {(d.unique_id, d.kind): d.id for d in found if d.kind.is_manifest}
     return [replace(d, twin=twins.get((d.unique_id, _TWIN[d.kind]))) if d.kind in _TWIN else d for d in found]
 
 
-def _described(found: list[Document]) -> list[Document]:
-    """Reports that do not tell about their examination, as the manifests of their studies do. Source: DRC-05, DRC-15."""
-    studies = {d.study_instance_uids[0]: d for d in found if d.kind.is_manifest and d.status == "current"}
-    return [
-        _as_its_studies(d, [studies[uid] for uid in d.study_instance_uids if uid in studies])
-        if d.kind in (DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA)
-        else d
-        for d in found
-    ]
-
-
-def _as_its_studies(report: Document, studies: list[Document]) -> Document:
-    return replace(
-        report,
-        accession_numbers=report.accession_numbers
-        or tuple(dict.fromkeys(n for s in studies for n in s.accession_numbers)),
-        custodian=report.custodian or next((s.custodian for s in studies if s.custodian), None),
-        modalities=report.modalities or tuple(sorted({m for s in studies for m in s.modalities})),
-        regions=report.regions or tuple(dict.fromkeys(r for s in studies for r in s.regions)),
-        period_start=report.period_start or next((s.period_start for s in studies if s.period_start), None),
-    )
-
-
-def find_document(connection: Connection, patient: PatientIdentifier, number: int) -> Row[Any] | None:
-    """The row of one of this patient's documents; never a stranger's."""
-    return connection.execute(
-        _served().where(
-            documents.c.number == number, patients.c.system == patient.system, patients.c.value == patient.value
-        )
-    ).first()
+def find_document(connection: Connection, patient: PatientIdentifier, id: str, source: str = "") -> Row[Any] | None:
+    """The row of one of this patient's documents that a source holds; never a stranger's. What is no number names none."""
+    if not (id.isascii() and id.isdecimal() and len(id) < 19):
+        return None
+    of = patients.c.system == patient.system, patients.c.value == patient.value, documents.c.source == source
+    return connection.execute(_served().where(documents.c.number == int(id), *of)).first()
 
 
 def _served() -> Any:

@@ -59,13 +59,14 @@ def said_patient(header: Header, default_issuer: str) -> PatientIdentifier | Non
 
 def said_traits(header: Header) -> Traits:
     names = tuple(
-        HumanName(name.family, tuple(part for part in (name.given, name.middle) if part), _language(name.group))
+        HumanName(name.family, tuple(part for part in (name.given, name.middle) if part), language(name.group))
         for name in header.patient_names
     )
     return Traits(names, header.birth_date or "", GENDERS.get(header.sex or "", "unknown"))
 
 
-def _language(group: str) -> str | None:
+def language(group: str) -> str | None:
+    """Of the script a name is written in, when it is not Latin."""
     return None if group == "alphabetic" else "und"
 
 
@@ -94,10 +95,31 @@ def _words(name: HumanName) -> tuple[str, frozenset[str]]:
 
 def patient_row(connection: Connection, identifier: PatientIdentifier) -> tuple[int, Patient] | None:
     """The registered patient of an identifier, with the row's number."""
-    row = connection.execute(
-        select(patients).where(patients.c.system == identifier.system, patients.c.value == identifier.value)
-    ).first()
+    row = connection.execute(_named(identifier).where(~patients.c.anchor)).first()
     return None if row is None else (row.id, _patient(row))
+
+
+def _named(identifier: PatientIdentifier) -> Any:
+    return select(patients).where(patients.c.system == identifier.system, patients.c.value == identifier.value)
+
+
+def anchor(connection: Connection, identifier: PatientIdentifier) -> int:
+    """The row to which what lies behind us is tied. Of a person who is not registered here it finds nobody and says nothing."""
+    row = anchor_row(connection, identifier)
+    if row is not None:
+        return row
+    number = connection.execute(
+        insert(patients).values(
+            system=identifier.system, value=identifier.value, names="[]", birth_date="", gender="unknown", anchor=True
+        )
+    ).inserted_primary_key
+    return int(number[0]) if number else 0
+
+
+def anchor_row(connection: Connection, identifier: PatientIdentifier) -> int | None:
+    """The row of a person, registered or only anchored."""
+    row = connection.execute(_named(identifier)).first()
+    return None if row is None else int(row.id)
 
 
 def patient_of(connection: Connection, number: int) -> Patient:
@@ -107,6 +129,10 @@ def patient_of(connection: Connection, number: int) -> Patient:
 def register(connection: Connection, identifier: PatientIdentifier, traits: Traits) -> int:
     """Add a patient who is not there yet; gives the row's number."""
     values = {"system": identifier.system, "value": identifier.value} | _columns(traits)
+    held = connection.execute(_named(identifier)).first()
+    if held is not None:  # an anchor: now the person is known
+        connection.execute(update(patients).where(patients.c.id == held.id).values(anchor=False, **_columns(traits)))
+        return int(held.id)
     number = connection.execute(insert(patients).values(values)).inserted_primary_key
     return int(number[0]) if number else 0
 
@@ -126,7 +152,7 @@ def put(connection: Connection, identifier: PatientIdentifier, traits: Traits) -
 
 def find(connection: Connection, query: PatientQuery) -> list[Patient]:
     """Everyone who fits; all identifiers must name the same row. Without identifier, family and birth date are needed."""
-    statement = select(patients)
+    statement = select(patients).where(~patients.c.anchor)
     if query.identifiers:
         first = query.identifiers[0]
         statement = statement.where(patients.c.system == first.system, patients.c.value == first.value)

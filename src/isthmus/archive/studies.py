@@ -9,7 +9,7 @@ Source: field-faults F05, F08, F09, F13, F14; interfaces.md §8; wire.md §1.6.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ from isthmus.dicom.names import fold
 from isthmus.model.codes import DCM, SNOMED, Code
 from isthmus.model.identifiers import Identifier, is_uid
 from isthmus.model.imaging import Instance, Series, Study
-from isthmus.model.people import Organisation
+from isthmus.model.people import Organisation, Patient
 from isthmus.model.queries import REGIONS
 from isthmus.storage.schema.archive import instances
 from isthmus.terminology.regions import ENTIRE_BODY, find_region
@@ -45,8 +45,25 @@ class Described:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An instance in the words of the index, as a source behind us tells it: where it lies is that source's business."""
+
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_facts: str
+    series_facts: str
+    number: int | None = None
+    frames: int | None = None
+    title: str | None = None
+    description: str | None = None
+    size: int | None = None
+    crossing_size: int | None = None
+
+
 def describe(connection: Connection, study_instance_uid: str, source: Source) -> Described | None:
-    """Describe what is served of a study; None when that is nothing."""
+    """Describe what the archive serves of a study; None when that is nothing."""
     i = instances.c
     rows = connection.execute(
         select(instances)
@@ -55,9 +72,16 @@ def describe(connection: Connection, study_instance_uid: str, source: Source) ->
     ).all()
     if not rows:
         return None
+    return describe_rows(study_instance_uid, register.patient_of(connection, rows[0].patient_id), rows, source)
+
+
+def describe_rows(
+    study_instance_uid: str, patient: Patient, rows: Sequence[Row[Any] | Told], source: Source
+) -> Described:
+    """Describe a study from what is said of its instances, whoever keeps them."""
     warnings: list[str] = []
     said = _Said(Counter(row.study_facts for row in rows), warnings)
-    by_series: dict[str, list[Row[Any]]] = {}
+    by_series: dict[str, list[Row[Any] | Told]] = {}
     for row in rows:
         by_series.setdefault(row.series_instance_uid, []).append(row)
     described = [_series(uid, held, source, warnings) for uid, held in by_series.items()]
@@ -67,7 +91,7 @@ def describe(connection: Connection, study_instance_uid: str, source: Source) ->
     procedure = said.one("procedure_code")
     study = Study(
         study_instance_uid=study_instance_uid,
-        patient=register.patient_of(connection, rows[0].patient_id),
+        patient=patient,
         series=tuple(series),
         started=started(said.one("study_date"), said.one("study_time"), said.one("timezone_offset"), source),
         description=said.one("study_description"),
@@ -76,9 +100,15 @@ def describe(connection: Connection, study_instance_uid: str, source: Source) ->
         regions=_regions([region for _, region in described], warnings),
         procedure=procedure[2] or None if procedure else None,
         custodian=custodian(said.one("institution_name"), source),
-        size_bytes=sum(row.crossing_size or row.size for row in rows),
+        size_bytes=_size(rows),
     )
     return Described(study, tuple(dict.fromkeys(warnings)))
+
+
+def _size(rows: Sequence[Row[Any] | Told]) -> int | None:
+    """What would cross; None when a source does not tell of every instance."""
+    sizes: list[int] = [size for row in rows if (size := row.crossing_size or row.size) is not None]
+    return sum(sizes) if len(sizes) == len(rows) else None
 
 
 class _Said:
@@ -113,7 +143,9 @@ def _system(issuer: str) -> str | None:
     return f"urn:oid:{issuer}" if is_uid(issuer) else issuer or None
 
 
-def _series(uid: str, rows: Iterable[Row[Any]], source: Source, warnings: list[str]) -> tuple[Series, Code | None]:
+def _series(
+    uid: str, rows: Iterable[Row[Any] | Told], source: Source, warnings: list[str]
+) -> tuple[Series, Code | None]:
     held = list(rows)
     said = _Said(Counter(row.series_facts for row in held), warnings)
     modality, body_part = said.one("modality") or NO_MODALITY, said.one("body_part_examined")
@@ -132,7 +164,7 @@ def _series(uid: str, rows: Iterable[Row[Any]], source: Source, warnings: list[s
     return series, region or find_region(body_part, modality, source.regions)
 
 
-def _instance(row: Row[Any]) -> Instance:
+def _instance(row: Row[Any] | Told) -> Instance:
     return Instance(
         sop_instance_uid=row.sop_instance_uid,
         sop_class_uid=row.sop_class_uid,

@@ -37,13 +37,21 @@ class Mark:
     sha256: str | None = None
 
 
-Piece = bytes | FileRange | Arriving | Mark
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Pieces that are known only when their turn comes: what lies behind a PACS names its syntax with its first bytes."""
+
+    open: Callable[[], AsyncIterator[Piece]]
+
+
+Piece = bytes | FileRange | Arriving | Mark | Late
 
 
 @dataclass(frozen=True, slots=True)
 class StoredInstance:
-    """One instance as the archive would send it: where its bytes lie, and what is known of them.
+    """One instance as its source would send it: where its bytes lie, and what is known of them.
 
+    `transfer_syntax_uid` "" says that it shows only when the bytes arrive.
     `recoded_from` names the stored transfer syntax when what crosses is the Explicit-LE form.
     """
 

@@ -88,11 +88,7 @@ class Files:
         return body
 
     def _content(self, connection: Connection, patient: PatientIdentifier, id: str) -> DocumentContent | None:
-        row = (
-            queries.find_document(connection, patient, int(id))
-            if id.isascii() and id.isdecimal() and len(id) < 19
-            else None
-        )
+        row = queries.find_document(connection, patient, id)
         if row is None:
             return None
         body = prepared.read_prepared(connection, row.number)

@@ -19,8 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.schema import CreateColumn
 
 from isthmus.config import Settings
 from isthmus.errors import AuditUnavailable, NationalInfrastructureUnavailable, SettingsProblem, Unavailable
@@ -74,7 +75,22 @@ class Database:
             raise SettingsProblem(
                 f"the database {self.file} cannot be made: {error.strerror}", key="database"
             ) from error
-        self.write_now(self._metadata.create_all)
+        self.write_now(self._bring_up)
+
+    def _bring_up(self, connection: Connection) -> None:
+        """Tables that are missing are made; to those of an earlier version the columns that are missing are added."""
+        there = inspect(connection)
+        for table in self._metadata.tables.values():
+            if there.has_table(table.name):
+                known = {column["name"] for column in there.get_columns(table.name)}
+                for column in table.columns:
+                    if column.name not in known:
+                        said = CreateColumn(column).compile(dialect=connection.dialect)
+                        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {said}")
+        self._metadata.create_all(connection)
+        for table in self._metadata.tables.values():
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, work)

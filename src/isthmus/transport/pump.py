@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.errors import ContentMismatch, IsthmusError, NationalInfrastructureUnavailable
-from isthmus.model.pieces import Arriving, FileRange, Mark, Piece
+from isthmus.model.pieces import Arriving, FileRange, Late, Mark, Piece
 from isthmus.transport.answers import BODILESS, Answer, Receive, Send, answer_whole
 from isthmus.transport.inbound import Request
 
@@ -149,7 +149,7 @@ class _Transfer:
             else:
                 known = isinstance(following, Mark) and following.sha256 is not None
                 digest = None if known else self._content
-                source = _file(piece, digest) if isinstance(piece, FileRange) else _arriving(piece, digest)
+                source = _content(piece, digest)
                 async with contextlib.aclosing(source):
                     async for chunk in source:
                         yield b"".join((held, chunk)) if held else chunk
@@ -167,7 +167,29 @@ def _with_next(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Piece | None]]:
         piece = following
 
 
-async def _file(piece: FileRange, digest: Any) -> AsyncGenerator[bytes]:
+def _content(piece: FileRange | Arriving | Late, digest: Any) -> AsyncGenerator[bytes | memoryview]:
+    if isinstance(piece, FileRange):
+        return _file(piece, digest)
+    return _arriving(piece, digest) if isinstance(piece, Arriving) else _late(piece, digest)
+
+
+async def _late(piece: Late, digest: Any) -> AsyncGenerator[bytes | memoryview]:
+    """What turns out to be there: heads as they are, content with its digest."""
+    source = piece.open()
+    try:
+        async for inner in source:
+            if isinstance(inner, bytes):
+                yield inner
+            elif not isinstance(inner, Mark):
+                async with contextlib.aclosing(_content(inner, digest)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+    finally:
+        if (close := getattr(source, "aclose", None)) is not None:
+            await close()
+
+
+async def _file(piece: FileRange, digest: Any) -> AsyncGenerator[bytes | memoryview]:
     """Read a range in a worker thread, one read ahead of the sending. Raises ContentMismatch when the file is shorter."""
     loop = asyncio.get_running_loop()
     opening = loop.run_in_executor(None, os.open, piece.path, os.O_RDONLY)

@@ -29,11 +29,16 @@ NO_ADDRESS = "http://notspecified"
 _NAMESPACE = UUID("6d7f0e0c-3f0c-5a38-9a39-5a4c3f1b2d10")
 
 
-def manifest_uid(study: Study, pack: Pack) -> str:
-    """The UID of the study's manifest: it changes when the content does, and only then. Source: interfaces.md §10."""
+def manifest_uid(study: Study, pack: Pack, told: str = "") -> str:
+    """The UID of the study's manifest: it changes when the content does, and only then.
+
+    `told` is the fingerprint of what a source behind us tells: there descriptions change though instances do not.
+
+    Source: interfaces.md §10.
+    """
     series = sorted(one.series_instance_uid for one in study.series)
     instances = sorted(instance.sop_instance_uid for one in study.series for instance in one.instances)
-    content = "\n".join((study.study_instance_uid, *series, *instances, pack.name))
+    content = "\n".join((study.study_instance_uid, *series, *instances, pack.name, *([told] if told else [])))
     return f"2.25.{uuid5(_NAMESPACE, content).int}"
 
 

@@ -7,7 +7,7 @@ Source: interfaces.md §10, §11; performance.md §3.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, String, Table, UniqueConstraint, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, UniqueConstraint, text
 
 from isthmus.storage.schema.metadata import INDEX
 
@@ -20,6 +20,9 @@ patients = Table(
     Column("names", String, nullable=False),  # JSON: [[family, [given, …], language], …]
     Column("birth_date", String, nullable=False),  # ISO, maybe partial, "" when nobody said
     Column("gender", String, nullable=False),
+    Column(
+        "anchor", Boolean, nullable=False, server_default=text("0")
+    ),  # named by a source behind us, not registered here
     UniqueConstraint("system", "value"),
     Index("patients_by_birth_date", "birth_date"),
 )
@@ -30,6 +33,10 @@ studies = Table(
     Column("study_instance_uid", String, primary_key=True),
     Column("patient_id", ForeignKey("patients.id"), index=True),  # none while all of it is unassigned
     Column("generation", Integer, nullable=False),  # raised by each change of what is offered
+    Column(
+        "source", String, nullable=False, server_default=""
+    ),  # the one behind us that holds it; "" the archive itself
+    Column("content", String),  # what that source last told of it, as a fingerprint
 )
 
 instances = Table(
@@ -41,6 +48,7 @@ instances = Table(
     Column("study_instance_uid", String, nullable=False),
     Column("sop_class_uid", String, nullable=False),
     Column("state", String, nullable=False),  # served, unassigned, quarantined
+    Column("source", String, nullable=False, server_default=""),  # through which it came; "" the first of images
     Column("reason", String),  # of the quarantine
     Column("detail", String),
     Column("said_patient", String),  # SYSTEM|VALUE as the file says, for the operator
@@ -71,6 +79,10 @@ documents = Table(
     Column("number", Integer, primary_key=True),
     Column("kind", String, nullable=False),
     Column("state", String, nullable=False),  # served, quarantined
+    Column(
+        "source", String, nullable=False, server_default=""
+    ),  # the one behind us that holds it; "" the archive itself
+    Column("foreign_id", String),  # as that source names it
     Column("reason", String),
     Column("patient_id", ForeignKey("patients.id"), index=True),
     Column("unique_system", String, nullable=False),
@@ -91,6 +103,7 @@ documents = Table(
     Index("documents_by_unique_id", "unique_system", "unique_value"),
     Index("documents_by_family", "family"),
     Index("documents_by_sha256", "sha256"),
+    Index("documents_by_foreign_id", "source", "foreign_id", unique=True, sqlite_where=text("foreign_id is not null")),
     sqlite_autoincrement=True,  # a number is never used twice
 )
 

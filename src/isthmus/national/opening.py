@@ -1,0 +1,70 @@
+"""The sources that the settings name, opened and joined. A country's own connector is named by dotted path: `module:Class`.
+
+Source: interfaces.md §7.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from isthmus.config import Settings, Source
+from isthmus.errors import SettingsProblem
+from isthmus.national.files import Files
+from isthmus.national.sources import FindsPatients, GivesDocuments, GivesImages, Sources
+from isthmus.storage.database import Database
+
+_VERBS: dict[str, Any] = {"patients": FindsPatients, "reports": GivesDocuments, "images": GivesImages}
+
+
+class Opening:
+    """What a source needs to be opened: handed to a country's own class as `Class(source, opening)`."""
+
+    def __init__(self, settings: Settings, index: Database, clock: Callable[[], datetime]) -> None:
+        self.settings, self.index, self.clock = settings, index, clock
+        self._files: Files | None = None
+
+    def files(self, source: Source) -> Files:
+        """The embedded archive and register: one, however many sources of the kind there are."""
+        if self._files is None:
+            self._files = Files(self.settings, self.index, self.clock)
+        return self._files
+
+
+_KINDS: dict[str, Callable[[Source, Opening], Any]] = {
+    "files": lambda source, opening: opening.files(source),
+}
+
+
+def open_sources(settings: Settings, index: Database, clock: Callable[[], datetime]) -> Sources:
+    """Every source of the settings as one connector. Raises SettingsProblem for a class that cannot be had or lacks a verb."""
+    opening = Opening(settings, index, clock)
+    held = {kind: tuple(open_source(s, kind, opening) for s in getattr(settings.sources, kind)) for kind in _VERBS}
+    every = (*settings.sources.images, *settings.sources.reports, *settings.sources.patients)
+    zone = next((source.zone for source in every if source.time_zone), UTC)
+    return Sources(held["patients"], held["reports"], held["images"], zone)
+
+
+def open_source(source: Source, kind: str, opening: Opening) -> Any:
+    """One source of a kind. Raises SettingsProblem."""
+    make = _KINDS.get(source.kind) or _own(source, kind)
+    opened = make(source, opening)
+    if not isinstance(opened, _VERBS[kind]):
+        raise SettingsProblem(
+            f"sources.{kind} {source.name!r}: {source.kind} lacks a verb of {_VERBS[kind].__name__}",
+            key=f"sources.{kind}.kind",
+        )
+    return opened
+
+
+def _own(source: Source, kind: str) -> Callable[[Source, Opening], Any]:
+    module, _, name = source.kind.partition(":")
+    try:
+        made: Callable[[Source, Opening], Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsProblem(
+            f"sources.{kind} {source.name!r}: {source.kind} cannot be imported: {error}", key=f"sources.{kind}.kind"
+        ) from error
+    return made

@@ -1,0 +1,183 @@
+"""A PACS behind Country A as a source of images: what the connectors to one share, whatever they speak.
+
+What it holds is asked at every request, so that a correction there acts at once; manifests are made from what it tells, without a pixel,
+and kept while it tells the same. Bytes are passed on as they arrive.
+
+Source: interfaces.md §7, §10; trust.md T52, T100; field-faults F38, F47.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, tzinfo
+from functools import partial
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from isthmus.archive import index, prepared, queries, register
+from isthmus.archive.studies import Told, describe_rows
+from isthmus.config import Settings, Source
+from isthmus.errors import (
+    DocumentNotFound,
+    ImagesNotFound,
+    ImagesPreparing,
+    NationalInfrastructureUnavailable,
+)
+from isthmus.model.documents import Document, DocumentContent
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.pieces import Arriving, StoredInstance
+from isthmus.model.queries import DocumentQuery, ImagesQuery
+from isthmus.national.told import Held, mine
+from isthmus.storage.database import Database
+from isthmus.wire.packs.pack import Pack, load_pack
+
+LOG = logging.getLogger("isthmus.national")
+REMEMBERED = 64  # studies whose instances are not asked for again while the PACS tells the same
+PREPARING_S = 60  # when to come back, where the PACS does not say
+
+
+class Pacs(Protocol):
+    """How a PACS is asked. What does not answer raises NationalInfrastructureUnavailable; a shorter answer is never passed off as whole."""
+
+    async def find_studies(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> Sequence[Held]:
+        """What it holds of a patient, or of one study: down to the series. It may give too much; that is filtered again."""
+
+    async def list_instances(self, held: Held) -> Sequence[Told]:
+        """Every instance of a study, by series number, instance number, UIDs. Raises when it lists fewer than it counts."""
+
+    async def make_ready(self, held: Held) -> float:
+        """Have a near-line study fetched to where it can be read; gives after how many seconds to come back."""
+
+    def fetch(self, held: Held, told: Told) -> AsyncIterator[bytes | memoryview]:
+        """One instance as a Part 10 file, as it is stored, while it arrives. Left early, the PACS is told.
+
+        Raises ImagesNotFound, ImagesPreparing before the first byte; ContentMismatch when it breaks off.
+        """
+
+    async def close(self) -> None:
+        """Let connections go."""
+
+
+class PacsImages:
+    """The half of a national connector that a PACS fills: manifests and images of a patient, and of no other."""
+
+    def __init__(
+        self, settings: Settings, index_database: Database, source: Source, pacs: Pacs, clock: Callable[[], datetime]
+    ) -> None:
+        self.source, self.pacs = source, pacs
+        self._index = index_database
+        self._default = load_pack().name
+        self._makers: dict[str, prepared.Manifests] = {}
+        self._made_with = settings, index_database, clock
+        self._instances: OrderedDict[tuple[str, str], Sequence[Told]] = OrderedDict()
+
+    @property
+    def zone(self) -> tzinfo:
+        return self.source.zone
+
+    async def find_documents(self, query: DocumentQuery) -> Sequence[Document]:
+        patient = query.patient
+        if patient is None:
+            return ()
+        pack = load_pack(query.pack or self._default)
+        held = [one for one in await self._held(patient) if await self._noted(one, pack)]
+        studies = {one.study_instance_uid for one in held}
+        if not studies:
+            return ()
+        listed = await self._index.read(partial(self._listed, patient=patient, pack=pack.name))
+        return [document for document in listed if document.study_instance_uids[0] in studies]
+
+    async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        found = await self._index.read(lambda c: prepared.read_told(c, self.source.name, patient, id))
+        if found is None or not await self._held(patient, found.document.study_instance_uids[0]):
+            raise DocumentNotFound("this patient has no such document")
+        return found
+
+    async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:
+        held = next(iter(await self._held(patient, query.study_instance_uid)), None)
+        if held is None:
+            raise ImagesNotFound("this patient has no such images")
+        told = [one for one in await self._told(held) if _wanted(one, query)]
+        if not told:
+            raise ImagesNotFound("this patient has no such images")
+        if not held.at_hand:
+            raise ImagesPreparing(
+                "the study is near-line", retry_after_s=await self.pacs.make_ready(held) or PREPARING_S
+            )
+        return [self._stored(held, one) for one in told]
+
+    async def close(self) -> None:
+        await self.pacs.close()
+
+    def _stored(self, held: Held, told: Told) -> StoredInstance:
+        return StoredInstance(
+            study_instance_uid=held.study_instance_uid,
+            series_instance_uid=told.series_instance_uid,
+            sop_instance_uid=told.sop_instance_uid,
+            transfer_syntax_uid="",
+            content=Arriving(partial(self.pacs.fetch, held, told)),
+            size_bytes=None,
+            sha256=None,
+        )
+
+    async def _held(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> list[Held]:
+        """What the PACS holds of this patient now. Rows of anybody else fall out, and are counted."""
+        told = await self.pacs.find_studies(patient, study_instance_uid)
+        held = mine(told, patient)
+        if len(held) < len(told):
+            LOG.warning("%s answered with %d studies of other patients", self.source.name, len(told) - len(held))
+        return [one for one in held if study_instance_uid in (None, one.study_instance_uid)]
+
+    async def _told(self, held: Held) -> Sequence[Told]:
+        """The instances of a study, asked for when the PACS tells something else than last time."""
+        key = held.study_instance_uid, held.content
+        if key not in self._instances:
+            self._instances[key] = await self.pacs.list_instances(held)
+            while len(self._instances) > REMEMBERED:
+                self._instances.popitem(last=False)
+        self._instances.move_to_end(key)
+        return self._instances[key]
+
+    async def _noted(self, held: Held, pack: Pack) -> bool:
+        """Have the manifest of a study made where it is missing. False for a study that another source of ours holds."""
+        if pack.name not in self._makers:
+            self._makers[pack.name] = prepared.Manifests(*self._made_with, pack)
+        maker = self._makers[pack.name]
+
+        def note(connection: Connection) -> tuple[bool, bool]:
+            anchor = register.anchor(connection, held.patient.identifier)
+            noted = index.note_study(connection, held.study_instance_uid, anchor, self.source.name, held.content)
+            return noted, noted and maker.made(connection, held.study_instance_uid)
+
+        known, made = await self._index.read(partial(_as_noted, held=held, source=self.source.name, maker=maker))
+        if not known:
+            known, made = await self._index.write(note)
+        if not known or made:
+            return known
+        told = await self._told(held)
+        described = describe_rows(held.study_instance_uid, held.patient, told, self.source) if told else None
+        if described is not None and not await asyncio.to_thread(maker.make_told, described, self.source, held.content):
+            raise NationalInfrastructureUnavailable("the study changes faster than it can be described")
+        return described is not None
+
+    def _listed(self, connection: Connection, patient: PatientIdentifier, pack: str) -> list[Document]:
+        return queries.documents_of(connection, register.anchor_row(connection, patient), pack, self.source.name)
+
+
+def _as_noted(connection: Connection, held: Held, source: str, maker: prepared.Manifests) -> tuple[bool, bool]:
+    """Whether a study stands in the index as it is told now, and has its manifest: then nothing needs writing."""
+    anchor = register.anchor_row(connection, held.patient.identifier)
+    if not index.is_noted(connection, held.study_instance_uid, anchor, source, held.content):
+        return False, False
+    return True, maker.made(connection, held.study_instance_uid)
+
+
+def _wanted(told: Told, query: ImagesQuery) -> bool:
+    return query.series_instance_uid in (None, told.series_instance_uid) and query.sop_instance_uid in (
+        None,
+        told.sop_instance_uid,
+    )

@@ -1,0 +1,132 @@
+"""One national connector made of several sources, joined by kind: registers of patients, sources of reports, sources of images.
+
+Every source of a kind is asked; one that does not answer fails the question, for a shorter list would fool. Of two that hold the same
+study, or the same document, the first in the settings counts.
+
+Source: interfaces.md §7; field-faults F38.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from typing import Any, Protocol, runtime_checkable
+
+from isthmus.errors import DocumentNotFound, ImagesNotFound, UnsupportedRequest
+from isthmus.model.documents import Document, DocumentContent, DocumentKind
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.people import Patient
+from isthmus.model.pieces import StoredInstance
+from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
+from isthmus.national.connector import DescribesImages
+
+
+@runtime_checkable
+class FindsPatients(Protocol):
+    """A register, by the first verb of NationalConnector."""
+
+    async def find_patients(self, query: PatientQuery) -> Sequence[Patient]: ...
+
+
+@runtime_checkable
+class GivesDocuments(Protocol):
+    """A source of reports, by two verbs of NationalConnector. A document's id is its row number in the index, as text."""
+
+    async def find_documents(self, query: DocumentQuery) -> Sequence[Document]: ...
+
+    async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent: ...
+
+
+@runtime_checkable
+class GivesImages(GivesDocuments, Protocol):
+    """A source of images: it has the manifests of its studies as documents."""
+
+    async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]: ...
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The country's sources as one national connector."""
+
+    patients: Sequence[FindsPatients]
+    reports: Sequence[GivesDocuments]
+    images: Sequence[GivesImages]
+    zone: tzinfo
+
+    async def find_patients(self, query: PatientQuery) -> Sequence[Patient]:
+        """Everyone who fits, in any register. Two registers that tell the same person differently give two: nobody is then taken."""
+        found = await asyncio.gather(*(source.find_patients(query) for source in self.patients))
+        return tuple(dict.fromkeys(patient for some in found for patient in some))
+
+    async def find_documents(self, query: DocumentQuery) -> Sequence[Document]:
+        asked = list(dict.fromkeys((*self.images, *self.reports)))  # a source of images comes before all others
+        images = len(set(map(id, self.images)))
+        found = await asyncio.gather(*(source.find_documents(query) for source in asked))
+        taken: dict[Any, int] = {}
+        listed = {
+            document.id: document
+            for number, some in enumerate(found)
+            for document in some
+            if not document.kind.is_manifest
+            or (number < images and taken.setdefault(document.study_instance_uids, number) == number)
+        }
+        return described(sorted(listed.values(), key=lambda document: int(document.id)))
+
+    async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        for source in dict.fromkeys((*self.images, *self.reports)):
+            try:
+                return await source.get_document(patient, id)
+            except DocumentNotFound:
+                continue
+        raise DocumentNotFound("this patient has no such document")
+
+    async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:
+        for source in self.images:
+            try:
+                return await source.get_images(patient, query)
+            except ImagesNotFound:
+                continue
+        raise ImagesNotFound("this patient has no such images")
+
+    async def get_metadata(self, patient: PatientIdentifier, query: ImagesQuery) -> bytes:
+        """What a source has ready of its images. Raises UnsupportedRequest where it has nothing ready: they are read from the images."""
+        for source in self.images:
+            try:
+                if isinstance(source, DescribesImages):
+                    return await source.get_metadata(patient, query)
+                await source.get_images(patient, query)
+            except ImagesNotFound:
+                continue
+            raise UnsupportedRequest("no metadata are ready of these images", reason="no-route")
+        raise ImagesNotFound("this patient has no such images")
+
+    async def close(self) -> None:
+        """Let the connections of every source go."""
+        every = dict.fromkeys((*self.patients, *self.reports, *self.images))
+        closing = [close() for source in every if (close := getattr(source, "close", None)) is not None]
+        await asyncio.gather(*closing, return_exceptions=True)
+
+
+def described(found: Sequence[Document]) -> list[Document]:
+    """Reports that do not tell about their examination, as the manifests of their studies do. Source: DRC-05, DRC-15."""
+    studies = {d.study_instance_uids[0]: d for d in found if d.kind.is_manifest and d.status == "current"}
+    return [
+        _as_its_studies(d, [studies[uid] for uid in d.study_instance_uids if uid in studies])
+        if d.kind in (DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA)
+        else d
+        for d in found
+    ]
+
+
+def _as_its_studies(report: Document, studies: list[Document]) -> Document:
+    return replace(
+        report,
+        accession_numbers=report.accession_numbers
+        or tuple(dict.fromkeys(n for s in studies for n in s.accession_numbers)),
+        custodian=report.custodian or next((s.custodian for s in studies if s.custodian), None),
+        modalities=report.modalities or tuple(sorted({m for s in studies for m in s.modalities})),
+        regions=report.regions or tuple(dict.fromkeys(r for s in studies for r in s.regions)),
+        period_start=report.period_start or next((s.period_start for s in studies if s.period_start), None),
+    )

@@ -1,0 +1,139 @@
+"""HTTP requests to what lies behind Country A: a PACS, a FHIR repository. Inside the country, named in the settings, never by a peer.
+
+No redirect is followed, no cookie kept, no proxy taken from the environment. What an answer was packed with is unpacked here and none of
+its headers is passed on. Back-pressure is the socket's: nothing is read that nobody takes.
+
+Source: interfaces.md §7; trust.md T56, T83; field-faults F42, F46.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from isthmus.config import Source
+from isthmus.errors import NationalInfrastructureUnavailable
+
+CHUNK_BYTES = 256 << 10
+CONNECT_S, ATTEMPTS = 3.0, 2
+MAX_BODY_BYTES = 64 << 20
+
+Parameters = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that was read whole. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class Streaming:
+    """An answer whose body is still arriving."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, name: str) -> None:
+        self._answer, self._name = answer, name
+        self.status = answer.status
+        self.headers: Mapping[str, str] = {key.lower(): value for key, value in answer.headers.items()}
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body in pieces. Raises NationalInfrastructureUnavailable when it breaks off."""
+        try:
+            async for chunk in self._answer.content.iter_chunked(CHUNK_BYTES):
+                yield chunk
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise NationalInfrastructureUnavailable(f"{self._name} broke off its answer") from error
+
+    async def read(self, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """The whole body. Raises NationalInfrastructureUnavailable over the limit."""
+        parts, size = [], 0
+        async with contextlib.aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise NationalInfrastructureUnavailable(f"{self._name} answers with more than {limit_bytes} bytes")
+                parts.append(chunk)
+        return b"".join(parts)
+
+
+class Upstream:
+    """One source by HTTP: at most `source.parallel` requests at a time, each with deadlines on connecting and on silence."""
+
+    def __init__(self, source: Source, path: Callable[[str], Path]) -> None:
+        self.source = source
+        self._path = path
+        self._turns = asyncio.Semaphore(max(1, source.parallel))
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(
+        self, path: str, parameters: Parameters = (), *, accept: str, limit_bytes: int = MAX_BODY_BYTES
+    ) -> Reply:
+        """Ask and read the whole answer; a connection that broke before an answer is tried once more."""
+        for attempt in range(ATTEMPTS):
+            try:
+                async with self.stream(path, parameters, accept=accept) as answer:
+                    return Reply(answer.status, answer.headers, await answer.read(limit_bytes))
+            except NationalInfrastructureUnavailable:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, parameters: Parameters = (), *, accept: str) -> AsyncIterator[Streaming]:
+        """Ask, and have the body as it arrives; leaving closes the connection. Raises NationalInfrastructureUnavailable."""
+        async with self._turns:
+            try:
+                answer = await self._entered().get(
+                    self._url(path, parameters), headers={"Accept": accept}, allow_redirects=False
+                )
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise NationalInfrastructureUnavailable(f"{self.source.name} does not answer") from error
+            try:
+                yield Streaming(answer, self.source.name)
+            finally:
+                answer.close() if not answer.content.at_eof() else answer.release()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _url(self, path: str, parameters: Parameters) -> URL:
+        """An address below the base, or a whole one of the same origin: a source leads nobody elsewhere."""
+        base = self.source.url.rstrip("/")
+        url = URL(path) if "://" in path else URL(f"{base}/{path}" if path else base)
+        if url.origin() != URL(base).origin():
+            raise NationalInfrastructureUnavailable(f"{self.source.name} names an address that is not its own")
+        return url.extend_query(list(parameters)) if parameters else url
+
+    def _entered(self) -> aiohttp.ClientSession:
+        """The session, made in the loop that uses it."""
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=self.source.timeout_s)
+            headers = {"Authorization": self.source.authorization} if self.source.authorization else {}
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=max(1, self.source.parallel), ssl=self._context()),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=timeout,
+                headers=headers,
+                trust_env=False,
+            )
+        return self._session
+
+    def _context(self) -> ssl.SSLContext | bool:
+        if urlsplit(self.source.url).scheme != "https":
+            return True
+        authority = self.source.authority
+        context = ssl.create_default_context(cafile=str(self._path(authority)) if authority else None)
+        if self.source.tls_certificate:
+            context.load_cert_chain(self._path(self.source.tls_certificate), self._path(self.source.tls_key))
+        return context
