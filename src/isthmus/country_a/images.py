@@ -8,51 +8,37 @@ Source: RAD-107; PS3.18 §8.7.3, §10.4; trust.md §2.6 (M8), §2.9; WAD-01 to W
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from isthmus.country_a.forms import arrived, decoded, is_late, late
 from isthmus.country_a.holdings import may_give
 from isthmus.country_a.passes import Admitted
-from isthmus.dicom.faults import DicomFault
-from isthmus.dicom.pixels.decodable import DECODABLE, decoded_bytes
-from isthmus.dicom.pixels.faults import PixelFault
 from isthmus.errors import (
-    ArrivalRefused,
-    ContentMismatch,
     ImagesNotFound,
     NationalInfrastructureUnavailable,
     UnsupportedRequest,
 )
-from isthmus.model.pieces import Arriving, FileRange, Mark, StoredInstance
+from isthmus.model.pieces import FileRange, Mark, StoredInstance
 from isthmus.model.queries import ImagesQuery
 from isthmus.national.connector import NationalConnector
-from isthmus.sandbox import MIB, Sandbox
-from isthmus.storage.ranges import RangeSource
+from isthmus.sandbox import Sandbox
 from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
-from isthmus.transport.line import as_it_comes
 from isthmus.wire.images import (
-    EXPLICIT_LE,
     Level,
     Wanted,
     choose,
     content_type,
-    not_made,
     part_headers,
     part_type,
     read_accept,
     read_path,
     weave,
 )
-
-LOG = logging.getLogger("isthmus.country_a")
-FILE_S, SLOWEST_BYTES_S = 10.0, 8 * MIB  # how long decoding may take: a file, and what its pixels need beyond that
-BESIDE_PIXELS_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +69,10 @@ async def get_images(
     instances = await national.get_images(admitted.patient, query)
     if not instances:
         raise ImagesNotFound("nothing of this study is served")
-    sent, missing = await asyncio.to_thread(_chosen, instances, wanted, sandbox)
+    there = [late(one, wanted, sandbox) if is_late(one) else one for one in instances]
+    if wanted.single_part and is_late(instances[0]):
+        there = [await arrived(instances[0], wanted, sandbox)]
+    sent, missing = await asyncio.to_thread(_chosen, there, wanted, sandbox)
     return Given(_answer(sent, wanted, whole=not missing), query, tuple(one.sop_instance_uid for one in missing))
 
 
@@ -106,47 +95,9 @@ def _chosen(
     there = [one for one in instances if not (isinstance(one.content, FileRange) and one.content.path in gone)]
     if not there:
         raise NationalInfrastructureUnavailable("the stored files are not there")
-    sent, missing = choose(there, wanted, partial(_decoded, sandbox))
+    sent, missing = choose(there, wanted, partial(decoded, sandbox))
     lost = [one for one in instances if isinstance(one.content, FileRange) and one.content.path in gone]
     return sent, missing + lost
-
-
-def _decoded(sandbox: Sandbox, instance: StoredInstance) -> StoredInstance | None:
-    """The Explicit-LE form of a compressed instance, made while it is sent: neither size nor digest is known before.
-
-    None for what no codec here decodes, as far as its head tells.
-    """
-    if instance.transfer_syntax_uid not in DECODABLE or not isinstance(instance.content, FileRange):
-        return None
-    source = RangeSource(instance.content)
-    try:
-        size = decoded_bytes(source)
-    except (PixelFault, DicomFault, OSError):
-        return None
-    stored = instance.transfer_syntax_uid
-    return replace(
-        instance, transfer_syntax_uid=EXPLICIT_LE, content=Arriving(partial(_decoding, sandbox, source, size)),
-        size_bytes=None, sha256=None, recoded_from=stored,
-    )  # fmt: skip
-
-
-async def _decoding(sandbox: Sandbox, source: RangeSource, size_bytes: int) -> AsyncIterator[bytes]:
-    """Decode in a child. Raises UnsupportedRequest when that gives nothing, ContentMismatch when it breaks off."""
-    work = partial(
-        sandbox.run, "decoded", source, deadline_s=FILE_S + size_bytes / SLOWEST_BYTES_S,
-        output_limit_bytes=size_bytes + BESIDE_PIXELS_BYTES,
-    )  # fmt: skip
-    begun = False
-    try:
-        async with aclosing(as_it_comes(lambda sink: work(into=sink))) as pieces:
-            async for piece in pieces:
-                begun = True
-                yield piece
-    except ArrivalRefused as refused:
-        LOG.warning("an image could not be decoded: %s", refused.facts.get("fault"))
-        if begun:
-            raise ContentMismatch("an image broke off while it was decoded") from refused
-        raise not_made() from refused
 
 
 def _answer(sent: list[StoredInstance], wanted: Wanted, *, whole: bool) -> Answer:

@@ -14,7 +14,7 @@ from isthmus.dicom import tags
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.syntaxes import SYNTAXES, TransferSyntax
 from isthmus.dicom.uids import is_uid
-from isthmus.dicom.windows import Bounds, Window
+from isthmus.dicom.windows import AT_IMPORT, Bounds, BytesSource, SourceWindow, Window
 
 PREAMBLE_BYTES: Final = 128
 META_START: Final = 132
@@ -78,6 +78,17 @@ def zeroed_preamble(view: bytes | bytearray | memoryview) -> bytes:
     if bytes(view[PREAMBLE_BYTES:META_START]) != b"DICM":
         raise DicomFault("not-dicom", "no DICM prefix")
     return bytes(PREAMBLE_BYTES) + b"DICM"
+
+
+def file_syntax(head: bytes) -> str:
+    """The transfer syntax that the first bytes of a file name. Raises DicomFault where they name none."""
+    run = front(SourceWindow(BytesSource(head)), AT_IMPORT, hostile=False)
+    try:
+        while True:
+            next(run)
+    except StopIteration as done:
+        meta: FileMeta = done.value
+        return meta.syntax.uid
 
 
 def front(window: Window, bounds: Bounds, *, hostile: bool) -> Generator[None, None, FileMeta]:

@@ -59,7 +59,7 @@ class StoredInstance:
     series_instance_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str  # of what crosses
-    content: FileRange | Arriving
+    content: FileRange | Arriving | Late
     size_bytes: int | None
     sha256: str | None  # hex, of what crosses
     recoded_from: str | None = None

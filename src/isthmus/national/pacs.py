@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime, tzinfo
 from functools import partial
 from typing import Protocol
@@ -21,7 +22,11 @@ from sqlalchemy import Connection
 from isthmus.archive import index, prepared, queries, register
 from isthmus.archive.studies import Told, describe_rows
 from isthmus.config import Settings, Source
+from isthmus.dicom.faults import DicomFault
+from isthmus.dicom.header import Header, read_header
+from isthmus.dicom.windows import BytesSource
 from isthmus.errors import (
+    ContentMismatch,
     DocumentNotFound,
     ImagesNotFound,
     ImagesPreparing,
@@ -33,10 +38,13 @@ from isthmus.model.pieces import Arriving, StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.told import Held, mine
 from isthmus.storage.database import Database
+from isthmus.transport.line import begun, replayed
 from isthmus.wire.packs.pack import Pack, load_pack
 
 LOG = logging.getLogger("isthmus.national")
 REMEMBERED = 64  # studies whose instances are not asked for again while the PACS tells the same
+HEAD_BYTES, HEAD_MAX_BYTES = 64 << 10, 16 << 20  # of an instance, read before any of it is passed on
+UNKNOWN_BYTES = 1 << 40  # a size nobody told
 PREPARING_S = 60  # when to come back, where the PACS does not say
 
 
@@ -119,10 +127,33 @@ class PacsImages:
             series_instance_uid=told.series_instance_uid,
             sop_instance_uid=told.sop_instance_uid,
             transfer_syntax_uid="",
-            content=Arriving(partial(self.pacs.fetch, held, told)),
+            content=Arriving(partial(self._checked, held, told)),
             size_bytes=None,
             sha256=None,
         )
+
+    async def _checked(self, held: Held, told: Told) -> AsyncGenerator[bytes | memoryview]:
+        """An instance as it arrives, once its head has said that it is the one asked for, and whose. Source: trust.md T52."""
+        stream = self.pacs.fetch(held, told)
+        head, header = b"", None
+        try:
+            while header is None:
+                wanted = max(HEAD_BYTES, 4 * len(head))
+                more = await begun(stream, wanted - len(head))
+                head += more
+                header = _header(head, ended=len(head) < wanted)
+            said = register.said_patient(header, self.source.patient_issuer)
+            named = header.study_instance_uid, header.sop_instance_uid
+            if named != (held.study_instance_uid, told.sop_instance_uid) or said != held.patient.identifier:
+                LOG.error("%s gave another instance, or one of another patient, than was asked for", self.source.name)
+                raise ContentMismatch("a source gave another instance than was asked for")
+        except BaseException:
+            if (close := getattr(stream, "aclose", None)) is not None:
+                await close()
+            raise
+        async with aclosing(replayed(head, stream)) as whole:
+            async for chunk in whole:
+                yield chunk
 
     async def _held(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> list[Held]:
         """What the PACS holds of this patient now. Rows of anybody else fall out, and are counted."""
@@ -166,6 +197,16 @@ class PacsImages:
 
     def _listed(self, connection: Connection, patient: PatientIdentifier, pack: str) -> list[Document]:
         return queries.documents_of(connection, register.anchor_row(connection, patient), pack, self.source.name)
+
+
+def _header(head: bytes, *, ended: bool) -> Header | None:
+    """What the first bytes say of an instance; None when more of them are needed. Raises ContentMismatch for what is none."""
+    try:
+        return read_header(BytesSource(head, None if ended else UNKNOWN_BYTES))
+    except DicomFault as fault:
+        if fault.reason == "prefix-too-short" and not ended and len(head) < HEAD_MAX_BYTES:
+            return None
+        raise ContentMismatch("a source gave what is no instance") from fault
 
 
 def _as_noted(connection: Connection, held: Held, source: str, maker: prepared.Manifests) -> tuple[bool, bool]:

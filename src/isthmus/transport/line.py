@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from threading import Condition
 from typing import Any, Final
 
@@ -74,3 +74,25 @@ class _Line:
             self._closed = True
             self._pieces.clear()
             self._room.notify()
+
+
+async def begun(source: AsyncIterator[bytes | memoryview], size_bytes: int) -> bytes:
+    """The first bytes of a stream: as many as asked for, unless it ends before. What is left still comes from the stream."""
+    parts: list[bytes | memoryview] = []
+    held = 0
+    while held < size_bytes and (chunk := await anext(source, None)) is not None:
+        parts.append(chunk)
+        held += len(chunk)
+    return b"".join(parts)
+
+
+async def replayed(head: bytes, rest: AsyncIterator[bytes | memoryview]) -> AsyncGenerator[bytes | memoryview]:
+    """A stream that was begun, from its first byte; left early, what is behind it is closed."""
+    try:
+        if head:
+            yield head
+        async for chunk in rest:
+            yield chunk
+    finally:
+        if (close := getattr(rest, "aclose", None)) is not None:
+            await close()

@@ -17,7 +17,7 @@ from typing import Literal
 
 from isthmus.errors import ContentMismatch, CountryMisanswered, MalformedRequest, UnsupportedRequest
 from isthmus.model.identifiers import checked_uid
-from isthmus.model.pieces import Mark, Piece, StoredInstance
+from isthmus.model.pieces import Late, Mark, Piece, StoredInstance
 from isthmus.model.queries import ImagesQuery
 
 Level = Literal["study", "series", "instance"]
@@ -125,7 +125,8 @@ def choose(
     """Part what can be sent as accepted from what cannot.
 
     As stored where that is accepted, else in Explicit VR Little Endian as `decoded` gives it. Where it gives None (video,
-    what no codec decodes) the instance travels as it is when no syntax was named; when one was, it alone is missing. Raises
+    what no codec decodes) the instance travels as it is when no syntax was named; when one was, it alone is missing. What
+    comes late is judged when it comes. Raises
     UnsupportedRequest, naming `transfer-syntax=*`, when nothing is left.
 
     Source: PS3.18 §8.7.3; field-faults F25, F33.
@@ -133,7 +134,8 @@ def choose(
     sent: list[StoredInstance] = []
     missing: list[StoredInstance] = []
     for instance in instances:
-        if wanted.syntaxes is None or instance.transfer_syntax_uid in wanted.syntaxes:
+        late = isinstance(instance.content, Late)
+        if late or wanted.syntaxes is None or instance.transfer_syntax_uid in wanted.syntaxes:
             sent.append(instance)
         elif EXPLICIT_LE in wanted.syntaxes and (form := decoded(instance)) is not None:
             sent.append(form)
@@ -174,12 +176,20 @@ def part_headers(instance: StoredInstance) -> list[tuple[str, str]]:
     return headers
 
 
+def part_head(instance: StoredInstance) -> bytes:
+    """What stands between a boundary and the bytes of an instance."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in part_headers(instance))
+    return f"{head}\r\n".encode("ascii")
+
+
 def weave(instances: Iterable[StoredInstance], boundary: str) -> Iterator[Piece]:
-    """Give the pieces of a multipart body, one instance after the other; the closing boundary comes last."""
+    """Give the pieces of a multipart body, one instance after the other; the closing boundary comes last.
+
+    What comes late brings the head of its part itself.
+    """
     lead = f"--{boundary}\r\n"
     for instance in instances:
-        head = "".join(f"{name}: {value}\r\n" for name, value in part_headers(instance))
-        yield f"{lead}{head}\r\n".encode("ascii")
+        yield lead.encode("ascii") + (b"" if isinstance(instance.content, Late) else part_head(instance))
         yield instance.content
         yield Mark(instance.sop_instance_uid, instance.size_bytes or 0, instance.sha256)
         lead = f"\r\n--{boundary}\r\n"

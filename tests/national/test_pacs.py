@@ -1,0 +1,186 @@
+"""What every connector to a PACS shares: whose studies, manifests without pixels, and bytes only of the one asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.archive.conftest import NOW, Node, dicom, settings_in
+from tests.national.test_files import _patient
+
+from isthmus.errors import ContentMismatch, DocumentNotFound, ImagesNotFound, ImagesPreparing
+from isthmus.model.documents import Document
+from isthmus.model.pieces import Arriving, StoredInstance
+from isthmus.model.queries import DocumentQuery, ImagesQuery
+from isthmus.national.opening import open_sources
+from isthmus.national.pacs import PacsImages
+from isthmus.national.sources import Sources
+from isthmus.storage.database import open_index
+from isthmus.testing.connector_contract import ConnectorContract, Offered
+from isthmus.testing.pacs import PracticePacs
+from isthmus.testing.studies import SyntheticStudy
+
+MINE, STRANGER = _patient("123", "Müller", "Eva"), _patient("124", "Other", "Ada")
+STUDY, THEIRS = (
+    SyntheticStudy(seed, patient, instances=3, series_size=2, rows=4, columns=4)
+    for seed, patient in ((1, MINE), (2, STRANGER))
+)
+QUERY = DocumentQuery(patient=MINE.identifier)
+
+
+class Behind:
+    """A country whose register is the embedded one and whose images lie in a PACS."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = settings_in(folder)
+        self.index = open_index(self.settings)
+        self.pacs = PracticePacs(self.settings.sources.images[0])
+        self.pacs.keep(*(b"".join(study.pieces(n)) for study in (STUDY, THEIRS) for n in range(3)))
+        self.images = PacsImages(self.settings, self.index, self.pacs.source, self.pacs, lambda: NOW)
+        embedded = open_sources(self.settings, self.index, lambda: NOW)
+        self.sources = Sources(embedded.patients, embedded.reports, (self.images,), embedded.zone)
+
+    def listed(self) -> list[Document]:
+        return list(asyncio.run(self.sources.find_documents(QUERY)))
+
+    def found(self, study: str = STUDY.study_instance_uid) -> list[StoredInstance]:
+        return list(asyncio.run(self.sources.get_images(MINE.identifier, ImagesQuery(study))))
+
+    def read(self, instance: StoredInstance) -> bytes:
+        async def whole() -> bytes:
+            assert isinstance(instance.content, Arriving)
+            return b"".join([bytes(piece) async for piece in instance.content.open()])
+
+        return asyncio.run(whole())
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> Iterator[Behind]:
+    made = Behind(tmp_path)
+    yield made
+    made.index.close()
+
+
+class TestPacs(ConnectorContract):
+    @pytest.fixture
+    def offered(self, behind: Behind) -> Offered:
+        registered = Node(behind.settings, behind.index)
+        registered.bring(*(dicom(n, study="2.25.77", **_said(p)) for n, p in ((1, MINE), (2, STRANGER)) if n == 1))
+        registered.bring(dicom(2, study="2.25.78", **_said(STRANGER)))
+        return Offered(behind.sources, MINE, STUDY.study_instance_uid, STRANGER, THEIRS.study_instance_uid)
+
+
+def _said(patient: object) -> dict[str, str]:
+    assert patient in (MINE, STRANGER)
+    who = MINE if patient is MINE else STRANGER
+    name = f"{who.name.family}^{who.name.given[0]}"
+    return {"PatientID": who.identifier.value, "PatientName": name, "PatientBirthDate": "19700101"}
+
+
+def test_manifests_are_made_once_and_without_a_pixel(behind: Behind) -> None:
+    first = behind.listed()
+    second = behind.listed()
+
+    assert [document.kind.value for document in first] == ["manifest-fhir", "manifest-kos"]
+    assert first == second
+    assert behind.pacs.asked.count("list_instances") == 1
+    assert "fetch" not in behind.pacs.asked
+
+
+@pytest.mark.fault("F38")
+def test_studies_of_others_that_a_pacs_answers_with_are_nobodys_business(behind: Behind) -> None:
+    honest = behind.listed()
+
+    behind.pacs.strangers_too = True
+
+    assert behind.listed() == honest
+    with pytest.raises(ImagesNotFound):
+        behind.found(THEIRS.study_instance_uid)
+
+
+def test_a_study_that_grows_gets_a_manifest_that_replaces_the_old(behind: Behind) -> None:
+    old, _ = behind.listed()
+    grown = SyntheticStudy(1, MINE, instances=4, series_size=2, rows=4, columns=4)
+
+    behind.pacs.keep(b"".join(grown.pieces(3)))
+
+    new = [d for d in behind.listed() if d.kind is old.kind]
+    assert [(d.id == old.id, d.status, d.instance_count) for d in new] == [
+        (True, "superseded", 3),
+        (False, "current", 4),
+    ]
+    assert new[1].replaces == old.id
+
+
+def test_a_corrected_description_is_a_new_manifest_though_no_instance_changed(behind: Behind) -> None:
+    old, _ = behind.listed()
+    renamed = SyntheticStudy(1, MINE, instances=3, series_size=2, rows=4, columns=4, description="CT of the other side")
+
+    behind.pacs.keep(*(b"".join(renamed.pieces(n)) for n in range(3)))
+
+    current = [d for d in behind.listed() if d.status == "current"]
+    assert {d.title for d in current} == {"CT of the other side"}
+    assert {d.unique_id for d in current}.isdisjoint({old.unique_id})
+
+
+def test_a_study_that_is_gone_from_the_pacs_is_gone_at_once(behind: Behind) -> None:
+    manifest, _ = behind.listed()
+    behind.pacs.files.clear()
+
+    assert behind.listed() == []
+    with pytest.raises(DocumentNotFound):
+        asyncio.run(behind.sources.get_document(MINE.identifier, manifest.id))
+    with pytest.raises(ImagesNotFound):
+        behind.found()
+
+
+def test_bytes_come_as_they_lie(behind: Behind) -> None:
+    one = behind.found()[0]
+
+    assert behind.read(one) == behind.pacs.files[one.sop_instance_uid]
+    assert (one.transfer_syntax_uid, one.size_bytes, one.sha256) == ("", None, None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(b"".join(THEIRS.pieces(0)), id="another patient's"),
+        pytest.param(b"".join(STUDY.pieces(1)), id="another instance"),
+        pytest.param(b"no DICOM at all" * 50, id="none"),
+        pytest.param(b"".join(STUDY.pieces(0))[:140], id="cut"),
+        pytest.param(
+            b"".join(SyntheticStudy(1, STRANGER, instances=3, series_size=2, rows=4, columns=4).pieces(0)),
+            id="the same UIDs, another patient",
+        ),
+    ],
+)
+def test_what_is_not_the_instance_asked_for_gives_no_byte(behind: Behind, other: bytes) -> None:
+    one = next(i for i in behind.found() if i.sop_instance_uid == STUDY.sop_instance_uid(0))
+    behind.pacs.gives[one.sop_instance_uid] = other
+
+    with pytest.raises(ContentMismatch):
+        behind.read(one)
+
+
+def test_a_near_line_study_is_prepared_and_then_there(behind: Behind) -> None:
+    behind.pacs.near_line = True
+
+    assert len(behind.listed()) == 2
+    with pytest.raises(ImagesPreparing) as told:
+        behind.found()
+
+    assert told.value.facts["retry_after_s"] == 7.0
+    assert len(behind.found()) == 3
+
+
+def test_a_study_of_the_archive_is_not_taken_over_by_a_pacs(behind: Behind) -> None:
+    Node(behind.settings, behind.index).bring(*(b"".join(STUDY.pieces(n)) for n in range(3)))
+    embedded = open_sources(behind.settings, behind.index, lambda: NOW)
+    both = Sources(embedded.patients, (), (*embedded.images, behind.images), embedded.zone)
+
+    listed = asyncio.run(both.find_documents(QUERY))
+
+    assert len(listed) == 2
+    assert all(document.instance_count == 3 for document in listed)
