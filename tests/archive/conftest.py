@@ -16,10 +16,12 @@ from isthmus.archive.intake import Intake
 from isthmus.archive.verdicts import Verdict
 from isthmus.config import Settings, Source, Sources
 from isthmus.model.identifiers import PatientIdentifier
+from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database, open_index
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 ISSUER = "2.999.4.1"
+SANDBOX = Sandbox()  # for all tests: no child before the first XML
 EVA: dict[str, Any] = {
     "PatientID": "1234567",
     "PatientName": "Testova^Eva",

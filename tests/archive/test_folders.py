@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.archive.conftest import NOW, Node, dicom
+from tests.archive.conftest import NOW, SANDBOX, Node, dicom
 
 from isthmus.archive.folders import Order, bring
 from isthmus.archive.members import MAX_MEMBERS, leads_outside
@@ -29,7 +29,7 @@ def _brought(
     node: Node, *paths: Path, order: Order | None = None, stopped: Callable[[], bool] | None = None
 ) -> list[Verdict]:
     intake = node.intake()
-    reports = Reports(node.database, intake.container, lambda: NOW, load_pack())
+    reports = Reports(node.database, intake.container, lambda: NOW, load_pack(), SANDBOX)
     return list(bring(intake, reports, [str(path) for path in paths], order or Order(), stopped or (lambda: False)))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.archive.conftest import ISSUER, NOW, Node, dicom
+from tests.archive.conftest import ISSUER, NOW, SANDBOX, Node, dicom
 
 from isthmus.archive import register
 from isthmus.archive.reports import Reports
@@ -29,6 +29,7 @@ from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Header
 from isthmus.national.files import Files
 from isthmus.national.opening import open_sources
+from isthmus.sandbox import Sandbox
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import write_report
 
@@ -50,7 +51,8 @@ def _take(
     node: Node, body: bytes, form: str = "json", patient: PatientIdentifier | None = None, studies: tuple[str, ...] = ()
 ) -> Verdict:
     intake = node.intake()
-    verdict = Reports(node.database, intake.container, lambda: NOW, load_pack()).take(body, form, "r", patient, studies)
+    reports = Reports(node.database, intake.container, lambda: NOW, load_pack(), SANDBOX)
+    verdict = reports.take(body, form, "r", patient, studies)
     intake.close()
     return verdict
 
@@ -216,10 +218,24 @@ def test_a_later_version_of_a_cda_replaces_the_earlier(node: Node) -> None:
     assert (old.status, new.status, new.replaces) == ("superseded", "current", old.id)
 
 
+def test_xml_is_parsed_in_one_child_for_all_of_an_import(node: Node) -> None:
+    intake, sandbox = node.intake(), Sandbox()
+    reports = Reports(node.database, intake.container, lambda: NOW, load_pack(), sandbox)
+
+    seen = []
+    for body in (CDA, CDA[:500], CDA):
+        reports.take(body, "xml", "r", None)
+        seen.append(sandbox.children)
+    sandbox.close()
+    intake.close()
+
+    assert len(set(seen)) == len(seen[0]) == 1
+
+
 def test_a_cda_takes_the_accession_number_that_the_source_issues(node: Node) -> None:
     intake = node.intake()
     source = Source(accession_issuer="2.999.1.2.2")
-    Reports(node.database, intake.container, lambda: NOW, load_pack(), source).take(CDA, "xml", "r", None)
+    Reports(node.database, intake.container, lambda: NOW, load_pack(), SANDBOX, source).take(CDA, "xml", "r", None)
     intake.close()
 
     (document,) = _listed(node, OTTILIE)

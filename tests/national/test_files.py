@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 from sqlalchemy import update
-from tests.archive.conftest import ISSUER, NOW, Node, settings_in
+from tests.archive.conftest import ISSUER, NOW, SANDBOX, Node, settings_in
 
 from isthmus.archive.reports import Reports
 from isthmus.conformance.requirement import Kind, examine
@@ -97,7 +97,7 @@ def test_what_the_archive_lists_fulfils_every_requirement_of_an_answer(tmp_path:
     node = Node(settings, database)
     node.bring(b"".join(study.pieces(0)))
     intake = node.intake()
-    reports = Reports(database, intake.container, lambda: NOW, load_pack(), settings.sources.reports[0])
+    reports = Reports(database, intake.container, lambda: NOW, load_pack(), SANDBOX, settings.sources.reports[0])
     reports.take(b"%PDF-1.7", "pdf", "r", mine.identifier, (study.study_instance_uid,))
     intake.close()
     query = DocumentQuery(patient=mine.identifier, pack=pack.name)

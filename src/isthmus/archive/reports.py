@@ -1,9 +1,9 @@
 """The one door of the archive for report documents, with the same four verdicts as images.
 
-A FHIR document Bundle and a CDA document say themselves whose they are; a PDF says nothing, so the operator does. Each is kept and offered
-as it was issued. A new version replaces the one before; an older one that comes late is refused.
+A FHIR document Bundle and a CDA document say themselves whose they are; a PDF says nothing, so the operator does. XML is parsed in a child
+process. Each is kept and offered as it was issued. A new version replaces the one before; an older one that comes late is refused.
 
-Source: interfaces.md §11; wire.md §1.4.4 (relations between entries), §2.4.
+Source: interfaces.md §11; wire.md §1.4.4 (relations between entries), §2.4; trust.md §2.9.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from isthmus.archive.containers import Container, Slice
 from isthmus.archive.studies import custodian
 from isthmus.archive.verdicts import ACCEPTED, QUARANTINED, REFUSED, UNCHANGED, Verdict, held
 from isthmus.config import Source
-from isthmus.errors import IsthmusError
+from isthmus.errors import IsthmusError, MalformedRequest
 from isthmus.fhir import elements as el
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
-from isthmus.originals.cda.header import read_cda
-from isthmus.originals.recognise import recognise
+from isthmus.originals.cda.header import told_header
+from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents
 from isthmus.wire.packs.pack import Pack
@@ -41,7 +41,10 @@ MEDIA_TYPES: Final = {FHIR: "application/fhir+json", PDF: "application/pdf", CDA
 
 
 class Reports:
-    """Takes documents in, one by one: each verdict is durable when it is given."""
+    """Takes documents in, one by one: each verdict is durable when it is given.
+
+    `sandbox` is where XML is parsed, in a child that is started with the first one; whoever brings it closes it.
+    """
 
     def __init__(
         self,
@@ -49,10 +52,11 @@ class Reports:
         container: Container,
         clock: Callable[[], datetime],
         pack: Pack,
+        sandbox: Sandbox,
         source: Source | None = None,
     ) -> None:
         self.database, self.container, self.clock, self.pack = database, container, clock, pack
-        self.source = source or Source()
+        self.sandbox, self.source = sandbox, source or Source()
 
     def take(
         self, body: bytes, form: str, path: str, patient: PatientIdentifier | None, studies: Sequence[str] = ()
@@ -64,7 +68,7 @@ class Reports:
             return self._fhir(body, path, patient)
         if form == "pdf":
             return self._pdf(body, path, patient, studies)
-        if form == "xml" and recognise(body) is DocumentKind.REPORT_CDA:
+        if form == "xml":
             return self._cda(body, path, patient)
         return held(REFUSED, path, "unknown-form")
 
@@ -87,9 +91,11 @@ class Reports:
 
     def _cda(self, body: bytes, path: str, patient: PatientIdentifier | None) -> Verdict:
         try:
-            cda = read_cda(body)
+            cda = told_header(self.sandbox.run_now("cda-header", body, error=MalformedRequest))
         except IsthmusError as error:
             return held(REFUSED, path, "not-a-report", error.message)
+        if cda is None:
+            return held(REFUSED, path, "unknown-form")
         if patient is not None and patient not in cda.patients:
             return held(REFUSED, path, "contradicts-assignment")
         named = (patient,) if patient else cda.patients

@@ -82,10 +82,11 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
     from isthmus.archive.metadata import Metadata
     from isthmus.archive.prepared import Manifests
     from isthmus.archive.reports import Reports
+    from isthmus.sandbox import Sandbox
     from isthmus.storage.database import open_index
     from isthmus.wire.packs.pack import load_pack
 
-    database, pack = open_index(settings), load_pack()
+    database, pack, sandbox = open_index(settings), load_pack(), Sandbox()
     verdicts: list[Verdict] = []
 
     def clock() -> datetime:
@@ -94,7 +95,7 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
     try:
         intake = Intake(settings, database, clock)
         source = next(iter(settings.sources.reports), None)
-        reports = Reports(database, intake.container, clock, pack, source)
+        reports = Reports(database, intake.container, clock, pack, sandbox, source)
         with progress("import") as more:
             for verdict in bring(intake, reports, paths, order, lambda: bool(stop)):
                 verdicts.append(verdict)
@@ -106,6 +107,7 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
             Manifests(settings, database, clock, pack).make(sorted(intake.touched))
             Metadata(settings, database).make(sorted(intake.touched))
     finally:
+        sandbox.close()
         database.close()
     return verdicts
 

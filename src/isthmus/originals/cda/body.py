@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 import orjson
 
 from isthmus.originals.cda.header import presented_form, read_cda
-from isthmus.originals.cda.tree import MAX_BYTES, read_tree
+from isthmus.originals.cda.tree import MAX_BYTES, Bytes, read_tree
 
 _V3: Final = "{urn:hl7-org:v3}"
 _LINES: Final = frozenset(f"{_V3}{name}" for name in ("paragraph", "item", "tr", "caption"))
 _LOINC: Final = "2.16.840.1.113883.6.1"
-
-
-class Bytes(Protocol):
-    """Bytes that are read by range."""
-
-    @property
-    def size_bytes(self) -> int: ...
-    def read_at(self, offset: int, size: int, /) -> bytes: ...
 
 
 def body_task(source: Bytes, options: Mapping[str, object]) -> Iterator[bytes]:
