@@ -236,6 +236,17 @@ def test_an_amendment_is_the_same_report_in_a_higher_version_and_another_documen
     assert second.document_identifier not in (None, first.identifier)
 
 
+@pytest.mark.parametrize(("report_id", "findings"), [("ct-eleni", 2), ("mr-markos", 2)])
+def test_findings_are_seen_in_images_of_their_study(report_id: str, findings: int) -> None:
+    done = read_report(reports()[report_id].bundle.read_bytes(), PACK).examination
+    there = {i.sop_instance_uid for study in done.studies for series in study.series for i in series.instances}
+
+    seen = [finding.images for finding in done.findings if finding.images]
+
+    assert len(seen) == findings
+    assert {image.sop_instance_uid for images in seen for image in images} <= there
+
+
 def test_a_preliminary_report_is_signed_by_nobody() -> None:
     report = reports()["ct-rada"]
 

@@ -117,6 +117,28 @@ def test_from_the_front_page_to_report_key_image_and_back(chromium: Any, demo: D
     assert errors == []
 
 
+def test_from_a_finding_to_its_picture_and_back(chromium: Any, demo: Demo, tmp_path: Path) -> None:
+    page, errors = _list(chromium, demo, demo.patient("study-with-report", 1))
+
+    page.click("a.plate[href*=reports]")
+    page.wait_for_selector("[data-reader=ready] canvas")
+    link = page.locator("a.imglink[id^=finding]").last
+    name, sop, text = link.get_attribute("id"), link.get_attribute("data-sop"), link.locator("xpath=..").inner_text()
+    link.click()
+    page.wait_for_selector(f"html[data-viewer=ready][data-sop='{sop}']")
+    marked = page.locator(".chart li:has(.imglink[aria-current])").inner_text()
+    corner = page.inner_text(".over--bs")
+    page.screenshot(path=tmp_path / "finding.png")
+    page.keyboard.press("u")
+    page.wait_for_selector("h2:has-text('Findings with an image')")
+
+    assert page.url.endswith(f"#{name}")
+    assert page.evaluate("document.activeElement.id") == name
+    assert text.split("\n")[0].strip()[:40] in marked
+    assert text[:40] in corner
+    assert errors == []
+
+
 def test_from_sign_in_to_a_measured_length(chromium: Any, demo: Demo, tmp_path: Path) -> None:
     page, errors = _list(chromium, demo, demo.patient("two-studies"))
 

@@ -102,8 +102,8 @@ def examination(report: DemoReport, studies: list[Facts]) -> Examination:
         performed=studies[0].started,
         body_site=site if english else Code(site.system, site.code),
         regions=tuple(dict.fromkeys(region for facts in studies for region in facts.study.regions)),
-        findings=tuple(Statement(text) for text in content["findings"]),
-        impressions=tuple(Statement(text) for text in content["impression"]),
+        findings=tuple(_seen(content, "findings", studies)),
+        impressions=tuple(_seen(content, "impression", studies)),
         recommendations=tuple(Statement(text) for text in content.get("recommendation", [])),
     )
 
@@ -112,7 +112,19 @@ def _described(studies: list[Facts]) -> str:
     return "; ".join(facts.description for facts in studies)
 
 
+def _seen(content: dict[str, Any], name: str, studies: list[Facts]) -> Iterator[Statement]:
+    """What is said; where `NAME_seen_in` tells originals for it, with the images made of them."""
+    texts, images = content[name], _images(studies)
+    seen_in = content.get(f"{name}_seen_in", [[] for _ in texts])
+    for text, originals in zip(texts, seen_in, strict=True):
+        yield Statement(text, images=tuple(images[original] for original in originals))
+
+
 def _key_images(content: dict[str, Any], studies: list[Facts]) -> Iterator[KeyImage]:
-    images = {original: image for facts in studies for original, image in facts.images.items()}
+    images = _images(studies)
     for original in content.get("key_images", []):
         yield replace(images[original], comment=content["key_images_note"])
+
+
+def _images(studies: list[Facts]) -> dict[str, KeyImage]:
+    return {original: image for facts in studies for original, image in facts.images.items()}

@@ -15,8 +15,9 @@ from urllib.parse import urlencode
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.timeline import Filters, Row, chips, is_pdf, kept, rows_of
 from isthmus.country_b.portal.words import STATUSES
-from isthmus.country_b.recent import LIST_AGE
+from isthmus.country_b.recent import DOCUMENT_AGE, LIST_AGE
 from isthmus.model.documents import Document
+from isthmus.model.imaging import Manifest
 from isthmus.model.pairing import pair
 from isthmus.model.queries import DocumentQuery
 from isthmus.pages.language import Language
@@ -64,6 +65,16 @@ async def listing(ask: Ask, *, again: bool = False) -> Sequence[Document]:
         query = DocumentQuery(statuses=STATUSES_ASKED)
         held = await ask.desk.verbs.find_documents(ask.visiting, ask.country, query)
         ask.desk.recent.put(ask.visiting.id, "list", held)
+    return held
+
+
+async def manifest(ask: Ask, document_id: str) -> Manifest:
+    """The manifest of a study, fetched or as it came minutes ago. Raises what asking raises."""
+    name = f"manifest {document_id}"
+    held: Manifest | None = ask.desk.recent.get(ask.visiting.id, name, DOCUMENT_AGE)
+    if held is None:
+        held, body = await ask.desk.verbs.get_manifest(ask.visiting, ask.country, document_id)
+        ask.desk.recent.put(ask.visiting.id, name, held, 4 * len(body))
     return held
 
 

@@ -12,22 +12,24 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 from isthmus.consent.roles import Act
 from isthmus.country_b.flights import explained, stopped
 from isthmus.country_b.marks import Mark
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.documents import Plate, foreign, listing, plate
+from isthmus.country_b.portal.documents import Plate, foreign, listing, manifest, plate
 from isthmus.country_b.portal.keys import is_image, is_light, key_lines, marks_of
-from isthmus.country_b.portal.report import ImageLink, facts, read
+from isthmus.country_b.portal.pictures import ImageLink, places_in, seen_in
+from isthmus.country_b.portal.report import facts, read
 from isthmus.country_b.portal.timeline import Row, rows_of
 from isthmus.country_b.portal.words import VIEWER, modality_words, sex
 from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.country_b.spool import Spooled
 from isthmus.errors import ArrivalRefused, ImagesNotFound, ServiceNotOffered, UnsupportedRequest
 from isthmus.model.identifiers import checked_id, checked_uid
-from isthmus.model.imaging import Instance, Manifest, Series, Study
+from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.pairing import pair
 from isthmus.model.pieces import Arriving
 from isthmus.model.queries import ImagesQuery
@@ -37,6 +39,7 @@ from isthmus.transport.answers import Answer
 CHUNK = 1 << 18
 SHUT = ("Content-Security-Policy", "default-src 'none'; sandbox")
 EDGE = 128  # of a thumbnail, drawn half as large
+WHY_MAX = 120  # characters of a finding, in the corner of its image
 FOR_THE_VIEWER_S = 2.0  # how long the first picture may wait for the key images
 
 
@@ -69,11 +72,11 @@ async def opened(ask: Ask) -> Opened:
     await _still_open(ask, uid)
     for row in rows_of(pair(await listing(ask)), ask.spoken):
         if row.manifest is not None and row.manifest.study_instance_uids[0] == uid:
-            manifest = await _manifest(ask, row.manifest.id)
-            if manifest.study.study_instance_uid != uid:
+            study = (await manifest(ask, row.manifest.id)).study
+            if study.study_instance_uid != uid:
                 break
             reports = (*row.reports, *row.maybe)
-            return Opened(row, manifest.study, tuple(plate(ask, report, row) for report in reports))
+            return Opened(row, study, tuple(plate(ask, report, row) for report in reports))
     raise ImagesNotFound("this patient has no such study here", country=ask.country)
 
 
@@ -91,19 +94,10 @@ def _require_images(ask: Ask) -> None:
         raise ServiceNotOffered("this country does not share images", country=ask.country)
 
 
-async def _manifest(ask: Ask, document_id: str) -> Manifest:
-    name = f"manifest {document_id}"
-    held: Manifest | None = ask.desk.recent.get(ask.visiting.id, name, DOCUMENT_AGE)
-    if held is None:
-        held, body = await ask.desk.verbs.get_manifest(ask.visiting, ask.country, document_id)
-        ask.desk.recent.put(ask.visiting.id, name, held, 4 * len(body))
-    return held
-
-
 async def study_page(ask: Ask) -> Answer:
     found, spoken = await opened(ask), ask.spoken
-    study, manifest = found.study, found.row.manifest
-    listed = manifest.instance_count if manifest is not None else None
+    study, entry = found.study, found.row.manifest
+    listed = entry.instance_count if entry is not None else None
     address = f"{ask.at_visit}/studies/{study.study_instance_uid}"
     marks = await marks_of(ask, study)
     return ask.page(
@@ -156,12 +150,12 @@ def _typical(series: Series) -> Instance | None:
 
 
 def _counts(ask: Ask, found: Opened) -> str:
-    spoken, study, manifest = ask.spoken, found.study, found.row.manifest
+    spoken, study, entry = ask.spoken, found.study, found.row.manifest
     parts = [
         spoken.count("%(n)s series", "%(n)s series", len(study.series)) % {"n": len(study.series)},
         spoken.count("%(n)s image", "%(n)s images", study.instance_count) % {"n": spoken.number(study.instance_count)},
     ]
-    size = study.size_bytes or (manifest.study_bytes if manifest else None)
+    size = study.size_bytes or (entry.study_bytes if entry else None)
     return ", ".join([*parts, spoken.megabytes(size)] if size else parts)
 
 
@@ -262,19 +256,28 @@ def _series(series: Series, address: str) -> dict[str, Any]:
 
 
 async def _keys(ask: Ask, study: Study) -> list[dict[str, Any]]:
-    """The key images of the report one came from, then those marked in the study; of those that the study has."""
+    """The key images of the report one came from, those that its findings are seen in, then those marked in the study.
+
+    Of those that the study has; why one was chosen is told by each of them.
+    """
     report_id = ask.query.get("report", "")
-    places = {i.sop_instance_uid: s.series_instance_uid for s in study.series for i in s.instances}
-    chosen: dict[tuple[str, int | None], str] = {}
+    series_of = {i.sop_instance_uid: s.series_instance_uid for s in study.series for i in s.instances}
+    chosen: dict[tuple[str, int | None], dict[str, None]] = {}
     if report_id:
-        for number, image in enumerate((await read(ask, report_id)).report.key_images, 1):
-            chosen.setdefault((image.sop_instance_uid, None), image.comment or image.title or str(number))
+        report = (await read(ask, report_id)).report
+        for number, image in enumerate(report.key_images, 1):
+            why = image.comment or image.title or str(number)
+            chosen.setdefault((image.sop_instance_uid, image.frame), {})[why] = None
+        places, done = places_in(study), report.examination
+        for statement in (*done.impressions, *done.findings):
+            for _, _, instance, frame in seen_in(statement.images, places):
+                chosen.setdefault((instance.sop_instance_uid, frame), {})[shorten(statement.text, WHY_MAX)] = None
     for mark in (await marks_of(ask, study, within_s=FOR_THE_VIEWER_S)).found:
-        chosen.setdefault((mark.sop_instance_uid, mark.frame), mark.why)
+        chosen.setdefault((mark.sop_instance_uid, mark.frame), {mark.why: None})
     return [
-        {"series": places[sop], "instance": sop, "frame": frame, "why": why}
-        for (sop, frame), why in chosen.items()
-        if sop in places
+        {"series": series_of[sop], "instance": sop, "frame": frame, "why": "; ".join(whys)}
+        for (sop, frame), whys in chosen.items()
+        if sop in series_of
     ]
 
 

@@ -19,8 +19,9 @@ from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.dicom.content import Item
 from isthmus.dicom.header import KEY_OBJECT_SELECTION
 from isthmus.errors import IsthmusError, RequestProblem
-from isthmus.model.imaging import Instance, Study
+from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.queries import ImagesQuery
+from isthmus.pages.language import Language
 from isthmus.wire.kos import value_type
 from isthmus.wire.kos_reading import read_document
 from isthmus.wire.packs.pack import load_pack
@@ -112,10 +113,8 @@ def key_lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> 
         query = {"image": mark.sop_instance_uid} | ({"frame": str(mark.frame)} if mark.frame else {})
         here = f"{address}/series/{series.series_instance_uid}" if series else ""
         name = spoken.say("Key image %(n)d") % {"n": number}
-        if series is not None and one is not None and one.number is not None and series.number is not None:
-            name = spoken.say("Image %(n)d, series %(series)d") % {"n": one.number, "series": series.number}
-        if mark.frame is not None:
-            name += ", " + spoken.say("frame %(n)d") % {"n": mark.frame}
+        if series is not None and one is not None:
+            name = image_name(spoken, series, one, mark.frame) or name
         lines.append(
             KeyLine(
                 f"marked-{number}",
@@ -129,6 +128,14 @@ def key_lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> 
             )
         )
     return lines
+
+
+def image_name(spoken: Language, series: Series, instance: Instance, frame: int | None) -> str:
+    """What an image is called by its numbers; "" when it, or its series, has none."""
+    if instance.number is None or series.number is None:
+        return ""
+    name = spoken.say("Image %(n)d, series %(series)d") % {"n": instance.number, "series": series.number}
+    return name if frame is None else f"{name}, " + spoken.say("frame %(n)d") % {"n": frame}
 
 
 def is_image(instance: Instance) -> bool:

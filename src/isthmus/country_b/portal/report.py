@@ -8,7 +8,7 @@ Source: portal design §4 (report); requirements.md §9 (9 to 12); ITI-68.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from markupsafe import Markup
 from isthmus.country_b.issued import read_issued
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.documents import foreign, listing
+from isthmus.country_b.portal.pictures import key_image_links, said, study_links
 from isthmus.country_b.portal.words import READER, SECTIONS, STATUSES, plate_of
 from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.errors import CountryMisanswered
@@ -44,19 +45,6 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageLink:
-    """A key image: where it is shown, what it is called, why it was chosen."""
-
-    id: str
-    href: str
-    sop: str
-    name: str
-    why: str
-    frame: int | None = None
-    gone: bool = False  # the study does not have it
-
-
-@dataclass(frozen=True, slots=True)
 class Fold:
     """A section as it came, folded. `words` is its name in the reader's language, where it is one of the known."""
 
@@ -65,15 +53,6 @@ class Fold:
     narrative: Markup
     lines: tuple[str, ...]
     inside: tuple[Fold, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StudyLink:
-    """A study the report is about, when it can be seen here."""
-
-    href: str
-    images: int | None
-    title: str
 
 
 async def read(ask: Ask, report_id: str) -> Read:
@@ -126,7 +105,8 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
     documents = await listing(ask)
     entry = next((d for d in documents if d.id == report_id), None)
     language = foreign(header.language or "", ask)
-    studies = _studies(ask, report, documents, report_id)
+    studies = study_links(ask, report, documents, report_id)
+    impressions, findings = await said(ask, report, studies)
     words = READER | {"original": READER["original"]}
     keeper = header.custodian or header.organisation
     superseded = entry is not None and entry.status != "current"
@@ -152,13 +132,14 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         "code": ask.country,
         "studies": studies,
         "offer": ask.offer,
-        "impressions": examination.impressions,
+        "impressions": impressions,
+        "findings": findings,
         "impression_narrative": _first(report.sections, IMPRESSION) if not examination.impressions else Markup(""),
         "recommendation_narrative": Markup("")
         if examination.recommendations
         else _first(report.sections, RECOMMENDATION),
         "recommendations": examination.recommendations,
-        "key_images": list(_key_images(ask, report, studies, report_id)),
+        "key_images": list(key_image_links(ask, report, studies)),
         "folds": _folds(report.sections, spoken),
         "pdf": found.media_type == "application/pdf",
         "only_pdf": found.media_type == "application/pdf" and not (examination.impressions or report.sections),
@@ -170,31 +151,6 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
 def _moment(ask: Ask, written: str | None) -> str:
     """Date and time as they stood at their place."""
     return " ".join(filter(None, (ask.spoken.date(written), ask.spoken.time(written))))
-
-
-def _studies(ask: Ask, report: ImagingReport, documents: Sequence[Document], report_id: str) -> dict[str, StudyLink]:
-    if not ask.offer.studies:
-        return {}
-    listed = {d.study_instance_uids[0]: d for d in documents if d.kind.is_manifest and d.study_instance_uids}
-    return {
-        uid: StudyLink(
-            f"{ask.at_visit}/studies/{uid}" + (f"/view?report={report_id}" if ask.offer.images else ""),
-            listed[uid].instance_count,
-            listed[uid].description or "",
-        )
-        for uid in report.study_instance_uids
-        if uid in listed
-    }
-
-
-def _key_images(ask: Ask, report: ImagingReport, studies: dict[str, StudyLink], report_id: str) -> Iterator[ImageLink]:
-    only = next(iter(studies)) if len(studies) == 1 else ""
-    for number, image in enumerate(report.key_images, 1):
-        study = image.study_instance_uid or only
-        shown = study in studies and ask.offer.images
-        href = f"{studies[study].href}&image={image.sop_instance_uid}" if shown else ""
-        name = ask.spoken.say("Key image %(n)d") % {"n": number}
-        yield ImageLink(f"key-{number}", href, image.sop_instance_uid, name, image.comment or image.title or "")
 
 
 def _folds(sections: Sequence[Section], spoken: Language) -> list[Fold]:

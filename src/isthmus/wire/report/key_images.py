@@ -1,6 +1,7 @@
 """Key images, as DocumentReferences named by UID; an Observation is derived from those it is seen in.
 
 We write the one form, and read also what others write for it: Media, ImagingSelection, Basic in its place, or an identifier alone.
+The draft has no place for a frame there: it stands in an extension of ours.
 
 Source: DocumentReferenceKeyImageEuImaging, ObservationFindingEuImaging; R4 Observation.derivedFrom; REP-15, REP-16.
 """
