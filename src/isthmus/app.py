@@ -68,7 +68,7 @@ class Ground:
         directory.refresh()
         return cls(settings, state, master, directory, Trail(state, master, now, settings.folder))
 
-    def client(self, outbound: Outbound) -> Client:
+    def client(self, outbound: Outbound, sandbox: Sandbox) -> Client:
         """Country B's way out, with this node's keys."""
         keys, env = self.settings.keys, self.settings.env
         return Client(
@@ -80,6 +80,7 @@ class Ground:
             hpa=load_signing_key(self.settings.path(keys.hpa), env),
             certificate=own_certificate_der(self.settings),
             clock=now,
+            sandbox=sandbox,
         )
 
     def outbound(self) -> Outbound:
@@ -128,12 +129,13 @@ def _accounts(settings: Settings) -> Accounts:
 async def asking(settings: Settings) -> AsyncIterator[Client]:
     """Country B for a command: its keys, its trail, its way out. The node itself need not run."""
     ground = Ground.open(settings)
-    outbound = ground.outbound()
+    outbound, sandbox = ground.outbound(), Sandbox()
     try:
         ground.trail.start()
-        yield ground.client(outbound)
+        yield ground.client(outbound, sandbox)
     finally:
         await outbound.close()
+        await asyncio.to_thread(sandbox.close)
         await asyncio.to_thread(ground.trail.stop)
         ground.state.close()
 
@@ -215,7 +217,7 @@ class Node:
         credits_ = (
             settings.path(settings.portal.credits).read_text("utf-8").splitlines() if settings.portal.credits else []
         )
-        client, sessions = ground.client(outbound), Sessions(ground.state, now)
+        client, sessions = ground.client(outbound, self.sandbox), Sessions(ground.state, now)
         verbs, recent = Verbs.of(client), Recent(now)
         flights = Flights(verbs, spool, settings.limits.parallel_images)
         ohif = settings.ohif

@@ -40,8 +40,8 @@ TASKS: Final[Mapping[str, str]] = MappingProxyType(
         "frame": "isthmus.dicom.pixels.decode:frame_task",
         "decoded": "isthmus.dicom.pixels.recode:decoded_task",
         "picture": "isthmus.dicom.pixels.picture:picture_task",
-        "cda": "isthmus.originals.cda.body:body_task",
-        "cda-header": "isthmus.originals.cda.header:header_task",
+        "cda": "isthmus.originals.cda.child:body_task",
+        "cda-header": "isthmus.originals.cda.child:header_task",
     }
 )
 """What a child can be asked to do: task → module:function. Each function takes a source and options, and gives pieces."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydicom
 import pytest
 
-from isthmus.country_b.arrivals import Arrival, Likeness, Traits, compare
+from isthmus.country_b.arrivals import Arrival, Likeness, Traits, check_cda, compare
 from isthmus.errors import ArrivalRefused, ContentMismatch, CountryMisanswered
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import ImagesQuery
+from isthmus.sandbox import Sandbox
 
 HERS = PatientIdentifier("urn:oid:2.999.1.2.1", "0012345678")
 SHE = Patient(
@@ -116,3 +117,62 @@ def _file(data: bytes) -> pydicom.filebase.DicomBytesIO:
 def _uids(data: bytes) -> dict[str, str]:
     header = pydicom.dcmread(_file(data), stop_before_pixels=True)
     return {"study": str(header.StudyInstanceUID)}
+
+
+def _cda(*numbers: tuple[str, str], family: str = "Müller-Papadaki", born: str = "19610409") -> bytes:
+    ids = "".join(f'<id root="{root}" extension="{value}"/>' for root, value in numbers)
+    return (
+        f'<ClinicalDocument xmlns="urn:hl7-org:v3"><id root="2.999.9.1"/><recordTarget><patientRole>{ids}<patient><name>'
+        f'<given>Eleni</given><family>{family}</family></name><administrativeGenderCode code="F"/>'
+        f'<birthTime value="{born}"/></patient></patientRole></recordTarget></ClinicalDocument>'
+    ).encode()
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    box = Sandbox()
+    yield box
+    box.close()
+
+
+HER_NUMBER = ("2.999.1.2.1", HERS.value)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("document", "grade"),
+    [
+        (_cda(HER_NUMBER), Likeness.SAME),
+        (_cda(("2.999.9", "77"), HER_NUMBER), Likeness.SAME),
+        (_cda(("2.999.9", "77")), Likeness.EXPLAINABLE),
+        (_cda(HER_NUMBER, family="Georgiou"), Likeness.EXPLAINABLE),
+    ],
+    ids=["hers", "another issuer first", "another issuer alone", "another family name"],
+)
+async def test_a_cda_of_the_person_is_graded(sandbox: Sandbox, document: bytes, grade: Likeness) -> None:
+    assert await check_cda(sandbox, SHE, document, "AA") is grade
+
+
+@pytest.mark.anyio
+@pytest.mark.requirement("RET-10")
+@pytest.mark.parametrize(
+    "document",
+    [
+        _cda(("2.999.1.2.1", "12345678")),
+        _cda(("2.999.9", "77"), ("2.999.1.2.1", "12345678")),
+        _cda(("2.999.9", "77"), family="Georgiou", born="19500101"),
+    ],
+    ids=["another number", "another number behind a strange one", "another name and birth date"],
+)
+async def test_a_cda_of_somebody_else_is_refused(sandbox: Sandbox, document: bytes) -> None:
+    with pytest.raises(ArrivalRefused) as caught:
+        await check_cda(sandbox, SHE, document, "AA")
+
+    assert caught.value.reason == "wrong-patient"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("document", [b"<html/>", _cda(), _cda(HER_NUMBER)[:-40], b"%PDF-1.7", b""])
+async def test_a_cda_that_names_nobody_or_is_none_is_the_countrys_mistake(sandbox: Sandbox, document: bytes) -> None:
+    with pytest.raises(CountryMisanswered):
+        await check_cda(sandbox, SHE, document, "AA")

@@ -6,10 +6,11 @@ Source: ITI-68; RET-04, RET-11; TOL-10.
 from __future__ import annotations
 
 from base64 import encodebytes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -19,6 +20,11 @@ from tests.wire.test_reports import REPORT
 
 from isthmus.country_b import documents
 from isthmus.country_b.fetch import wanted_of
+from isthmus.country_b.flights import Flights
+from isthmus.country_b.local.access import Reader
+from isthmus.country_b.local.holdings import Holdings
+from isthmus.country_b.recent import Recent
+from isthmus.country_b.verbs import Verbs
 from isthmus.errors import ArrivalRefused, CountryMisanswered, DocumentNotFound, UnsupportedRequest
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.queries import DocumentQuery, Page
@@ -29,6 +35,8 @@ from isthmus.wire.report.document import write_report
 
 pytestmark = pytest.mark.anyio
 PDF = b"%PDF-1.7 a report"
+CDA = files("isthmus.demo").joinpath("data/reports/us-ottilie.xml").read_bytes()
+CDA_ENTRY = replace(PDF_ENTRY, id="b-cda", kind=DocumentKind.REPORT_CDA, media_type="text/xml")
 
 
 @pytest.fixture
@@ -97,6 +105,45 @@ async def test_a_pdf_inside_its_entry_is_used_without_another_request(stage: Sta
 
     assert (body, len(stage.evil.heard)) == (PDF, asked)
     assert visit.client.forgiven["AA", "content-without-address"] == 1
+
+
+@pytest.mark.requirement("RET-10")
+@pytest.mark.parametrize("wrap", [http, _wrapped])
+async def test_a_cda_about_another_person_is_refused_however_it_comes(
+    stage: Stage, wrap: Callable[[bytes, str], bytes]
+) -> None:
+    _says(stage, CDA_ENTRY)
+    stage.evil.says["document"] = wrap(CDA, "text/xml")
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        with pytest.raises(ArrivalRefused) as caught:
+            await documents.get_binary(visit.client, visit.visit, "AA", entry)
+
+    assert caught.value.reason == "wrong-patient"
+
+
+@pytest.mark.requirement("RET-10")
+async def test_the_services_of_a_visit_give_nothing_that_was_refused(stage: Stage) -> None:
+    _says(stage, CDA_ENTRY)
+    stage.evil.says["document"] = http(CDA, "text/xml")
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        verbs = Verbs.of(visit.client)
+        holdings = Holdings(verbs, Flights(verbs, cast(Any, None), 1), Recent(visit.client.clock))
+        with pytest.raises(ArrivalRefused):
+            await holdings.content(Reader(visit.visit, "", True), entry)
+
+
+async def test_a_cda_about_the_person_comes_as_it_was_issued(stage: Stage) -> None:
+    _says(stage, CDA_ENTRY)
+    hers = CDA.replace(b"4710260190", SHE.identifier.value.encode()).replace(b"19401219", b"19700203")
+    stage.evil.says["document"] = http(hers, "text/xml")
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        assert await documents.get_binary(visit.client, visit.visit, "AA", entry) == hers
 
 
 async def test_what_is_wrapped_in_something_else_is_refused(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.imaging import Instance, Manifest, Series, Study
 from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import DocumentQuery, Page
+from isthmus.sandbox import Sandbox
 from isthmus.signin.accounts import practice_entries, write_accounts
 from isthmus.testing.studies import CT_IMAGE, SyntheticStudy
 from isthmus.testing.two_countries import Asking, CountryB
@@ -174,16 +175,17 @@ class Stage:
     async def asking(self) -> AsyncIterator[Asking]:
         """Country B with short deadlines, its professional at work."""
         ground = Ground.open(self.b.settings)
-        outbound = Outbound(ground.steady(client_context), deadlines=SHORT)
+        outbound, sandbox = Outbound(ground.steady(client_context), deadlines=SHORT), Sandbox()
         ground.trail.start()
         try:
             professional = replace(speak_for(self.b.settings, "radiologist"), session="s")
-            client = ground.client(outbound)
+            client = ground.client(outbound, sandbox)
             yield Asking(
                 client, new_visit(professional, PointOfCare("p", "Hospital", "BB"), Purpose.TREAT, client.clock())
             )
         finally:
             await outbound.close()
+            await asyncio.to_thread(sandbox.close)
             await asyncio.to_thread(ground.trail.stop)
             ground.state.close()
 

@@ -27,7 +27,7 @@ from isthmus.errors import IsthmusError, MalformedRequest
 from isthmus.fhir import elements as el
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
-from isthmus.originals.cda.header import told_header
+from isthmus.originals.cda.child import told_header
 from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents

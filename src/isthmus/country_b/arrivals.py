@@ -1,7 +1,8 @@
 """Arrivals: nothing foreign is shown or kept unchecked. Bounds, digest, UIDs, and whose it is.
 
-An instance is looked at as its bytes pass; the traits in it are compared with the person confirmed and graded:
-*same*, *explainable* (shown with a note), *contradictory* (not shown).
+An instance is looked at as its bytes pass; the traits in it, and in documents, are compared with the person confirmed and graded:
+*same*, *explainable* (shown with a note), *contradictory* (not shown). A PDF alone names nobody that could be read: whose it is says the
+list that it stands on.
 
 Source: trust.md §2.9.
 """
@@ -21,10 +22,12 @@ from isthmus.dicom.names import fold
 from isthmus.dicom.scan import Scanner
 from isthmus.dicom.uids import is_uid
 from isthmus.dicom.windows import AT_THE_BORDER
-from isthmus.errors import ArrivalRefused, ContentMismatch, CountryMisanswered
+from isthmus.errors import ArrivalRefused, ContentMismatch, CountryMisanswered, MalformedRequest
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import ImagesQuery
+from isthmus.originals.cda.child import told_header
+from isthmus.sandbox import Sandbox
 
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "å": "aa", "ø": "oe", "æ": "ae"})
 SIZE_MAX_BYTES = AT_THE_BORDER.max_image_bytes + AT_THE_BORDER.max_non_pixel_bytes  # whatever the header declares
@@ -187,3 +190,24 @@ def check_subject(patient: Patient, subject: Patient | None, country: str) -> Li
             f"a document from {country} is about another person", reason="wrong-patient", country=country
         )
     return likeness
+
+
+async def check_cda(sandbox: Sandbox, patient: Patient, body: bytes, country: str) -> Likeness:
+    """A CDA document must be about the person confirmed; it is parsed in a child.
+
+    Of several identifiers the one of the person's own issuer counts. Raises ArrivalRefused (wrong-patient), CountryMisanswered
+    for what is no CDA document, or names no patient.
+
+    Source: RET-10; trust.md §2.9.
+    """
+    try:
+        cda = told_header(await sandbox.run("cda-header", body, error=CountryMisanswered))
+    except MalformedRequest as error:
+        raise CountryMisanswered("a CDA document that cannot be read, or names no patient", country=country) from error
+    if cda is None:
+        raise CountryMisanswered("what was listed as CDA is none", country=country)
+    issuer = patient.identifier.system
+    own = [one for one in cda.patients if one.system == issuer] or [cda.index.patient]
+    named = patient.identifier if patient.identifier in own else own[0]
+    said = cda.index
+    return check_subject(patient, Patient(named, said.names, said.birth_date, said.gender), country)

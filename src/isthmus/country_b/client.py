@@ -32,6 +32,7 @@ from isthmus.errors import (
     TrustProblem,
 )
 from isthmus.model.identifiers import PatientIdentifier
+from isthmus.sandbox import Sandbox
 from isthmus.transport.outbound import Outbound, Response
 from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey
@@ -95,9 +96,11 @@ class Client:
         hpa: SigningKey,
         certificate: bytes,
         clock: Callable[[], datetime],
+        sandbox: Sandbox,
     ) -> None:
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
+        self.sandbox = sandbox  # where documents of others are parsed
         self._outbound = outbound
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
         self.forgiven: Counter[tuple[str, str]] = Counter()  # by country and word

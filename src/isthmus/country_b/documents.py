@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from isthmus.consent.roles import Act
 from isthmus.country_b import tokens
-from isthmus.country_b.arrivals import check_subject
+from isthmus.country_b.arrivals import check_cda, check_subject
 from isthmus.country_b.client import FHIR_JSON, Call, Client
 from isthmus.country_b.visit import Visit
 from isthmus.errors import CountryMisanswered, DocumentNotFound, RequestProblem
@@ -140,15 +140,19 @@ def _checked(client: Client, visit: Visit, country: str, read: ManifestRead) -> 
 async def get_binary(client: Client, visit: Visit, country: str, document: Document) -> bytes:
     """Fetch a document that is no FHIR: a manifest as KOS, a report as PDF or CDA; its bytes, in the media type listed.
 
-    A manifest is refused when it is about another person, or places the images elsewhere. What a PDF or CDA says of
-    its person is not read: whose it is says the list that it stands on. Raises DocumentNotFound.
+    A manifest is refused when it is about another person, or places the images elsewhere; a CDA document when it is about
+    another person. What a PDF says of its person cannot be read: whose it is says the list that it stands on.
+    Raises ArrivalRefused (wrong-patient), CountryMisanswered, DocumentNotFound.
     """
     if document.kind is DocumentKind.MANIFEST_KOS:
         return (await get_kos(client, visit, country, document.id))[1]
     visit.require(Act.REPORT)
     if document.inline is not None:
         return document.inline
-    return await get_document(client, visit, country, document.id, "Binary", document.media_type)
+    body = await get_document(client, visit, country, document.id, "Binary", document.media_type)
+    if document.kind is DocumentKind.REPORT_CDA:
+        await check_cda(client.sandbox, visit.patient_in(country), body, country)
+    return body
 
 
 def report_as_listed(document: Document, patient: Patient) -> ImagingReport:

@@ -77,7 +77,7 @@ async def _issued(ask: Ask, entry: Document) -> Read:
     async def parse(document: bytes) -> bytes:
         return await ask.desk.sandbox.run("cda", document, error=CountryMisanswered)
 
-    return Read(*await read_issued(parse, ask.visiting.patient_in(ask.country), ask.country, entry, body))
+    return Read(*await read_issued(parse, ask.visiting.patient_in(ask.country), entry, body))
 
 
 async def report_page(ask: Ask) -> Answer:

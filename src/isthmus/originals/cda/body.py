@@ -1,6 +1,6 @@
-"""What a CDA document says: its sections in order as plain lines, or the PDF that one of level 1 holds; and whom it is about.
+"""What a CDA document says: its sections in order as plain lines, or the PDF that one of level 1 holds.
 
-Run in a child where the document comes from abroad. Nothing of the markup is kept: paragraphs, list items and table rows become lines.
+Nothing of the markup is kept: paragraphs, list items and table rows become lines.
 
 Source: CDA R2 §4.3; field-faults F31; trust.md D14.
 """
@@ -8,40 +8,29 @@ Source: CDA R2 §4.3; field-faults F31; trust.md D14.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
-import orjson
-
-from isthmus.originals.cda.header import presented_form, read_cda
-from isthmus.originals.cda.tree import MAX_BYTES, Bytes, read_tree
+from isthmus.errors import MalformedRequest
+from isthmus.originals.cda.header import presented_form
+from isthmus.originals.cda.tree import read_tree
+from isthmus.originals.recognise import CDA_ROOT
 
 _V3: Final = "{urn:hl7-org:v3}"
 _LINES: Final = frozenset(f"{_V3}{name}" for name in ("paragraph", "item", "tr", "caption"))
 _LOINC: Final = "2.16.840.1.113883.6.1"
 
 
-def body_task(source: Bytes, options: Mapping[str, object]) -> Iterator[bytes]:
-    """For the child: everything about a document, as JSON. Raises MalformedRequest, TooLarge."""
-    yield orjson.dumps(read_body(source.read_at(0, min(source.size_bytes, MAX_BYTES + 1))))
-
-
 def read_body(data: bytes) -> dict[str, Any]:
-    """`patient` (system, value, names, birth_date, gender), `form` (media type and base64, or None) and `sections`."""
-    index, form = read_cda(data).index, presented_form(data)
+    """`form` (media type and base64, or None) and `sections`. Raises MalformedRequest, TooLarge."""
+    root, form = read_tree(data), presented_form(data)
+    if root.tag != CDA_ROOT:
+        raise MalformedRequest("no CDA document")
     return {
-        "patient": {
-            "system": index.patient.system,
-            "value": index.patient.value,
-            "names": [[name.family, *name.given] for name in index.names],
-            "birth_date": index.birth_date,
-            "gender": index.gender,
-        },
         "form": None if form is None else [form[0], b64encode(form[1]).decode()],
         "sections": [
-            _section(one)
-            for one in read_tree(data).iterfind(f"{_V3}component/{_V3}structuredBody/{_V3}component/{_V3}section")
+            _section(one) for one in root.iterfind(f"{_V3}component/{_V3}structuredBody/{_V3}component/{_V3}section")
         ],
     }
 

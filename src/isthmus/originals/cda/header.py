@@ -1,7 +1,6 @@
 """What a list and a register need to know of a CDA document, and the PDF inside one of level 1.
 
 The text of the document is not read here: it is kept and given as it was issued. An identifier that names no issuer is none.
-It is read in a child: `header_task` runs there, `told_header` reads what it gave.
 
 Source: CDA R2; PS3.20; OrCD; wire.md §1.4.4.
 """
@@ -10,19 +9,16 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from xml.etree.ElementTree import Element
 
-import msgspec
-
-from isthmus.errors import IsthmusError, MalformedRequest
-from isthmus.model.documents import DocumentKind
+from isthmus.errors import MalformedRequest
 from isthmus.model.identifiers import Identifier, PatientIdentifier, is_uid
 from isthmus.model.people import HumanName, Organisation
-from isthmus.originals.cda.tree import MAX_BYTES, Bytes, read_tree
-from isthmus.originals.recognise import CDA_ROOT, recognise
+from isthmus.originals.cda.tree import read_tree
+from isthmus.originals.recognise import CDA_ROOT
 from isthmus.wire.report.document import ReportIndex
 
 DCM: Final = "1.2.840.10008.2.16.4"
@@ -44,34 +40,6 @@ class CdaDocument:
 
     def __repr__(self) -> str:
         return "CdaDocument(…)"
-
-
-@dataclass(frozen=True, slots=True)
-class ToldHeader:
-    """What a child says of a document: its header; or why there is none, where it is CDA at all."""
-
-    document: CdaDocument | None = None
-    fault: str | None = None
-
-
-def header_task(source: Bytes, options: Mapping[str, object]) -> Iterator[bytes]:
-    """For the child: whether this is CDA, and its header, as JSON."""
-    data = source.read_at(0, min(source.size_bytes, MAX_BYTES + 1))
-    told = ToldHeader()
-    if recognise(data) is DocumentKind.REPORT_CDA:
-        try:
-            told = ToldHeader(read_cda(data))
-        except IsthmusError as error:
-            told = ToldHeader(fault=error.message)
-    yield msgspec.json.encode(told)
-
-
-def told_header(given: bytes) -> CdaDocument | None:
-    """What `header_task` gave; None for what is no CDA. Raises MalformedRequest as `read_cda` does, also for a header too large."""
-    told = msgspec.json.decode(given, type=ToldHeader)
-    if told.fault is not None:
-        raise MalformedRequest(told.fault)
-    return told.document
 
 
 def read_cda(data: bytes) -> CdaDocument:

@@ -5,7 +5,7 @@ Source: trust.md T72; XML 1.0; XML Names; field-faults F31.
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -13,14 +13,6 @@ from isthmus.errors import MalformedRequest, TooLarge
 
 MAX_BYTES: Final = 16 << 20
 MAX_DEPTH, MAX_ELEMENTS, MAX_ATTRIBUTES = 100, 200_000, 100
-
-
-class Bytes(Protocol):
-    """Bytes that are read by range."""
-
-    @property
-    def size_bytes(self) -> int: ...
-    def read_at(self, offset: int, size: int, /) -> bytes: ...
 
 
 class _Found(Exception):  # not an error: the parser stops at it
