@@ -30,6 +30,8 @@ from isthmus.conformance.requirements import all as groups
 from isthmus.model.documents import Document
 from isthmus.model.queries import Page
 from isthmus.model.report.document import ImagingReport
+from isthmus.model.report.key_images import KeyImage
+from isthmus.model.report.order import Statement
 from isthmus.wire import documents, patients
 from isthmus.wire.capability import write_capability, write_smart_configuration
 from isthmus.wire.manifests import write_manifest
@@ -66,6 +68,11 @@ def _row(level: qido.Level) -> bytes:
     return orjson.dumps(orjson.loads(qido.write_found([row], level, base="https://a/dicom-web", handle=HANDLE))[0])
 
 
+SEEN = (
+    Statement(
+        "A cyst", images=(REPORT.key_images[0], KeyImage("2.999.7.1.1.9", "2.999.7.1.1", "2.999.7.1", "US", frame=4))
+    ),
+)
 EMITTED: dict[str, tuple[Kind, bytes]] = {
     "search": (Kind.SEARCH, _searched(REPORT_ENTRY, MANIFEST_ENTRY, KOS_ENTRY, PDF_ENTRY)),
     "nothing found": (Kind.SEARCH, _searched()),
@@ -78,6 +85,10 @@ EMITTED: dict[str, tuple[Kind, bytes]] = {
         write_manifest(replace(MANIFEST, study=replace(STUDY, accession_numbers=(), placer_order_numbers=())), PACK),
     ),
     "report": (Kind.REPORT, write_report(REPORT, PACK)),
+    "report whose findings are seen in images": (
+        Kind.REPORT,
+        write_report(replace(REPORT, examination=replace(REPORT.examination, findings=SEEN)), PACK),
+    ),
     "bare report": (
         Kind.REPORT,
         write_report(ImagingReport(REPORT.header, examination=replace(REPORT.examination, findings=())), PACK),
