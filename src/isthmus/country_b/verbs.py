@@ -16,11 +16,12 @@ from isthmus.model.imaging import Manifest
 from isthmus.model.people import Patient
 from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
 from isthmus.model.report.document import ImagingReport
+from isthmus.wire.packs.pack import Pack
 
 
 @dataclass(frozen=True)
 class Verbs:
-    """The rows of Country B, each with its client in hand."""
+    """The rows of Country B, each with its client in hand. `pack` gives the drafts in which we and a country speak."""
 
     find_patients: Callable[[Visit, str, PatientQuery], Awaitable[Patient]]
     find_documents: Callable[[Visit, str, DocumentQuery], Awaitable[Sequence[Document]]]
@@ -28,6 +29,7 @@ class Verbs:
     get_manifest: Callable[[Visit, str, str], Awaitable[tuple[Manifest, bytes]]]
     get_binary: Callable[[Visit, str, Document], Awaitable[bytes]]
     get_images: Callable[[Visit, str, ImagesQuery, Shelf], AsyncIterator[Arrived]]
+    pack: Callable[[str], Pack]
 
     @classmethod
     def of(cls, client: Client) -> Verbs:
@@ -38,4 +40,5 @@ class Verbs:
             partial(documents.get_manifest, client),
             partial(documents.get_binary, client),
             partial(images.get_images, client),
+            client.pack,
         )

@@ -56,6 +56,16 @@ async def test_pages_follow_one_another_until_everything_was_told(hospital: Hosp
 
 
 @pytest.mark.anyio
+async def test_the_list_is_written_in_the_pack_that_was_agreed_with_the_country(hospital: Hospital) -> None:
+    program = await _open(hospital, 1)
+    hospital.portal.country.speaks = "ehdsi-9.1"  # ours; theirs in the list is newer
+
+    found = await program.json("fhir/DocumentReference")
+
+    assert found["entry"][0]["resource"]["type"]["coding"][0]["code"] == "x-clinical-image"
+
+
+@pytest.mark.anyio
 async def test_what_a_search_gives_can_be_read_by_its_id(hospital: Hospital) -> None:
     program = await _open(hospital, 1)
 

@@ -49,7 +49,7 @@ from isthmus.storage.database import open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.testing.studies import CT_IMAGE, SyntheticStudy
 from isthmus.trust.trustlist import Endpoints, Participant, Policy
-from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.packs.pack import Pack, load_pack
 from isthmus.wire.report.document import read_report, report_index
 
 PUBLIC = "http://127.0.0.1:8700"
@@ -125,12 +125,16 @@ class FakeCountry:
     problem: IsthmusError | None = None
     asked: list[str] = field(default_factory=list)
     slow: asyncio.Event | None = None
+    speaks: str = "eu-2026-09"  # the pack agreed with it
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
         if self.problem is not None:
             problem, self.problem = self.problem, None
             raise problem
+
+    def pack(self, country: str) -> Pack:
+        return load_pack(self.speaks)
 
     async def find_patients(self, visit: Visit, country: str, query: PatientQuery) -> Patient:
         self._ask("patients")
@@ -369,6 +373,7 @@ def portal_in(folder: Path) -> FakePortal:
         country.get_manifest,
         country.get_binary,
         country.get_images,
+        country.pack,
     )
     spool = Spool(folder / "spool", db, master, clock, 1 << 30)
     desk = Desk(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
-from tests.country_b.portal.fakes import Browser, FakePortal
+from tests.country_b.portal.fakes import Browser, FakePortal, participant
 
 from isthmus.country_b.portal import keys
 from isthmus.demo.people import PEOPLE
@@ -44,6 +45,17 @@ async def test_what_the_tree_says_is_marked_not_what_is_evidence(portal: FakePor
     assert _links(page.text) == [f"{address}/view?image={study.sop_instance_uid(1)}"]
     assert "Image 2, series 1" in page.text
     assert "Largest extent of the infarct" in page.text
+
+
+async def test_a_selection_is_read_in_the_pack_agreed_with_the_country_not_in_its_own(portal: FakePortal) -> None:
+    study = portal.country.with_study(MIRELA)
+    portal.country.with_selection(study, _marked(study, 1))
+    portal.directory.participants = [replace(participant(), pack="one-that-only-they-have")]
+    browser, address = await _open(portal)
+
+    page = await browser.get(address)
+
+    assert _links(page.text) == [f"{address}/view?image={study.sop_instance_uid(1)}"]
 
 
 @pytest.mark.fault("F26")

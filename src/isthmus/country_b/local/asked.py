@@ -18,7 +18,7 @@ from isthmus.storage.sealed import SealedReader
 from isthmus.transport.inbound import Request
 from isthmus.trust.trustlist import Participant
 from isthmus.wire.images import read_ranges
-from isthmus.wire.packs.pack import Pack, load_pack
+from isthmus.wire.packs.pack import Pack
 
 PREAMBLE_BYTES = 128
 
@@ -68,8 +68,8 @@ class Asked:
 
     @property
     def pack(self) -> Pack:
-        """The draft in which the visit's country writes; it is written in here too."""
-        return load_pack(self.local.directory.country(self.reader.country).pack)
+        """The drafts in which we and the visit's country speak; what is written here is written in them too."""
+        return self.local.holdings.verbs.pack(self.reader.country)
 
     def accepts(self, *media_types: str) -> str:
         """The first of the accepted media types that is offered. Raises UnsupportedRequest."""

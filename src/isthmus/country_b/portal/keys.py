@@ -24,7 +24,6 @@ from isthmus.model.queries import ImagesQuery
 from isthmus.pages.language import Language
 from isthmus.wire.kos import value_type
 from isthmus.wire.kos_reading import read_document
-from isthmus.wire.packs.pack import load_pack
 
 SELECTIONS_MAX, MARKS_MAX = 12, 200
 SIZE_MAX_BYTES = 4 << 20
@@ -82,7 +81,7 @@ async def marks_of(ask: Ask, study: Study, *, within_s: float = WAITS_S) -> Mark
         for task in asked:
             task.cancel()
     series_of = {i.sop_instance_uid: s.series_instance_uid for s in study.series for i in s.instances}
-    pack = load_pack(ask.desk.directory.country(ask.country).pack)
+    pack = ask.desk.verbs.pack(ask.country)
     found = [mark for root in read if root is not None for mark in marks_in(root, series_of, pack)]
     marks = Marks(tuple(dict.fromkeys(found))[:MARKS_MAX], whole=None not in read and len(places) <= SELECTIONS_MAX)
     if marks.whole:
