@@ -168,6 +168,18 @@ async def test_where_there_is_no_manifest_in_fhir_the_one_in_dicom_tells_what_to
     assert stage.evil.heard[-1].startswith("GET /fhir/Binary/")
 
 
+async def test_the_faces_are_told_of_a_study_by_the_one_form_that_there_is(stage: Stage) -> None:
+    _says(stage, KOS_ENTRY)
+    body = write_kos(manifest_of(STUDY), PACK)
+    stage.evil.says["document"] = http(body, "application/dicom")
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        manifest, came = await Verbs.of(visit.client).get_manifest(visit.visit, "AA", entry)
+
+    assert (manifest.study.study_instance_uid, came) == (STUDY.study_instance_uid, body)
+
+
 async def test_of_two_forms_the_one_in_fhir_is_read(stage: Stage) -> None:
     _says(stage, KOS_ENTRY, MANIFEST_ENTRY)
 

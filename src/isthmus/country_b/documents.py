@@ -130,6 +130,12 @@ async def get_kos(client: Client, visit: Visit, country: str, document_id: str) 
     return _checked(client, visit, country, read), body
 
 
+async def get_described(client: Client, visit: Visit, country: str, entry: Document) -> tuple[Manifest, bytes]:
+    """Fetch the manifest that an entry names, in the form in which the country offers it. Raises what either form raises."""
+    get = get_kos if entry.kind is DocumentKind.MANIFEST_KOS else get_manifest
+    return await get(client, visit, country, entry.id)
+
+
 def _checked(client: Client, visit: Visit, country: str, read: ManifestRead) -> Manifest:
     client.forgive(country, "ITI-68", read.tolerances)
     check_subject(visit.patient_in(country), read.manifest.study.patient, country)

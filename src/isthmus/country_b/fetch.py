@@ -36,12 +36,10 @@ async def wanted_of(client: Client, visit: Visit, country: str, study: str) -> t
     """What the study's manifest lists, the one in FHIR before the one in DICOM. Raises ImagesNotFound when the patient has no such study to be seen."""
     listed = await documents.find_documents(client, visit, country, DocumentQuery(study_instance_uids=(study,)))
     current = {d.kind: d for d in reversed(listed) if d.status == "current"}
-    if fhir := current.get(DocumentKind.MANIFEST_FHIR):
-        manifest, _ = await documents.get_manifest(client, visit, country, fhir.id)
-    elif kos := current.get(DocumentKind.MANIFEST_KOS):
-        manifest, _ = await documents.get_kos(client, visit, country, kos.id)
-    else:
+    entry = current.get(DocumentKind.MANIFEST_FHIR) or current.get(DocumentKind.MANIFEST_KOS)
+    if entry is None:
         raise ImagesNotFound("this patient has no such study here; `visit list` shows what there is", country=country)
+    manifest, _ = await documents.get_described(client, visit, country, entry)
     if manifest.study.study_instance_uid != study:
         raise ImagesNotFound("the manifest is of another study", country=country)
     return tuple(

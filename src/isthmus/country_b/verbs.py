@@ -26,7 +26,7 @@ class Verbs:
     find_patients: Callable[[Visit, str, PatientQuery], Awaitable[Patient]]
     find_documents: Callable[[Visit, str, DocumentQuery], Awaitable[Sequence[Document]]]
     get_report: Callable[[Visit, str, str], Awaitable[tuple[ImagingReport, bytes]]]
-    get_manifest: Callable[[Visit, str, str], Awaitable[tuple[Manifest, bytes]]]
+    get_manifest: Callable[[Visit, str, Document], Awaitable[tuple[Manifest, bytes]]]
     get_binary: Callable[[Visit, str, Document], Awaitable[bytes]]
     get_images: Callable[[Visit, str, ImagesQuery, Shelf], AsyncIterator[Arrived]]
     pack: Callable[[str], Pack]
@@ -37,7 +37,7 @@ class Verbs:
             partial(patients.find_patients, client),
             partial(documents.find_documents, client),
             partial(documents.get_report, client),
-            partial(documents.get_manifest, client),
+            partial(documents.get_described, client),
             partial(documents.get_binary, client),
             partial(images.get_images, client),
             client.pack,

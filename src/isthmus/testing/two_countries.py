@@ -216,7 +216,7 @@ class Asking:
         return await documents.get_report(self.client, self.visit, self.country, document.id)
 
     async def get_manifest(self, document: Document) -> tuple[Manifest, bytes]:
-        return await documents.get_manifest(self.client, self.visit, self.country, document.id)
+        return await documents.get_described(self.client, self.visit, self.country, document)
 
     async def get_images(self, *uids: str) -> dict[str, bytes]:
         """The instances of a study, a series, or one instance: their bytes by SOP Instance UID."""

@@ -13,6 +13,7 @@ from tests.country_b.local.conftest import Hospital, Program
 
 from isthmus.demo.people import PEOPLE
 from isthmus.errors import CountryUnreachable
+from isthmus.model.documents import DocumentKind
 from isthmus.model.imaging import Instance, Series
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.wire.images import PartEnd, PartReader, PartStart, boundary_of
@@ -62,6 +63,40 @@ async def test_studies_series_and_instances_are_told_without_fetching_images(hos
     assert [s["00201209"]["Value"] for s in series] == [[3]]
     assert {i["00080018"]["Value"][0] for i in instances} == {study.sop_instance_uid(n) for n in range(3)}
     assert not [asked for asked in hospital.portal.country.asked if asked.startswith("images")]
+
+
+async def test_a_country_that_offers_manifests_in_dicom_alone_has_its_studies_here(hospital: Hospital) -> None:
+    study = hospital.portal.country.with_study(MIRELA, kind=DocumentKind.MANIFEST_KOS, media_type="application/dicom")
+    program, path = await hospital.program(), f"dicom-web/studies/{study.study_instance_uid}"
+
+    studies, series = await program.json("dicom-web/studies"), await program.json(f"{path}/series")
+    instances = await program.json(f"{path}/instances")
+    whole = await program.get(path, STORED)
+    described = await program.json("fhir/ImagingStudy")
+    listed = await program.json("fhir/DocumentReference")
+
+    assert [s["0020000D"]["Value"] for s in studies] == [[study.study_instance_uid]]
+    assert (len(series), len(instances)) == (1, 3)
+    assert [b for _, b in parts_of(whole.body, whole.headers["content-type"])] == [
+        _original(study, n) for n in range(3)
+    ]
+    assert described["entry"][0]["resource"]["numberOfInstances"] == 3
+    assert listed["entry"][0]["resource"]["content"][0]["attachment"]["contentType"] == "application/dicom"
+
+
+async def test_a_study_in_both_forms_is_one_study_and_two_documents(hospital: Hospital) -> None:
+    country = hospital.portal.country
+    country.with_study(MIRELA)
+    listed = country.documents[MIRELA.identifier.value]
+    listed.append(
+        replace(listed[0], id="kos", kind=DocumentKind.MANIFEST_KOS, media_type="application/dicom", indexed="2027")
+    )
+    country.manifests["kos"] = next(iter(country.manifests.values()))
+    program = await hospital.program()
+
+    assert len(await program.json("dicom-web/studies")) == 1
+    assert (await program.json("fhir/ImagingStudy"))["total"] == 1
+    assert (await program.json("fhir/DocumentReference"))["total"] == 2
 
 
 @pytest.mark.fault("F37")

@@ -49,6 +49,7 @@ from isthmus.storage.database import open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.testing.studies import CT_IMAGE, SyntheticStudy
 from isthmus.trust.trustlist import Endpoints, Participant, Policy
+from isthmus.wire.kos import write_kos
 from isthmus.wire.packs.pack import Pack, load_pack
 from isthmus.wire.report.document import read_report, report_index
 
@@ -152,9 +153,12 @@ class FakeCountry:
         body = self.bodies[document_id]
         return read_report(body, load_pack()), body
 
-    async def get_manifest(self, visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
+    async def get_manifest(self, visit: Visit, country: str, document: Document) -> tuple[Manifest, bytes]:
         self._ask("manifest")
-        return self.manifests[document_id], b"{}"
+        manifest = self.manifests[document.id]
+        if document.kind is DocumentKind.MANIFEST_KOS:
+            return manifest, write_kos(manifest, self.pack(country))
+        return manifest, b"{}"
 
     async def get_binary(self, visit: Visit, country: str, document: Document) -> bytes:
         self._ask("binary")

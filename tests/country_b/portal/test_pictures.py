@@ -13,6 +13,7 @@ from isthmus.country_b.visit import Visit
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
 from isthmus.errors import ArrivalRefused, CountryUnreachable, IsthmusError
+from isthmus.model.documents import Document
 from isthmus.model.imaging import Instance, Manifest, Study
 from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.order import Statement
@@ -221,7 +222,7 @@ def _fails(portal: FakePortal, error: IsthmusError) -> None:
     asked = portal.desk.verbs.get_manifest
     portal.desk.recent._held.clear()
 
-    async def get_manifest(visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
+    async def get_manifest(visit: Visit, country: str, document: Document) -> tuple[Manifest, bytes]:
         portal.desk.verbs = replace(portal.desk.verbs, get_manifest=asked)
         raise error
 

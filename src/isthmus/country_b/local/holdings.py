@@ -42,10 +42,12 @@ class Holdings:
         raise DocumentNotFound("no such document of this patient", country=reader.country)
 
     async def manifests(self, reader: Reader, study: str | None = None) -> list[Document]:
-        """The entry of each study that can be seen, newest first; or of one."""
+        """The entry of each study that can be seen, newest first; or of one. The form in FHIR goes before the one in DICOM."""
         chosen: dict[str, Document] = {}
-        for document in sorted(await self.documents(reader), key=lambda d: d.indexed):
-            if document.kind is DocumentKind.MANIFEST_FHIR and document.status == "current":
+        for document in sorted(
+            await self.documents(reader), key=lambda d: (d.kind is DocumentKind.MANIFEST_FHIR, d.indexed)
+        ):
+            if document.kind.is_manifest and document.status == "current":
                 chosen |= dict.fromkeys(document.study_instance_uids[:1], document)
         found = sorted(chosen.items(), key=lambda one: (one[1].period_start or "", one[0]), reverse=True)
         return [document for uid, document in found if study in (None, uid)]
@@ -55,7 +57,7 @@ class Holdings:
         name = f"manifest {entry.id}"
         held: Manifest | None = self.recent.get(reader.visit.id, name, DOCUMENT_AGE)
         if held is None:
-            held, body = await self.verbs.get_manifest(reader.visit, reader.country, entry.id)
+            held, body = await self.verbs.get_manifest(reader.visit, reader.country, entry)
             self.recent.put(reader.visit.id, name, held, 4 * len(body))
         if held.study.study_instance_uid != entry.study_instance_uids[0]:
             raise ImagesNotFound("the manifest is of another study", country=reader.country)
@@ -78,8 +80,8 @@ class Holdings:
 
     async def _content(self, reader: Reader, entry: Document) -> bytes:
         visit, country = reader.visit, reader.country
-        if entry.kind is DocumentKind.MANIFEST_FHIR:
-            return (await self.verbs.get_manifest(visit, country, entry.id))[1]
+        if entry.kind.is_manifest:
+            return (await self.verbs.get_manifest(visit, country, entry))[1]
         if entry.kind is DocumentKind.REPORT_FHIR:
             return (await self.verbs.get_report(visit, country, entry.id))[1]
         return await self.verbs.get_binary(visit, country, entry)

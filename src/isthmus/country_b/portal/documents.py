@@ -68,12 +68,12 @@ async def listing(ask: Ask, *, again: bool = False) -> Sequence[Document]:
     return held
 
 
-async def manifest(ask: Ask, document_id: str) -> Manifest:
+async def manifest(ask: Ask, entry: Document) -> Manifest:
     """The manifest of a study, fetched or as it came minutes ago. Raises what asking raises."""
-    name = f"manifest {document_id}"
+    name = f"manifest {entry.id}"
     held: Manifest | None = ask.desk.recent.get(ask.visiting.id, name, DOCUMENT_AGE)
     if held is None:
-        held, body = await ask.desk.verbs.get_manifest(ask.visiting, ask.country, document_id)
+        held, body = await ask.desk.verbs.get_manifest(ask.visiting, ask.country, entry)
         ask.desk.recent.put(ask.visiting.id, name, held, 4 * len(body))
     return held
 

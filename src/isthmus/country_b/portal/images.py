@@ -72,7 +72,7 @@ async def opened(ask: Ask) -> Opened:
     await _still_open(ask, uid)
     for row in rows_of(pair(await listing(ask)), ask.spoken):
         if row.manifest is not None and row.manifest.study_instance_uids[0] == uid:
-            study = (await manifest(ask, row.manifest.id)).study
+            study = (await manifest(ask, row.manifest)).study
             if study.study_instance_uid != uid:
                 break
             reports = (*row.reports, *row.maybe)

@@ -135,7 +135,7 @@ def _href(study: StudyLink, sop: str, frame: int | None) -> str:
 async def _places(ask: Ask, studies: Mapping[str, StudyLink]) -> Places:
     """The images of these studies. A study that cannot be described now has none. Raises ArrivalRefused (wrong-patient)."""
     there = {
-        one.manifest.study_instance_uids[0]: one.manifest.id
+        one.manifest.study_instance_uids[0]: one.manifest
         for one in pair(await listing(ask))
         if one.manifest is not None
     }
@@ -143,10 +143,10 @@ async def _places(ask: Ask, studies: Mapping[str, StudyLink]) -> Places:
     return {sop: place for study in found if study is not None for sop, place in places_in(study).items()}
 
 
-async def _described(ask: Ask, uid: str, document_id: str) -> Study | None:
+async def _described(ask: Ask, uid: str, entry: Document) -> Study | None:
     try:
         async with asyncio.timeout(WAITS_S):
-            study = (await manifest(ask, document_id)).study
+            study = (await manifest(ask, entry)).study
     except TimeoutError:
         return None
     except IsthmusError as error:
