@@ -9,15 +9,21 @@ from dataclasses import replace
 import pytest
 from tests.country_b.local.conftest import Hospital, Program
 
-from isthmus.country_b.local.fhir import moved_to
 from isthmus.country_b.local.metadata import as_given
+from isthmus.country_b.local.moved import moved_to
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
 from isthmus.dicom.syntaxes import SYNTAXES
 from isthmus.model.documents import DocumentKind
+from isthmus.model.identifiers import Identifier
+from isthmus.model.imaging import Manifest
+from isthmus.wire.kos import write_kos
+from isthmus.wire.kos_reading import read_kos
+from isthmus.wire.packs.pack import load_pack
 
 MIRELA = PEOPLE["mirela"]
 BASE = "http://127.0.0.1:8700"
+THEIRS = "https://aa.example"
 
 
 async def _open(hospital: Hospital, studies: int = 3) -> Program:
@@ -108,6 +114,52 @@ async def test_a_report_comes_byte_for_byte(hospital: Hospital) -> None:
     assert page.headers["content-type"].startswith("application/fhir+json")
     assert page.body == hospital.portal.country.bodies[name]
     assert (await program.get(f"fhir/Binary/{name}")).status == 404
+
+
+async def _with_kos(hospital: Hospital, location: str = "2.25.8") -> tuple[Program, Manifest, bytes]:
+    """A program in a visit to a person with one manifest in DICOM; what it says and what its bytes are as issued."""
+    country = hospital.portal.country
+    country.with_study(MIRELA, kind=DocumentKind.MANIFEST_KOS, media_type="application/dicom")
+    manifest = replace(country.manifests["manifest-0"], endpoint_address=THEIRS, location_uid=location)
+    country.manifests["manifest-0"] = manifest
+    listed = country.documents[MIRELA.identifier.value]
+    listed[0] = replace(listed[0], unique_id=Identifier("urn:dicom:uid", f"urn:oid:{manifest.uid}"))
+    return await hospital.program(), manifest, write_kos(manifest, load_pack())
+
+
+@pytest.mark.anyio
+@pytest.mark.fault("F41")
+@pytest.mark.parametrize("location", ["2.25.8", "AA_ARCHIVE"])
+async def test_a_manifest_in_dicom_leads_to_the_visits_own_place_of_the_images(
+    hospital: Hospital, location: str
+) -> None:
+    program, manifest, issued = await _with_kos(hospital, location)
+
+    page = await program.get("fhir/Binary/manifest-0", "application/dicom")
+
+    told = read_kos(page.body, load_pack()).manifest
+    assert told.endpoint_address == f"{BASE}{program.visit}/dicom-web"
+    assert told.study == read_kos(issued, load_pack()).manifest.study
+    assert b"aa.example" in issued
+    assert b"aa.example" not in page.body
+    assert b"AA_ARCHIVE" not in page.body
+    assert (told.location_uid == manifest.location_uid) is (location == "2.25.8")
+
+
+@pytest.mark.anyio
+@pytest.mark.requirement("MKO-21")
+async def test_a_manifest_for_another_address_is_another_object_and_the_list_names_it(hospital: Hospital) -> None:
+    program, manifest, _ = await _with_kos(hospital)
+    other = await hospital.program()
+
+    first, again = [await program.get("fhir/Binary/manifest-0", "application/dicom") for _ in range(2)]
+    elsewhere = await other.get("fhir/Binary/manifest-0", "application/dicom")
+    entry = await program.json("fhir/DocumentReference/manifest-0")
+
+    uids = [read_kos(page.body, load_pack()).manifest.uid for page in (first, elsewhere)]
+    assert first.body == again.body
+    assert len({manifest.uid, *uids}) == 3
+    assert entry["masterIdentifier"]["value"] == f"urn:oid:{uids[0]}"
 
 
 @pytest.mark.anyio

@@ -1,7 +1,8 @@
 """FHIR: the list and the studies of the visit's person, and documents as issued; every address is one of the visit.
 
-A search without a patient is about the one of the visit. Reports come byte for byte; of a manifest the place of the images is
-rewritten, from Country A's to the visit's own, since nobody in the hospital could reach the other.
+A search without a patient is about the one of the visit. Reports come byte for byte; a manifest names the visit's own place of the
+images instead of Country A's, since nobody in the hospital could reach the other: the one in FHIR is the same but for the address,
+the one in DICOM is an object of its own (`moved.py`).
 
 Source: ITI-67; ITI-68; R4 search; trust.md §2.8; field-faults F40, F41.
 """
@@ -15,13 +16,23 @@ from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import TypeVar
 
+from anyio import to_thread
+
 from isthmus.country_b.local.asked import Asked
-from isthmus.errors import ContextMismatch, DocumentNotFound, ImagesNotFound, MalformedRequest, UnsupportedRequest
+from isthmus.country_b.local.moved import moved_kos, moved_to, moved_uid
+from isthmus.errors import (
+    ContextMismatch,
+    CountryMisanswered,
+    DocumentNotFound,
+    ImagesNotFound,
+    MalformedRequest,
+    UnsupportedRequest,
+)
 from isthmus.fhir import bundles
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
 from isthmus.model.documents import Document, DocumentKind
-from isthmus.model.identifiers import checked_id
+from isthmus.model.identifiers import Identifier, checked_id
 from isthmus.model.queries import DocumentQuery, Page, StudyQuery
 from isthmus.transport.answers import Answer
 from isthmus.wire import documents
@@ -75,7 +86,7 @@ async def find_documents(asked: Asked) -> Answer:
     asked.accepts(*_FHIR_TYPES)
     query = documents.read_search(_pairs(asked), _zone(asked), asked.pack, base=asked.fhir)
     _confine(asked, query)
-    listed = map(_told, await asked.local.holdings.documents(asked.reader))
+    listed = (_told(asked, one) for one in await asked.local.holdings.documents(asked.reader))
     found = documents.newest_first(
         (d for d in listed if documents.matches(d, query, asked.pack, _zone(asked))), _zone(asked), query.order
     )
@@ -87,13 +98,18 @@ async def find_documents(asked: Asked) -> Answer:
 async def get_entry(asked: Asked) -> Answer:
     """One entry of the list. Raises DocumentNotFound."""
     asked.accepts(*_FHIR_TYPES)
-    document = _told(await asked.local.holdings.document(asked.reader, checked_id(asked.parts["id"])))
+    document = _told(asked, await asked.local.holdings.document(asked.reader, checked_id(asked.parts["id"])))
     return _answer(el.write_object(write_entry(document, base=asked.fhir, handle=_handle(asked), pack=asked.pack)))
 
 
-def _told(document: Document) -> Document:
-    """An entry as it is told here: of a manifest whose addresses are rewritten no size is known."""
-    return replace(document, size_bytes=None) if document.kind is DocumentKind.MANIFEST_FHIR else document
+def _told(asked: Asked, document: Document) -> Document:
+    """An entry as it is told here: of a manifest for the visit's address no size is known, and in DICOM it has its own UID."""
+    if not document.kind.is_manifest:
+        return document
+    if document.kind is DocumentKind.MANIFEST_KOS:
+        uid = moved_uid(document.unique_id.value, asked.dicomweb)
+        document = replace(document, unique_id=Identifier("urn:dicom:uid", f"urn:oid:{uid}"))
+    return replace(document, size_bytes=None)
 
 
 async def find_studies(asked: Asked) -> Answer:
@@ -155,10 +171,7 @@ async def get_document(kind: str, asked: Asked) -> Answer:
     if kind == "Bundle":
         asked.accepts(*_FHIR_TYPES)
     wrapped = kind == "Binary" and _wants_resource(asked, entry.media_type)
-    body = await asked.local.holdings.content(asked.reader, entry)
-    if entry.kind is DocumentKind.MANIFEST_FHIR:
-        theirs = asked.local.directory.country(asked.reader.country).endpoints.dicomweb
-        body = moved_to(body, theirs, asked.dicomweb)
+    body = await _content(asked, entry)
     if kind == "Bundle":
         return _answer(body)
     if not wrapped:
@@ -169,11 +182,19 @@ async def get_document(kind: str, asked: Asked) -> Answer:
     )
 
 
-def moved_to(body: bytes, theirs: str, ours: str) -> bytes:
-    """The same JSON, where every address below their base stands below ours; everything else stays byte for byte."""
-    plain = theirs.rstrip("/")
-    for written in (plain, plain.replace("/", "\\/")):
-        body = re.sub(rb'"' + re.escape(written.encode()) + rb'(?=["/\\])', lambda _: f'"{ours}'.encode(), body)
+async def _content(asked: Asked, entry: Document) -> bytes:
+    """A document as issued; a manifest for the visit's address. Raises CountryMisanswered when it cannot be written anew."""
+    holdings = asked.local.holdings
+    if entry.kind is DocumentKind.MANIFEST_KOS:
+        manifest = await holdings.manifest(asked.reader, entry)
+        try:
+            return await to_thread.run_sync(moved_kos, manifest, asked.dicomweb, asked.pack)
+        except MalformedRequest as error:
+            raise CountryMisanswered("a manifest that DICOM cannot say", country=asked.reader.country) from error
+    body = await holdings.content(asked.reader, entry)
+    if entry.kind is DocumentKind.MANIFEST_FHIR:
+        theirs = asked.local.directory.country(asked.reader.country).endpoints.dicomweb
+        return moved_to(body, theirs, asked.dicomweb)
     return body
 
 

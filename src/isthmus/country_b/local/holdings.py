@@ -54,6 +54,10 @@ class Holdings:
 
     async def described(self, reader: Reader, entry: Document) -> Study:
         """The study as its manifest describes it. Raises ImagesNotFound when that is another one."""
+        return (await self.manifest(reader, entry)).study
+
+    async def manifest(self, reader: Reader, entry: Document) -> Manifest:
+        """What a manifest says. Raises ImagesNotFound when it is about another study than its entry."""
         name = f"manifest {entry.id}"
         held: Manifest | None = self.recent.get(reader.visit.id, name, DOCUMENT_AGE)
         if held is None:
@@ -61,7 +65,7 @@ class Holdings:
             self.recent.put(reader.visit.id, name, held, 4 * len(body))
         if held.study.study_instance_uid != entry.study_instance_uids[0]:
             raise ImagesNotFound("the manifest is of another study", country=reader.country)
-        return held.study
+        return held
 
     async def study(self, reader: Reader, uid: str) -> Study:
         """One study. Raises ImagesNotFound."""
