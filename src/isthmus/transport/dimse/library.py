@@ -1,0 +1,216 @@
+"""pynetdicom as this house lets it be: silent, bounded, and with an instance's bytes going to where we say.
+
+By itself it logs identifiers, believes any announced length, waits without end for a peer that stalls in the middle of a PDU, and holds
+an instance in memory or in a file of a name of its own. An association is `arm`ed when its connection opens.
+
+Source: PS3.8 §9.3; PS3.7 §9; trust.md §2.9, T47.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+from io import BytesIO
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import pydicom.config
+from pynetdicom import _config
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import P_DATA
+
+from isthmus.transport.dimse.arrivals import (
+    CANNOT_UNDERSTAND,
+    NOT_ASKED_FOR,
+    OUT_OF_RESOURCES,
+    SUCCESS,
+    Arrival,
+    Receiver,
+    Spool,
+)
+
+PDU_BYTES: Final = 128 << 10  # what we say we take
+PDU_MAX_BYTES: Final = 1 << 20  # what we take at most, whatever the peer announces
+COMMAND_BYTES: Final = 64 << 10
+IDENTIFIER_BYTES: Final = 4 << 20  # an answer to C-FIND, or a list of what failed
+INSTANCE_BYTES: Final = 16 << 30
+QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux
+
+_config.LOG_HANDLER_LEVEL = "none"
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
+_config.UNRESTRICTED_STORAGE_SERVICE = True  # any composite object is one: a private class too
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote values
+
+_SILENT = logging.getLogger("pynetdicom")  # its lines name patients
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+_SILENT.setLevel(logging.CRITICAL + 1)
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
+class _Bounded(BytesIO):
+    """A part of a message in memory, up to a limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__()
+        self._limit = limit_bytes
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > self._limit:
+            raise ValueError("longer than what is taken")
+        return super().write(data)
+
+
+class DataSet(_Bounded):
+    """The data set of a message: an instance goes to its receiver as it comes, anything else is short and stays in memory."""
+
+    def __init__(self, messages: Messages, message: DIMSEMessage) -> None:
+        super().__init__(IDENTIFIER_BYTES)
+        self._messages, self._message = messages, message
+        self.arrival: Arrival | None = None
+        self.refused = SUCCESS
+
+    def write(self, data: Any, /) -> int:
+        if not isinstance(self._message, C_STORE_RQ):
+            return super().write(data)
+        if self.arrival is None and self.refused == SUCCESS:
+            self._begin()
+        if self.arrival is not None:
+            try:
+                self.arrival.add(data)
+            except (OSError, ValueError):  # it is taken to its end, so that the peer hears why
+                self._refuse(OUT_OF_RESOURCES)
+        return len(data)
+
+    def _begin(self) -> None:
+        try:
+            self.arrival = self._messages.arrival(self._message)
+        except PermissionError:
+            self._refuse(NOT_ASKED_FOR)
+        except (AttributeError, KeyError, UnicodeError):
+            self._refuse(CANNOT_UNDERSTAND)
+        except (OSError, ValueError):
+            self._refuse(OUT_OF_RESOURCES)
+
+    def _refuse(self, status: int) -> None:
+        self.refused = status
+        self.break_off()
+        self.arrival = None
+
+    def break_off(self) -> None:
+        if self.arrival is not None:
+            self.arrival.break_off()
+            self.arrival.release()
+
+
+class Messages(DIMSEServiceProvider):
+    """The messages of one association: bounded, and silence measured by bytes, not by messages."""
+
+    def __init__(self, association: Association, folder: Path, receiver: Receiver | None, silence_s: float) -> None:
+        super().__init__(association)
+        self.receiver = receiver
+        self._silence_s, self._heard_at = silence_s, monotonic()
+        self._folder = folder
+        self._spool: Spool | None = None
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        self._heard_at = monotonic()
+        if self.message is None:
+            self.message = DIMSEMessage()
+            self.message.encoded_command_set = _Bounded(COMMAND_BYTES)
+            self.message.data_set = DataSet(self, self.message)
+        try:
+            super().receive_primitive(primitive)
+        except Exception:  # what is no message, or too long, is not answered: the association ends
+            self.message = None
+            self.dul.event_queue.put("Evt19")
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message; (None, None) when the peer has been silent for too long, or is gone."""
+        if not block:
+            return super().get_msg(block=False)
+        self._heard_at = monotonic()
+        while (left := self._heard_at + self._silence_s - monotonic()) > 0:
+            try:
+                return self.msg_queue.get(timeout=min(left, 0.5))
+            except queue.Empty:
+                if not self.dul.is_alive():
+                    break
+        return None, None
+
+    def arrival(self, message: DIMSEMessage) -> Arrival:
+        """Begin an instance. Raises PermissionError when nobody takes it."""
+        if self.receiver is None:
+            raise PermissionError
+        said = message.command_set
+        context = self.assoc._accepted_cx[message.context_id or 0]
+        self._spool = self._spool or Spool(self._folder)
+        found = Arrival(
+            self._spool, str(said.AffectedSOPClassUID), str(said.AffectedSOPInstanceUID), str(context.transfer_syntax[0]),
+            INSTANCE_BYTES,
+        )  # fmt: skip
+        try:
+            self.receiver.begun(found)
+        except BaseException:
+            found.release()
+            raise
+        return found
+
+    def end(self) -> None:
+        """The association is over: what was on its way is not whole."""
+        message = self.message
+        if message is not None and isinstance(message.data_set, DataSet):
+            message.data_set.break_off()
+
+
+def arm(event: Event, folder: Path, receiver: Receiver | None, silence_s: float) -> None:
+    """Bind to EVT_CONN_OPEN: from the first byte on, the association is bounded in size and in time."""
+    association = event.assoc
+    association.dimse = Messages(association, folder, receiver, silence_s)
+    held = association.dul.socket
+    if held is None or held.socket is None:
+        return
+    held.socket.settimeout(silence_s)
+    held.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a command and its data set are two writes
+
+    def recv(size: int) -> bytearray:
+        connection = held.socket
+        if size > PDU_MAX_BYTES or connection is None:
+            raise OSError("a PDU longer than what is taken")
+        deadline = monotonic() + silence_s
+        data, got = bytearray(size), 0
+        while got < size:
+            if monotonic() > deadline:
+                raise TimeoutError("a PDU that does not end")
+            with memoryview(data) as view:
+                read = connection.recv_into(view[got:])
+            if not read:
+                return data[:got]
+            got += read
+        if QUICK_ACK is not None:
+            connection.setsockopt(
+                socket.IPPROTO_TCP, QUICK_ACK, 1
+            )  # else a peer's two writes wait 40 ms for each other
+        return data
+
+    vars(held)["recv"] = recv  # over the method: the library has no other place for a bound
+
+
+def store(event: Event) -> tuple[int, str]:
+    """What EVT_C_STORE comes to: status and comment."""
+    data_set = getattr(event.request, "DataSet", None)
+    if not isinstance(data_set, DataSet):
+        return CANNOT_UNDERSTAND, "no data set"
+    if data_set.arrival is None:
+        return data_set.refused or CANNOT_UNDERSTAND, ""
+    messages = event.assoc.dimse
+    data_set.arrival.finish()
+    if not isinstance(messages, Messages) or messages.receiver is None:
+        return NOT_ASKED_FOR, ""
+    return messages.receiver.stored(data_set.arrival)
