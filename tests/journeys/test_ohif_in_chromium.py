@@ -25,13 +25,18 @@ OHIF = os.environ.get("ISTHMUS_TEST_OHIF", "")
 
 
 @pytest.fixture
-def countries(at_rest: Path, tmp_path: Path) -> Iterator[TwoCountries]:
-    if not OHIF or not CHROMIUM.exists():
-        pytest.skip("set ISTHMUS_TEST_OHIF to the folder of OHIF's files, and install Chromium")
+def ohif() -> str:
+    """The address that OHIF gets."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    at = {"PORT": str(port), "PUBLIC": f"http://127.0.0.1:{port}", "FOLDER": OHIF}
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def countries(at_rest: Path, tmp_path: Path, ohif: str) -> Iterator[TwoCountries]:
+    if not OHIF or not CHROMIUM.exists():
+        pytest.skip("set ISTHMUS_TEST_OHIF to the folder of OHIF's files, and install Chromium")
+    at = {"PORT": ohif.rpartition(":")[2], "PUBLIC": ohif, "FOLDER": OHIF}
     prepare(tmp_path / "pair", at_rest)
     with two_countries(tmp_path / "pair", {f"ISTHMUS_OHIF__{name}": value for name, value in at.items()}) as running:
         yield running
@@ -79,3 +84,12 @@ def test_ohif_shows_the_images_of_a_visit(countries: TwoCountries, page: Any) ->
     assert set(frames) == {200}
     assert "token" not in viewer.url
     assert len({host for host in hosts if host}) <= 2  # the portal and OHIF's own address
+
+
+@pytest.mark.usefixtures("countries")
+def test_ohif_that_is_refused_says_how_to_go_on(ohif: str, page: Any) -> None:
+    told = f"visit=over&token={'x' * 43}&expires_in=900"
+
+    page.goto(f"{ohif}/viewer?StudyInstanceUIDs=2.25.1#{told}")
+
+    page.wait_for_selector("#visit-note")

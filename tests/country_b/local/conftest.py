@@ -99,7 +99,7 @@ def hospital(tmp_path: Path) -> Iterator[Hospital]:
     cookie = cookie_name(desk.settings.country, PUBLIC)
     access = Access(database, desk.sessions, desk.visits, trail, clock, public=PUBLIC, cookie=cookie)
     holdings = Holdings(desk.verbs, desk.flights, desk.recent)
-    local = Local(access, holdings, portal.directory, desk.spool, sandbox, PUBLIC, clock)
+    local = Local(access, holdings, portal.directory, desk.spool, sandbox, PUBLIC, clock, "http://ohif.example:8702")
     yield Hospital(portal, Doors(local_app(local), app_of(desk)), database, master, trail)
     sandbox.close()
     trail.stop()

@@ -125,7 +125,7 @@ async def _ohif(local: Local, request: Request, visit: str) -> Answer:
     if request.method != "POST":
         raise MalformedRequest("OHIF is opened by POST", reason="not-allowed", path="method")
     study = checked_uid(dict(request.form()).get("study", ""), "study")
-    told = urlencode({"visit": visit, "token": await local.access.issue(request, visit)})
+    told = urlencode({"visit": visit, "token": await local.access.issue(request, visit), "expires_in": LIFE_S})
     url = f"{local.ohif}/viewer?StudyInstanceUIDs={study}#{told}"
     headers = dict(HEADERS) | {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"}
     body = f'<!doctype html><title>OHIF</title><a href="{escape(url)}">OHIF</a>'

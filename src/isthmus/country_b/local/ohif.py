@@ -3,6 +3,9 @@
 It needs a looser content policy than the pages and so shares no address with them: a visit is opened with a token, which stands in the
 fragment of the address (never sent to anybody), and is kept in the memory of the page. Cookies mean nothing here.
 
+The token is not renewed: it could be from here only by itself, and would then open the visit to whoever has it for as long as the visit
+lasts. The page says when its token is about to run out, and when it has, and how to go on.
+
 Source: trust.md §2.14, T84; stack.md §3.5.
 """
 
@@ -36,9 +39,41 @@ CONFIG = """\
   const told = new URLSearchParams(location.hash.slice(1));
   const root = `${location.origin}/visits/${encodeURIComponent(told.get('visit') ?? '')}/dicom-web`;
   const header = { Authorization: `Bearer ${told.get('token') ?? ''}` };
+  const end = Date.now() + 1000 * Number(told.get('expires_in') ?? 0);
   history.replaceState(null, '', location.pathname + location.search);
+
+  const WARNED = 60000;
+  const AGAIN = 'To go on, go back to the study in the portal and press OHIF again.';
+  const say = (words) => {
+    let note = document.getElementById('visit-note');
+    if (!note) {
+      note = document.createElement('p');
+      note.id = 'visit-note';
+      note.lang = 'en';
+      note.setAttribute('role', 'alert');
+      note.style.cssText =
+        'position:fixed;inset:auto 0 0 0;z-index:99999;margin:0;padding:12px 16px;font:16px/1.4 sans-serif;background:#fff3cd;color:#3d2f00';
+      document.body.append(note);
+    }
+    note.textContent = words;
+  };
+  const over = () => say(`This page may load nothing more: its fifteen minutes are over, or the visit has ended. What is shown stays. ${AGAIN}`);
+  let next;
+  const look = () => {
+    clearTimeout(next);
+    const left = end - Date.now();
+    if (left <= 0) over();
+    else if (left <= WARNED) say(`This page can load images for ${Math.ceil(left / 1000)} seconds more. ${AGAIN}`);
+    if (left > 0) next = setTimeout(look, left > WARNED ? Math.min(left - WARNED, 60000) : 1000);
+  };
+  next = setTimeout(look, 0);
+  document.addEventListener('visibilitychange', look);
+
   window.config = {
     name: 'visit',
+    httpErrorHandler: (error) => {
+      if (error.status === 401) over();
+    },
     routerBasename: null,
     extensions: [
       {
@@ -46,6 +81,7 @@ CONFIG = """\
         preRegistration: ({ servicesManager }) =>
           servicesManager.services.userAuthenticationService.setServiceImplementation({
             getAuthorizationHeader: () => header,
+            handleUnauthenticated: over,
           }),
       },
     ],
