@@ -151,6 +151,13 @@ class Source:
     tls_key: str = setting("its private key, PEM", "")
     accept: str = setting("dicomweb: Accept of an image, where the source wants another one", "")
     page_size: int = setting("dicomweb, fhir: rows asked for at once", 200)
+    report_resources: tuple[str, ...] = setting(
+        "fhir: resources that are reports: DocumentReference, DiagnosticReport (its presented forms)", ("DocumentReference",)
+    )
+    report_types: tuple[str, ...] = setting(
+        "fhir: types of documents that are imaging reports, SYSTEM|CODE; empty: every type",
+        tuple(f"http://loinc.org|{code}" for code in ("85430-7", "18748-4", "68604-8")),
+    )
     host: str = setting("dimse: address of the PACS", "")
     port: int = setting("dimse: port of the PACS", 104)
     peer_ae_title: str = setting("dimse: AE title of the PACS", "")

@@ -163,10 +163,11 @@ def find(connection: Connection, query: PatientQuery) -> list[Patient]:
     else:
         return []
     found = (_patient(row) for row in connection.execute(statement.order_by(patients.c.id)))
-    return [patient for patient in found if _fits(patient, query)]
+    return [patient for patient in found if fits(patient, query)]
 
 
-def _fits(patient: Patient, query: PatientQuery) -> bool:
+def fits(patient: Patient, query: PatientQuery) -> bool:
+    """Whether a person has the traits asked for. Identifiers are not looked at."""
     if query.birth_date and query.birth_date != patient.birth_date:
         return False
     if query.gender and query.gender != patient.gender:

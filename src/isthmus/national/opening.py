@@ -12,6 +12,7 @@ from typing import Any
 
 from isthmus.config import Settings, Source
 from isthmus.errors import SettingsProblem
+from isthmus.national.fhir.repository import Repository
 from isthmus.national.files import Files
 from isthmus.national.sources import FindsPatients, GivesDocuments, GivesImages, Sources
 from isthmus.storage.database import Database
@@ -25,6 +26,7 @@ class Opening:
     def __init__(self, settings: Settings, index: Database, clock: Callable[[], datetime]) -> None:
         self.settings, self.index, self.clock = settings, index, clock
         self._files: Files | None = None
+        self._repositories: dict[tuple[str, ...], Repository] = {}
 
     def files(self, source: Source) -> Files:
         """The embedded archive and register: one, however many sources of the kind there are."""
@@ -32,9 +34,17 @@ class Opening:
             self._files = Files(self.settings, self.index, self.clock)
         return self._files
 
+    def repository(self, source: Source) -> Repository:
+        """A FHIR repository: one, where patients and reports name the same with one name."""
+        key = source.name, source.url, source.authorization, source.tls_certificate
+        if key not in self._repositories:
+            self._repositories[key] = Repository(self.settings, self.index, source, self.clock)
+        return self._repositories[key]
+
 
 _KINDS: dict[str, Callable[[Source, Opening], Any]] = {
     "files": lambda source, opening: opening.files(source),
+    "fhir": lambda source, opening: opening.repository(source),
 }
 
 

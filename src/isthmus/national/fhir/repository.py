@@ -1,0 +1,211 @@
+"""A FHIR repository by the verbs of a national connector: a register of patients, a source of reports.
+
+What it holds is asked at every request, so that a correction there acts at once. A document is read when it is first seen, for its facts and
+for whose it is, and fetched again whenever it leaves; nothing of it is kept but a row with its number.
+
+Source: interfaces.md §7, §10; trust.md §2.5, T52, T83; field-faults F38.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from isthmus.archive import queries, register
+from isthmus.config import Settings, Source
+from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable
+from isthmus.fhir.elements import Node
+from isthmus.model.documents import Document, DocumentContent
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.people import Patient
+from isthmus.model.queries import DocumentQuery, PatientQuery
+from isthmus.national.fhir import rows
+from isthmus.national.fhir.client import Client
+from isthmus.national.fhir.contents import MEDIA_TYPES, NotOffered, Reader, log_refusal
+from isthmus.national.fhir.patients import Person, find_people
+from isthmus.national.fhir.told import RADIOLOGY, REFERENCE, REPORT, Teller, Told
+from isthmus.sandbox import Sandbox
+from isthmus.storage.database import Database
+from isthmus.wire.packs.pack import load_pack
+
+LOG = logging.getLogger("isthmus.national")
+T = TypeVar("T")
+_Noted = tuple[int, str]
+REFUSALS_MAX = 10_000  # documents that are not offered, remembered so that they are not fetched at every search
+
+
+class Repository:
+    """One FHIR repository."""
+
+    def __init__(
+        self, settings: Settings, index_database: Database, source: Source, clock: Callable[[], datetime]
+    ) -> None:
+        self.source = source
+        self._client = Client(source, settings.path)
+        self._index, self._clock = index_database, clock
+        self._held_by = f"reports/{source.name}"  # a source of images may have the same name
+        self._pack = load_pack()
+        self._sandbox = Sandbox()
+        self._teller = Teller(self._client, self._pack)
+        self._reader = Reader(self._client, self._sandbox, self._pack)
+        self._turns = asyncio.Semaphore(max(1, source.parallel))
+        self._refused: OrderedDict[tuple[str, str, PatientIdentifier], str] = OrderedDict()
+
+    async def find_patients(self, query: PatientQuery) -> Sequence[Patient]:
+        """Everyone who carries all identifiers and fits. Without identifier nobody is looked for: names would fold another way there."""
+        if not query.identifiers:
+            return ()
+        people = await find_people(self._client, query.identifiers[0])
+        fitting = [one for one in people if set(query.identifiers) <= one.identifiers]
+        return tuple(one.patient for one in fitting if register.fits(one.patient, query))
+
+    async def find_documents(self, query: DocumentQuery) -> Sequence[Document]:
+        patient = query.patient
+        person = await self._person(patient) if patient is not None else None
+        if patient is None or person is None:
+            return ()
+        told = await self._told(person)
+        known = await self._index.read(lambda c: rows.held_by(c, self._held_by, patient))
+        noted = await _all(
+            self._noted(one, person, rows.is_as_told(known.get(one.reference), one), known) for one in told
+        )
+        numbers = _numbered(told, noted)
+        listed = await self._index.read(lambda c: rows.listed(c, self._held_by, patient, query.pack or self._pack.name))
+        return _related(listed, told, numbers)
+
+    async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        row = await self._index.read(lambda c: queries.find_document(c, patient, id, self._held_by))
+        person = await self._person(patient) if row is not None else None
+        if row is None or person is None:
+            raise DocumentNotFound("this patient has no such document")
+        kind, _, id_ = row.family.partition("/")
+        node = await self._client.read(kind, id_)
+        told = self._mine([node], person) if node is not None else []
+        said = None
+        for one in told:
+            try:
+                said = await self._reader.read(one, person)
+            except NotOffered as refusal:
+                self._refuse(one, person, refusal.reason)
+                continue
+            if said is not None and not (rows.is_as_told(row, one) and said.sha256 == row.sha256):
+                number = await self._index.write(
+                    partial(rows.keep, source=self._held_by, patient=patient, told=one, said=said, now=self._clock())
+                )
+                said = said if str(number) == id else None
+        if said is None:
+            raise DocumentNotFound("this patient has no such document")
+        document = replace(queries.document_of(row), sensitivity=told[0].document.sensitivity)
+        return DocumentContent(document, MEDIA_TYPES[document.kind], said.body, etag=said.sha256)
+
+    async def close(self) -> None:
+        await self._client.close()
+        await asyncio.to_thread(self._sandbox.close)
+
+    async def _person(self, identifier: PatientIdentifier) -> Person | None:
+        """The one person of an identifier; several are an error, for whose the documents are nobody could say."""
+        people = await find_people(self._client, identifier)
+        if len(people) > 1:
+            raise NationalInfrastructureUnavailable(f"{self.source.name} names several people by one identifier")
+        return people[0] if people else None
+
+    async def _told(self, person: Person) -> list[Told]:
+        """Every report the repository tells of a person now; a DiagnosticReport whose document is listed stands for itself no more."""
+        subject = ",".join(f"Patient/{id_}" for id_ in sorted(person.ids))
+        answers = await _all(
+            self._client.search(kind, [("patient", subject), *wanted]) for kind, wanted in _searches(self.source)
+        )
+        nodes = {(str(node["resourceType"]), str(node["id"])): node for nodes in answers for node in nodes}
+        told = self._mine(nodes.values(), person)
+        covered = {reference for one in told for reference in one.covers}
+        return [one for one in told if one.reference not in covered]
+
+    def _mine(self, nodes: Iterable[Node], person: Person) -> list[Told]:
+        """What is told of this person: what else a repository answers with is nobody's business."""
+        nodes = list(nodes)
+        mine = [node for node in nodes if self._teller.is_about(node, person.ids, person.identifiers)]
+        if len(mine) < len(nodes):
+            LOG.warning("%s answered with %d documents of other patients", self.source.name, len(nodes) - len(mine))
+        return [told for node in mine if (told := self._teller.read(node)) is not None]
+
+    async def _noted(self, told: Told, person: Person, as_told: bool, known: Any) -> _Noted | None:
+        """Number and digest of a document, read first where this version was not seen yet; None for one that is not offered."""
+        if as_told:
+            return int(known[told.reference].number), str(known[told.reference].sha256)
+        if (told.reference, told.version, person.patient.identifier) in self._refused:
+            return None
+        async with self._turns:
+            try:
+                said = await self._reader.read(told, person)
+            except NotOffered as refusal:
+                self._refuse(told, person, refusal.reason)
+                return None
+            if said is None:
+                log_refusal(self.source.name, told.reference, "gone")
+                return None
+            patient = person.patient.identifier
+            number = await self._index.write(
+                partial(rows.keep, source=self._held_by, patient=patient, told=told, said=said, now=self._clock())
+            )
+            return number, said.sha256
+
+    def _refuse(self, told: Told, person: Person, reason: str) -> None:
+        log_refusal(self.source.name, told.reference, reason)
+        self._refused[told.reference, told.version, person.patient.identifier] = reason
+        while len(self._refused) > REFUSALS_MAX:
+            self._refused.popitem(last=False)
+
+
+def _searches(source: Source) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What is searched, by the settings: types of documents, categories of reports."""
+    types, categories = ",".join(source.report_types), ",".join(RADIOLOGY)
+    by_type = {REFERENCE: "type", REPORT: "code"}
+    found = [(kind, [(by_type[kind], types)] if types else []) for kind in source.report_resources]
+    if REPORT in source.report_resources:
+        found.append((REPORT, [("category", categories)]))
+    return found
+
+
+def _numbered(told: Sequence[Told], noted: Sequence[_Noted | None]) -> dict[str, int]:
+    """The numbers of what is offered. A DiagnosticReport that is a listed document byte for byte is that document."""
+    pairs = [(one.reference, held) for one, held in zip(told, noted, strict=True) if held is not None]
+    documents = {digest for reference, (_, digest) in pairs if reference.startswith(f"{REFERENCE}/")}
+    return {
+        reference: number
+        for reference, (number, digest) in pairs
+        if reference.startswith(f"{REFERENCE}/") or digest not in documents
+    }
+
+
+def _related(listed: Iterable[Document], told: Sequence[Told], numbers: dict[str, int]) -> list[Document]:
+    """The documents of now, each with how it stands to the others."""
+    by_id = {str(numbers[one.reference]): one for one in told if one.reference in numbers}
+    replaced = {reference for one in told for reference in one.replaces if reference in numbers}
+    found = []
+    for document in listed:
+        one = by_id.get(document.id)
+        if one is None:
+            continue
+        before = next((str(numbers[reference]) for reference in one.replaces if reference in numbers), None)
+        status = "superseded" if one.reference in replaced else one.document.status
+        labels = one.document.sensitivity
+        found.append(replace(document, status=status, replaces=before, sensitivity=labels))
+    return found
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All of it at once; when one fails, the rest is stopped."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

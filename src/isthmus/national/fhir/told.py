@@ -1,0 +1,227 @@
+"""What a FHIR repository tells of a report: a DocumentReference, or a DiagnosticReport read as if it were one.
+
+Read as the border's own entries are, by the same reader. What a document is its bytes say, later; here only what can be none drops out:
+other types, manifests of images, what was entered in error.
+
+Source: R4 DocumentReference, DiagnosticReport; wire.md §1.4.3, §1.4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+import orjson
+
+from isthmus.errors import IsthmusError
+from isthmus.fhir import elements as el
+from isthmus.fhir.elements import Node
+from isthmus.model.documents import Document, DocumentKind
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.national.fhir.client import Client
+from isthmus.wire.entries import read_entry
+from isthmus.wire.packs.pack import Pack
+
+REFERENCE, REPORT = "DocumentReference", "DiagnosticReport"
+RADIOLOGY = (
+    *(f"http://terminology.hl7.org/CodeSystem/v2-0074|{c}" for c in ("RAD", "CT", "NMR", "NMS", "RUS", "CUS", "OUS", "VUS", "RX", "XRC")),
+    "http://loinc.org|LP29684-5",
+)  # fmt: skip
+"""Categories of a DiagnosticReport that is about images."""
+FORMS = {
+    "application/fhir+json": DocumentKind.REPORT_FHIR,
+    "application/json": DocumentKind.REPORT_FHIR,
+    "text/xml": DocumentKind.REPORT_CDA,
+    "application/xml": DocumentKind.REPORT_CDA,
+    "application/hl7-cda+xml": DocumentKind.REPORT_CDA,
+    "application/pdf": DocumentKind.REPORT_PDF,
+}
+_PREFERRED = tuple(
+    dict.fromkeys(FORMS.values())
+)  # of several forms of one document: a structured one, then CDA, then PDF
+_NOT_ISSUED = frozenset({"registered", "cancelled", "entered-in-error"})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One form of a document: where its bytes are, or the bytes."""
+
+    media_type: str
+    url: str | None
+    data: bytes | None = field(repr=False)
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One report as the repository tells it now."""
+
+    reference: str  # `DocumentReference/…`, as the repository names it
+    version: str  # the same while it tells the same
+    document: Document  # without id and patient
+    contents: tuple[Content, ...]  # the best form first
+    studies: tuple[str, ...] = ()  # ids of ImagingStudy resources that it names instead of a UID
+    replaces: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()  # DiagnosticReports of which this is the document
+
+    def __repr__(self) -> str:
+        return f"Told({self.reference})"
+
+
+class Teller:
+    """Reads entries of one repository."""
+
+    def __init__(self, client: Client, pack: Pack) -> None:
+        self._client, self._pack = client, pack
+
+    def read(self, node: Node) -> Told | None:
+        """What a resource tells of a report; None when it is about something else, or does not count any more."""
+        source = self._client.source
+        if node.get("resourceType") == REPORT:
+            if not _coded(node, "category", RADIOLOGY) and not _coded(node, "code", source.report_types):
+                return None
+            entry = _as_entry(node)
+        else:
+            if source.report_types and not _coded(node, "type", source.report_types):
+                return None
+            entry = node
+        errors = {"entered-in-error"}
+        if entry is None or entry.get("status") in errors or entry.get("docStatus") in errors:
+            return None
+        contents = self._contents(entry)
+        document = self._document(entry) if contents else None
+        if document is None:
+            return None
+        related = [el.text(one, "reference") for one in el.children(el.child(entry, "context"), "related")]
+        return Told(
+            reference=f"{node['resourceType']}/{node['id']}",
+            version=_version(node),
+            document=document,
+            contents=contents,
+            studies=tuple(self._ids(related, "ImagingStudy")),
+            replaces=tuple(self._replaced(entry)),
+            covers=tuple(f"{REPORT}/{id_}" for id_ in self._ids(related, REPORT)),
+        )
+
+    def is_about(self, node: Node, ids: Iterable[str], identifiers: Iterable[PatientIdentifier]) -> bool:
+        """Whether a resource is about this person: by a reference to a record of theirs, or by an identifier alone."""
+        subject = el.child(node, "subject")
+        reference, own = el.text(subject, "reference"), el.child(subject, "identifier")
+        system, value = el.text(own, "system"), el.text(own, "value")
+        mine = {(one.system, one.value) for one in identifiers}
+        named = (system, value) in mine
+        if (system, value) != (None, None) and not named and system in {one[0] for one in mine}:
+            return False
+        if reference is not None:
+            return self._client.own_reference(reference, "Patient") in set(ids)
+        return named
+
+    def _document(self, entry: Node) -> Document | None:
+        """The entry by the border's reader, as if what it points to were a PDF of ours."""
+        attachment = el.child(entry, "content", "attachment")
+        form = {"url": f"{self._client.base}/Binary/0", "contentType": "application/pdf"}
+        kept = {name: attachment[name] for name in ("title", "language", "creation") if name in attachment}
+        plain = entry | {"content": [{"attachment": kept | form}], "relatesTo": []}
+        try:
+            found, _ = read_entry(plain, "", base=self._client.base, pack=self._pack)
+        except IsthmusError:
+            return None
+        status = "superseded" if entry.get("status") == "superseded" else "current"
+        title = found[0].title or next(_words(entry, "type"), "") or "Imaging report"
+        return replace(
+            found[0],
+            title=title,
+            status=status,
+            report_status=found[0].report_status or el.text(entry, "docStatus"),
+            replaces=None,
+            url=None,
+            sensitivity=tuple(dict.fromkeys(_labels(entry))),
+        )
+
+    def _contents(self, entry: Node) -> tuple[Content, ...]:
+        """The forms that may be a report; a manifest of images is none. The declared form only says which is tried first."""
+        found = []
+        for content in el.children(entry, "content"):
+            attachment = el.child(content, "attachment")
+            media_type = (el.text(attachment, "contentType") or "").partition(";")[0].strip().lower()
+            form = el.text(content, "format", "code") or ""
+            url, data = el.text(attachment, "url"), el.binary(attachment, "data")
+            if media_type not in (*FORMS, "") or form == self._pack.codes["format_manifest_fhir"]:
+                continue
+            if url is not None or data is not None:
+                found.append(Content(media_type, url, data, el.number(attachment, "size")))
+        return tuple(sorted(found, key=_rank))
+
+    def _replaced(self, entry: Node) -> Iterable[str]:
+        for relation in el.children(entry, "relatesTo"):
+            id_ = self._client.own_reference(el.text(relation, "target", "reference"), REFERENCE)
+            if relation.get("code") == "replaces" and id_ is not None:
+                yield f"{REFERENCE}/{id_}"
+
+    def _ids(self, references: Iterable[str | None], kind: str) -> Iterable[str]:
+        for reference in references:
+            id_ = self._client.own_reference(reference, kind)
+            if id_ is not None:
+                yield id_
+
+
+def _rank(content: Content) -> int:
+    kind = FORMS.get(content.media_type)
+    return _PREFERRED.index(kind) if kind is not None else len(_PREFERRED)
+
+
+def _labels(entry: Node) -> Iterable[str]:
+    """Codes of confidentiality, of the document and of its entry."""
+    for label in (*el.codings(entry, "securityLabel"), *el.children(el.child(entry, "meta"), "security")):
+        if code := el.text(label, "code"):
+            yield code
+
+
+def _words(node: Node, name: str) -> Iterator[str]:
+    said = el.child(node, name)
+    yield from filter(None, (el.text(said, "text"), *(el.text(one, "display") for one in el.children(said, "coding"))))
+
+
+def _coded(node: Node, name: str, wanted: Iterable[str]) -> bool:
+    tokens = set(wanted)
+    return any(f"{one.get('system')}|{one.get('code')}" in tokens for one in el.codings(node, name))
+
+
+def _version(node: Node) -> str:
+    """The number the repository gives, and a fingerprint: not every repository raises the one when the other changes."""
+    told = {name: value for name, value in node.items() if name not in ("meta", "text")}
+    digest = sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:20]
+    return f"{el.text(node, 'meta', 'versionId') or ''}.{digest}"
+
+
+def _as_entry(node: Node) -> Node | None:
+    """A DiagnosticReport as the entry that would list its presented forms; None when it was not issued."""
+    status = el.text(node, "status")
+    if status in _NOT_ISSUED:
+        return None
+    identifiers = el.children(node, "identifier")
+    started = el.text(node, "effectiveDateTime") or el.text(node, "effectivePeriod", "start")
+    return el.without_nothing(
+        {
+            "resourceType": REFERENCE,
+            "id": node.get("id"),
+            "meta": node.get("meta"),
+            "masterIdentifier": next((one for one in identifiers if el.text(one, "value")), None),
+            "status": "current",
+            "docStatus": status,
+            "type": node.get("code"),
+            "subject": node.get("subject"),
+            "date": el.text(node, "issued"),
+            "author": el.children(node, "resultsInterpreter") or el.children(node, "performer"),
+            "content": [{"attachment": one} for one in el.children(node, "presentedForm")],
+            "context": {
+                "period": {"start": started} if started else None,
+                "related": [
+                    *el.children(node, "imagingStudy"),
+                    *el.children(node, "basedOn"),
+                    *({"identifier": one} for one in identifiers if one.get("system") != "urn:dicom:uid"),
+                ],
+            },
+        }
+    )
