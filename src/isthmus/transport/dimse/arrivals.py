@@ -32,6 +32,7 @@ class Spool:
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # as long as anybody needs it
         self._lock = Lock()
         self._end = self._held = 0
+        self._over = False
 
     @property
     def size_bytes(self) -> int:
@@ -61,6 +62,17 @@ class Spool:
         """One instance less is needed."""
         with self._lock:
             self._held -= 1
+            self._let_go()
+
+    def close(self) -> None:
+        """Nothing more comes: it goes with the last instance that is needed."""
+        with self._lock:
+            self._over = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._over and self._held <= 0:
+            self._file.close()
 
 
 class Arrival:
@@ -128,10 +140,13 @@ class Arrival:
 
 
 class Receiver(Protocol):
-    """Who takes the instances of an association. Both are called in a thread of the association."""
+    """Who takes the instances of an association, and releases each. All are called in a thread of the association."""
 
     def begun(self, arrival: Arrival) -> None:
         """The first bytes are there. Raises PermissionError for one that nobody asked for. Must not wait."""
 
     def stored(self, arrival: Arrival) -> tuple[int, str]:
         """It is whole: a status of the C-STORE service, and a comment of at most 64 characters. May wait: until then the peer does."""
+
+    def broken(self, arrival: Arrival) -> None:
+        """It will not become whole. Must not wait."""

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any, Final
 
 import pydicom.config
+from pydicom.dataset import Dataset
 from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -101,12 +102,14 @@ class DataSet(_Bounded):
     def _refuse(self, status: int) -> None:
         self.refused = status
         self.break_off()
-        self.arrival = None
 
     def break_off(self) -> None:
-        if self.arrival is not None:
+        """It will not become whole."""
+        if self.arrival is not None and not self.arrival.complete:
             self.arrival.break_off()
-            self.arrival.release()
+            if self._messages.receiver is not None:
+                self._messages.receiver.broken(self.arrival)
+            self.arrival = None
 
 
 class Messages(DIMSEServiceProvider):
@@ -167,6 +170,8 @@ class Messages(DIMSEServiceProvider):
         message = self.message
         if message is not None and isinstance(message.data_set, DataSet):
             message.data_set.break_off()
+        if self._spool is not None:
+            self._spool.close()
 
 
 def arm(event: Event, folder: Path, receiver: Receiver | None, silence_s: float) -> None:
@@ -202,15 +207,24 @@ def arm(event: Event, folder: Path, receiver: Receiver | None, silence_s: float)
     vars(held)["recv"] = recv  # over the method: the library has no other place for a bound
 
 
-def store(event: Event) -> tuple[int, str]:
-    """What EVT_C_STORE comes to: status and comment."""
-    data_set = getattr(event.request, "DataSet", None)
-    if not isinstance(data_set, DataSet):
-        return CANNOT_UNDERSTAND, "no data set"
-    if data_set.arrival is None:
-        return data_set.refused or CANNOT_UNDERSTAND, ""
-    messages = event.assoc.dimse
-    data_set.arrival.finish()
-    if not isinstance(messages, Messages) or messages.receiver is None:
-        return NOT_ASKED_FOR, ""
-    return messages.receiver.stored(data_set.arrival)
+def stored(event: Event) -> Dataset:
+    """Bind to EVT_C_STORE: an instance is whole, its receiver says what becomes of it."""
+    data_set, messages = getattr(event.request, "DataSet", None), event.assoc.dimse
+    status, comment = CANNOT_UNDERSTAND, ""
+    if isinstance(data_set, DataSet) and isinstance(messages, Messages):
+        if data_set.arrival is None:
+            status = data_set.refused or CANNOT_UNDERSTAND
+        elif messages.receiver is not None:
+            data_set.arrival.finish()
+            status, comment = messages.receiver.stored(data_set.arrival)
+    answer = Dataset()
+    answer.Status = status
+    if comment:
+        answer.ErrorComment = comment[:64]
+    return answer
+
+
+def ended(event: Event) -> None:
+    """Bind to whatever ends an association: what was on its way is not whole."""
+    if isinstance(event.assoc.dimse, Messages):
+        event.assoc.dimse.end()

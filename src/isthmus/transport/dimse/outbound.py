@@ -20,7 +20,6 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 
 from isthmus.errors import NationalInfrastructureUnavailable
@@ -32,7 +31,7 @@ from isthmus.transport.dimse.contexts import (
     in_associations,
     storage_contexts,
 )
-from isthmus.transport.dimse.library import PDU_BYTES, Messages, arm, store
+from isthmus.transport.dimse.library import PDU_BYTES, Messages, arm, stored
 
 CONNECT_S: Final = 10.0
 ANSWERS_MAX: Final = 20_000
@@ -104,7 +103,7 @@ def association(
             peer.host, peer.port, contexts=contexts, ae_title=peer.ae_title, max_pdu=PDU_BYTES,
             ext_neg=[build_role(uid, scp_role=True) for uid in providing],
             tls_args=(peer.tls(), peer.host) if peer.tls else None,
-            evt_handlers=[(evt.EVT_CONN_OPEN, arm, [folder, receiver, peer.silence_s]), (evt.EVT_C_STORE, _stored)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, arm, [folder, receiver, peer.silence_s]), (evt.EVT_C_STORE, stored)],
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError) as error:
         raise NationalInfrastructureUnavailable(f"no association with the PACS: {type(error).__name__}") from error
@@ -124,15 +123,6 @@ def association(
     finally:
         if isinstance(made.dimse, Messages):
             made.dimse.end()
-
-
-def _stored(event: Event) -> Dataset:
-    status, comment = store(event)
-    answer = Dataset()
-    answer.Status = status
-    if comment:
-        answer.ErrorComment = comment[:64]
-    return answer
 
 
 def echo(peer: Peer, folder: Path) -> None:

@@ -1,0 +1,148 @@
+"""Associations in: a storage SCP that takes from whom it knows, every class and syntax, as it comes.
+
+Known is a calling AE title from an address of its own, and, with TLS, a certificate. Others are not talked to: an unknown address is
+hung up on before a byte is read. Each instance becomes an arrival, written as received, never decoded.
+
+Source: PS3.4 Annex B; PS3.8 §9.3.4; trust.md T99.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom.uid import UID
+from pynetdicom import evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.events import Event
+from pynetdicom.transport import ThreadedAssociationServer
+
+from isthmus.errors import SettingsProblem
+from isthmus.transport.dimse.arrivals import Receiver
+from isthmus.transport.dimse.contexts import VERIFICATION, preferred
+from isthmus.transport.dimse.library import PDU_BYTES, Messages, arm, ended, stored
+
+LOG = logging.getLogger("isthmus.transport")
+ASSOCIATIONS_MAX: Final = 16
+REQUEST_S: Final = 10.0  # from the connection to the association's request
+_NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)  # rejected for good, by the user, calling AE title not recognised
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who may send: an AE title from addresses of its own (names are looked up at start)."""
+
+    ae_title: str
+    addresses: tuple[str, ...]
+    name: str = ""
+
+
+class Listener:
+    """One port of ours. `take` gives the receiver of an association of a sender."""
+
+    def __init__(
+        self, host: str, port: int, ae_title: str, senders: Sequence[Sender], take: Callable[[Sender], Receiver],
+        folder: Path, *, silence_s: float = 30.0, associations: int = ASSOCIATIONS_MAX,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:  # fmt: skip
+        self._at, self._take, self._folder, self._silence_s = (host, port), take, folder, silence_s
+        self._tls = tls
+        self._senders = [(sender, _resolved(sender.addresses)) for sender in senders]
+        self._entity = ApplicationEntity(ae_title=ae_title)
+        self._entity.add_supported_context(VERIFICATION)
+        self._entity.require_called_aet = True
+        self._entity.maximum_associations = associations
+        self._entity.maximum_pdu_size = PDU_BYTES
+        self._entity.acse_timeout, self._entity.dimse_timeout = REQUEST_S, silence_s
+        self._entity.network_timeout = silence_s
+
+    def start(self) -> int:
+        """Listen; gives the port. Raises SettingsProblem when the address cannot be had."""
+        handlers: list[Any] = [
+            (evt.EVT_CONN_OPEN, arm, [self._folder, None, self._silence_s]),
+            (evt.EVT_REQUESTED, self._requested),
+            (evt.EVT_C_STORE, stored),
+            *((event, ended) for event in (evt.EVT_ABORTED, evt.EVT_RELEASED, evt.EVT_CONN_CLOSE)),
+        ]
+        try:
+            server = _Server(
+                self._entity, self._at, self._entity.ae_title, self._entity.supported_contexts, evt_handlers=handlers
+            )
+        except OSError as error:
+            raise SettingsProblem(f"port {self._at[1]} cannot be listened on: {error.strerror}") from error
+        server.known = frozenset(address for _, addresses in self._senders for address in addresses)
+        server.handshake, server.silence_s = self._tls, self._silence_s
+        server.connections = 2 * self._entity.maximum_associations
+        self._entity._servers.append(server)
+        serving = partial(server.serve_forever, poll_interval=0.1)
+        threading.Thread(target=serving, name=f"dimse-{self._entity.ae_title}", daemon=True).start()
+        return int(server.server_address[1])
+
+    def stop(self) -> None:
+        """End what runs; what is not answered for yet will be sent again by its sender."""
+        self._entity.shutdown()
+
+    def _requested(self, event: Event) -> None:
+        """Who asks, and what for: an unknown one is rejected, of the syntaxes of each context one is chosen."""
+        made = event.assoc
+        asked = made.requestor.primitive
+        if asked is None or not isinstance(made.dimse, Messages):
+            return
+        calling = (asked.calling_ae_title or "").strip()
+        sender = next((s for s, at in self._senders if s.ae_title == calling and made.requestor.address in at), None)
+        if sender is None:
+            LOG.warning("an association of an unknown sender was rejected at port %d", self._at[1])
+            made.acse.send_reject(*_NOT_RECOGNISED)
+            made.kill()
+            return
+        made.dimse.receiver = self._take(sender)
+        for context in asked.presentation_context_definition_list or ():
+            context.transfer_syntax = [UID(preferred([str(uid) for uid in context.transfer_syntax]))]
+
+
+class _Server(ThreadedAssociationServer):
+    """The library's server, with nobody waiting for anybody else's handshake, and a bound on connections."""
+
+    daemon_threads = True
+    known: frozenset[str] = frozenset()
+    handshake: Callable[[], ssl.SSLContext] | None = None
+    silence_s = 30.0
+    connections = 2 * ASSOCIATIONS_MAX
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        assert self.socket is not None  # it listens
+        connection, address = self.socket.accept()
+        try:
+            connection.settimeout(self.silence_s)
+            if address[0] not in self.known or len(self.active_associations) >= self.connections:
+                raise ConnectionRefusedError
+            if self.handshake is not None:
+                connection = self.handshake().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        except OSError:
+            connection.close()
+            raise
+        return connection, address
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if isinstance(request, ssl.SSLSocket):
+            request.do_handshake()
+        super().finish_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        LOG.info("a connection to a DIMSE port ended before it was an association")
+
+
+def _resolved(addresses: Sequence[str]) -> frozenset[str]:
+    found: set[str] = set()
+    for address in addresses:
+        with contextlib.suppress(OSError):
+            found.update(str(entry[4][0]) for entry in socket.getaddrinfo(address, None))
+    return frozenset(found)
