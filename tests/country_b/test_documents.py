@@ -247,6 +247,37 @@ async def test_what_was_forgiven_is_counted_by_country_and_word(stage: Stage) ->
 
 
 @pytest.mark.requirement("TOL-10")
+async def test_a_member_of_another_kind_is_read_as_absent_and_counted(stage: Stage) -> None:
+    told = _says(stage, MANIFEST_ENTRY)
+    told["entry"][0]["resource"]["description"] = 7
+    stage.evil.says["list"] = http(orjson.dumps(told))
+    report = orjson.loads(write_report(replace(REPORT, header=replace(REPORT.header, patient=SHE)), PACK))
+    finding = next(e["resource"] for e in report["entry"] if e["resource"].get("valueString") == "No haemorrhage")
+    finding["valueString"] = {"text": "No haemorrhage"}
+    stage.evil.says["document"] = http(orjson.dumps(report))
+
+    async with stage.visit() as visit:
+        (entry,) = await visit.find_documents()
+        read, _ = await documents.get_report(visit.client, visit.visit, "AA", "r-1")
+
+        assert dict(visit.client.forgiven) == {("AA", "member-of-another-kind"): 2}
+    assert entry.description is None
+    assert "No haemorrhage" not in [finding.text for finding in read.examination.findings]
+
+
+@pytest.mark.requirement("TOL-10")
+async def test_what_is_written_as_it_must_be_needs_no_forgiving(stage: Stage) -> None:
+    _says(stage, MANIFEST_ENTRY, PDF_ENTRY)
+    stage.evil.says["document"] = http(write_report(replace(REPORT, header=replace(REPORT.header, patient=SHE)), PACK))
+
+    async with stage.visit() as visit:
+        await visit.find_documents()
+        await documents.get_report(visit.client, visit.visit, "AA", "r-1")
+
+        assert not visit.client.forgiven
+
+
+@pytest.mark.requirement("TOL-10")
 async def test_a_finding_whose_image_is_not_in_the_report_is_counted(stage: Stage) -> None:
     told = orjson.loads(write_report(replace(REPORT, header=replace(REPORT.header, patient=SHE)), PACK))
     finding = next(e["resource"] for e in told["entry"] if e["resource"].get("valueString") == "No haemorrhage")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -31,6 +31,7 @@ from isthmus.errors import (
     ServiceNotOffered,
     TrustProblem,
 )
+from isthmus.fhir import elements as el
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.sandbox import Sandbox
 from isthmus.transport.outbound import Outbound, Response
@@ -114,6 +115,14 @@ class Client:
         words = tuple(words)
         self.forgiven.update((country, word) for word in words)
         telemetry.tolerated(country=country, transaction=transaction, words=words)
+
+    @contextlib.contextmanager
+    def reading(self, country: str, transaction: str) -> Iterator[set[str]]:
+        """Read an answer: what is forgiven in it goes into the set, members of another kind too, and is counted when it was read."""
+        forgiven: set[str] = set()
+        with el.noting(forgiven):
+            yield forgiven
+        self.forgive(country, transaction, sorted(forgiven))
 
     @contextlib.asynccontextmanager
     async def exchange(self, visit: Visit, country: str, call: Call) -> AsyncIterator[Exchange]:

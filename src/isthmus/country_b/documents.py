@@ -24,7 +24,7 @@ from isthmus.model.report.examination import Examination
 from isthmus.model.report.header import Header, Person
 from isthmus.wire import documents as wire
 from isthmus.wire.kos_reading import read_kos
-from isthmus.wire.manifests import ManifestRead, read_manifest
+from isthmus.wire.manifests import read_manifest
 from isthmus.wire.report.document import read_report
 
 PAGES_MAX, ENTRIES_MAX = 50, 5000
@@ -45,10 +45,10 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
         token = await tokens.care(client, visit, country)
         call = Call("ITI-67", "fhir", path, method, body, token=token, patient=patient.identifier, categories=("list",))
         async with client.exchange(visit, country, call) as exchange:
-            page = wire.read_found(
-                await exchange.read(), base=participant.endpoints.fhir, handle=patient.handle or "", pack=pack
-            )
-        client.forgive(country, "ITI-67", page.tolerances)
+            told = await exchange.read()
+            with client.reading(country, "ITI-67") as forgiven:
+                page = wire.read_found(told, base=participant.endpoints.fhir, handle=patient.handle or "", pack=pack)
+                forgiven |= set(page.tolerances)
         found.extend(page.documents)
         if page.next_query is None:
             return tuple(found)
@@ -96,9 +96,8 @@ async def get_report(client: Client, visit: Visit, country: str, document_id: st
     """
     visit.require(Act.REPORT)
     body = await get_document(client, visit, country, document_id)
-    forgiven: list[str] = []
-    report = read_report(body, client.pack(country), forgive=forgiven.append)
-    client.forgive(country, "ITI-68", forgiven)
+    with client.reading(country, "ITI-68") as forgiven:
+        report = read_report(body, client.pack(country), forgive=forgiven.add)
     check_subject(visit.patient_in(country), report.header.patient, country)
     return report, body
 
@@ -112,8 +111,10 @@ async def get_manifest(client: Client, visit: Visit, country: str, document_id: 
     """
     visit.require(Act.MANIFEST)
     body = await get_document(client, visit, country, document_id)
-    read = read_manifest(body, client.pack(country))
-    return _checked(client, visit, country, read), body
+    with client.reading(country, "ITI-68") as forgiven:
+        read = read_manifest(body, client.pack(country))
+        forgiven |= set(read.tolerances)
+    return _checked(client, visit, country, read.manifest), body
 
 
 async def get_kos(client: Client, visit: Visit, country: str, document_id: str) -> tuple[Manifest, bytes]:
@@ -127,7 +128,8 @@ async def get_kos(client: Client, visit: Visit, country: str, document_id: str) 
         read = read_kos(body, client.pack(country))
     except RequestProblem as error:
         raise CountryMisanswered("a manifest that cannot be read", country=country, path="Binary") from error
-    return _checked(client, visit, country, read), body
+    client.forgive(country, "ITI-68", read.tolerances)
+    return _checked(client, visit, country, read.manifest), body
 
 
 async def get_described(client: Client, visit: Visit, country: str, entry: Document) -> tuple[Manifest, bytes]:
@@ -136,11 +138,10 @@ async def get_described(client: Client, visit: Visit, country: str, entry: Docum
     return await get(client, visit, country, entry.id)
 
 
-def _checked(client: Client, visit: Visit, country: str, read: ManifestRead) -> Manifest:
-    client.forgive(country, "ITI-68", read.tolerances)
-    check_subject(visit.patient_in(country), read.manifest.study.patient, country)
-    _check_place(read.manifest.endpoint_address, client.directory.country(country).endpoints.dicomweb, country)
-    return read.manifest
+def _checked(client: Client, visit: Visit, country: str, manifest: Manifest) -> Manifest:
+    check_subject(visit.patient_in(country), manifest.study.patient, country)
+    _check_place(manifest.endpoint_address, client.directory.country(country).endpoints.dicomweb, country)
+    return manifest
 
 
 async def get_binary(client: Client, visit: Visit, country: str, document: Document) -> bytes:

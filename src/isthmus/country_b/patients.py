@@ -36,7 +36,9 @@ async def find_patients(client: Client, visit: Visit, country: str, query: Patie
         absent=PatientNotFound,
     )
     async with client.exchange(visit, country, call) as exchange:
-        found = wire.read_found(await exchange.read(), pack)
+        told = await exchange.read()
+        with client.reading(country, "ITI-78"):
+            found = wire.read_found(told, pack)
         if found.identifier not in query.identifiers or not found.handle:
             raise CountryMisanswered("the person found has another identifier than the one asked for", country=country)
     return found

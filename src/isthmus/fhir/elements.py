@@ -1,23 +1,44 @@
 """Elements of decoded JSON: read what is there and of the right kind, else nothing. `Any` enters here.
 
 A reader that asks for a member which is missing, or of another kind, gets nothing and goes on; it is the caller who
-knows what must be there.
+knows what must be there. That a member was of another kind is forgiven, and said to whoever is `noting`.
 
-Source: R4 JSON; wire.md §7 (emission strict, reception tolerant).
+Source: R4 JSON; wire.md §7 (emission strict, reception tolerant); TOL-10.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from isthmus.errors import CountryMisanswered, IsthmusError
 
 Node = dict[str, Any]
+T = TypeVar("T")
 MEDIA_TYPE = "application/fhir+json"
+OTHER_KIND: Final = "member-of-another-kind"
+_NOTED: ContextVar[set[str] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noting(forgiven: set[str]) -> Iterator[None]:
+    """While this lasts, a member that is asked for and is of another kind than it must be puts its word into the set."""
+    before = _NOTED.set(forgiven)
+    try:
+        yield
+    finally:
+        _NOTED.reset(before)
+
+
+def _forgive() -> None:
+    forgiven = _NOTED.get()
+    if forgiven is not None:
+        forgiven.add(OTHER_KIND)
 
 
 def read_object(body: bytes | str, error: type[IsthmusError] = CountryMisanswered) -> Node:
@@ -50,6 +71,8 @@ def child(node: Node, *names: str) -> Node:
         if isinstance(value, list):
             value = value[0] if value else None
         if not isinstance(value, dict):
+            if value is not None:
+                _forgive()
             return {}
         node = value
     return node
@@ -60,18 +83,33 @@ def children(node: Node, name: str) -> list[Node]:
     value = node.get(name)
     if isinstance(value, dict):
         return [value]
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return _all_of(value, dict)
 
 
 def text(node: Node, *names: str) -> str | None:
     """The text at the end of this path."""
     value = child(node, *names[:-1]).get(names[-1])
-    return value if isinstance(value, str) and value else None
+    if isinstance(value, str):
+        return value or None
+    if value is not None:
+        _forgive()
+    return None
 
 
 def texts(node: Node, name: str) -> tuple[str, ...]:
-    value = node.get(name)
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+    return tuple(_all_of(node.get(name), str))
+
+
+def _all_of(value: Any, kind: type[T]) -> list[T]:
+    """What in a list is of this kind; the empty places of a list of texts are no fault."""
+    if isinstance(value, list):
+        found = [item for item in value if isinstance(item, kind)]
+        if len(found) < len(value) and any(item is not None and not isinstance(item, kind) for item in value):
+            _forgive()
+        return found
+    if value is not None:
+        _forgive()
+    return []
 
 
 def binary(node: Node, name: str) -> bytes | None:
@@ -79,18 +117,25 @@ def binary(node: Node, name: str) -> bytes | None:
     try:
         return b64decode("".join((text(node, name) or "").split()), validate=True) or None
     except ValueError:
+        _forgive()
         return None
 
 
 def number(node: Node, name: str) -> int | None:
     value = node.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if value is not None:
+        _forgive()
+    return None
 
 
 def codings(node: Node, name: str) -> Iterator[Node]:
     """All codings of all concepts under this name, with those of their members that are text."""
     for concept in children(node, name):
         for one in children(concept, "coding"):
+            if any(not isinstance(one.get(member, ""), str) for member in ("system", "code", "display")):
+                _forgive()
             yield {member: value for member, value in one.items() if isinstance(value, str)}
 
 
