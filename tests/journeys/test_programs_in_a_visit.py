@@ -149,7 +149,7 @@ def test_documents_are_found_and_read_below_the_visits_own_address(irini: Progra
     assert {answer.status_code for answer in contents} == {200}
 
 
-def test_no_document_in_json_names_an_address_of_country_a(countries: TwoCountries, irini: Program) -> None:
+def test_no_document_names_an_address_of_country_a(countries: TwoCountries, irini: Program) -> None:
     theirs = countries.demo.ready()["countries"]["AA"]["border"].encode()
 
     said = [
@@ -158,11 +158,25 @@ def test_no_document_in_json_names_an_address_of_country_a(countries: TwoCountri
     ]
     said += [
         irini.session.get(e["resource"]["content"][0]["attachment"]["url"]).content
-        for e in irini.fhir("DocumentReference?contenttype=application/fhir%2Bjson")["entry"]
+        for e in irini.fhir("DocumentReference")["entry"]
     ]
 
     assert len(said) > 3
     assert not [body for body in said if theirs in body]
+
+
+def test_a_manifest_in_dicom_leads_to_its_images(irini: Program) -> None:
+    (listed, *_) = irini.fhir("DocumentReference?contenttype=application/dicom")["entry"]
+    body = irini.session.get(listed["resource"]["content"][0]["attachment"]["url"]).content
+
+    (study,) = pydicom.dcmread(io.BytesIO(body)).CurrentRequestedProcedureEvidenceSequence
+    series = study.ReferencedSeriesSequence[0]
+    client = DICOMwebClient(series.RetrieveURL, session=irini.session)
+    images = client.retrieve_series(study.StudyInstanceUID, series.SeriesInstanceUID, media_types=AS_STORED)
+
+    assert series.RetrieveURL == f"{irini.visit}/dicom-web"
+    named = {one.ReferencedSOPInstanceUID for one in series.ReferencedSOPSequence}
+    assert {image.SOPInstanceUID for image in images} == named
 
 
 @pytest.mark.threat("T92")
