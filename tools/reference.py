@@ -45,25 +45,22 @@ def example_toml() -> str:
 
 
 def _section(name: str, kind: Any) -> list[str]:
-    lines: list[str] = []
-    inner_hints = get_type_hints(kind)
-    lists = [
-        f
-        for f in fields(kind)
-        if get_origin(inner_hints[f.name]) is tuple and is_dataclass(get_args(inner_hints[f.name])[0])
-    ]
-    doc = inspect.getdoc(kind) or ""
-    if lists:
-        lines += ["", *_words(doc)]
-        for entry in lists:
-            inner = get_args(inner_hints[entry.name])[0]
-            lines += ["", *_words(entry.metadata["help"]), f"# [[{name}.{entry.name}]]"]
-            if entry is lists[-1]:
-                lines += [f"# {line}" if line else "" for f in fields(inner) for line in _setting(f)]
-        return lines
-    lines += ["", *_words(doc), f"[{name}]"]
-    for entry in fields(kind):
+    """A section: its own settings, the sections in it, and then its lists, which stand as comments."""
+    hints = get_type_hints(kind)
+    nested = {f.name: next((k for k in (hints[f.name], *get_args(hints[f.name])) if is_dataclass(k)), None) for f in fields(kind)}  # fmt: skip
+    lists = [f for f in fields(kind) if nested[f.name] is not None and get_origin(hints[f.name]) is tuple]
+    sections = [f for f in fields(kind) if nested[f.name] is not None and f not in lists]
+    plain = [f for f in fields(kind) if nested[f.name] is None]
+    lines = ["", *_words(inspect.getdoc(kind) or ""), *([f"[{name}]"] if plain else [])]
+    for entry in plain:
         lines += _setting(entry)
+    for entry in sections:
+        lines += _section(f"{name}.{entry.name}", nested[entry.name])
+    for entry in lists:
+        inner: Any = nested[entry.name]
+        lines += ["", *_words(entry.metadata["help"]), f"# [[{name}.{entry.name}]]"]
+        if entry is [f for f in lists if nested[f.name] is inner][-1]:
+            lines += [f"# {line}" if line else "" for f in fields(inner) for line in _setting(f)]
     return lines
 
 

@@ -13,7 +13,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -22,18 +22,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from isthmus.errors import SettingsProblem
+from isthmus.sections import Intake, check_intake, setting
 
 ENVIRONMENTS = ("demo", "test", "prod")
-
-
-def setting(help_: str, default: Any = MISSING, *, unit: str = "", factory: Any = MISSING) -> Any:
-    """A field with the words that `isthmus.example.toml` and the settings page are made of."""
-    metadata = {"help": help_, "unit": unit}
-    if factory is not MISSING:
-        return field(default_factory=factory, metadata=metadata)
-    if default is MISSING:
-        return field(metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +143,8 @@ class Source:
     accept: str = setting("dicomweb: Accept of an image, where the source wants another one", "")
     page_size: int = setting("dicomweb, fhir: rows asked for at once", 200)
     report_resources: tuple[str, ...] = setting(
-        "fhir: resources that are reports: DocumentReference, DiagnosticReport (its presented forms)", ("DocumentReference",)
+        "fhir: resources that are reports: DocumentReference, DiagnosticReport (its presented forms)",
+        ("DocumentReference",),
     )
     report_types: tuple[str, ...] = setting(
         "fhir: types of documents that are imaging reports, SYSTEM|CODE; empty: every type",
@@ -230,6 +222,7 @@ class Settings:
     signin: SignIn = setting("sign-in", factory=SignIn)
     consent: Consent = setting("directives", factory=Consent)
     sources: Sources = setting("what lies behind Country A", factory=Sources)
+    intake: Intake | None = setting("what comes into the archive from outside", None)
     spool: Spool = setting("arrivals", factory=Spool)
     limits: Limits = setting("limits", factory=Limits)
 
@@ -331,9 +324,10 @@ def _known(raw: Mapping[str, Any], kind: type, where: str) -> None:
 def _secrets(raw: dict[str, Any], folder: Path) -> None:
     """`file:PATH` stands for what the file holds. (`file:///…` is an address of a folder and stays.)"""
     for key, value in raw.items():
-        if isinstance(value, dict):
-            _secrets(value, folder)
-        elif isinstance(value, str) and value.startswith("file:") and not value.startswith("file:///"):
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                _secrets(inner, folder)
+        if isinstance(value, str) and value.startswith("file:") and not value.startswith("file:///"):
             try:
                 raw[key] = (folder / value.removeprefix("file:")).read_text(encoding="utf-8").strip()
             except OSError as error:
@@ -371,6 +365,14 @@ def _sensible(settings: Settings) -> None:
                 source.time_zone and source.zone  # noqa: B018  # known to the machine?
             except (KeyError, ValueError, OSError):
                 raise SettingsProblem(f"time_zone {source.time_zone!r} is not an IANA name", key="time_zone") from None
+    if settings.intake is not None:
+        held_here = {k: _files(getattr(settings.sources, k)) for k in ("reports", "images")}
+        check_intake(settings.intake, settings.env, held_here)
+
+
+def _files(sources: tuple[Source, ...]) -> frozenset[str]:
+    """The names of those that are the embedded archive."""
+    return frozenset(source.name for source in sources if source.kind == "files")
 
 
 KINDS = {

@@ -1,0 +1,169 @@
+"""How a section of the settings is written down, and the sections that say what comes into the archive from outside, and from whom.
+
+Nothing is taken from a sender that is not in the list. Whatever an entry says of a sender has to hold, all of it.
+
+Source: interfaces.md §8; trust.md T99.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+
+from isthmus.errors import SettingsProblem
+
+MIB: Final = 1 << 20
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def setting(help_: str, default: Any = MISSING, *, unit: str = "", factory: Any = MISSING) -> Any:
+    """A field with the words that `isthmus.example.toml` and the settings page are made of."""
+    metadata = {"help": help_, "unit": unit}
+    if factory is not MISSING:
+        return field(default_factory=factory, metadata=metadata)
+    if default is MISSING:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """A modality, PACS or reporting system of the country that may send, and how it is known."""
+
+    name: str = setting("short name in lists and logs; each sender has its own")
+    source: str = setting(
+        "name of the sources.images (for DICOM) and the sources.reports (for documents) of kind files that it delivers into"
+    )
+    certificate: str = setting(
+        "the certificate it shows: SHA-256 of the DER form in hex, or CN=NAME as tls_authority issued it", ""
+    )
+    token: str = setting("SHA-256, in hex, of its bearer token; best given as file:PATH", "")
+    ae_title: str = setting("DIMSE: its calling AE title", "")
+    address: str = setting("the address it calls from, or a network (10.1.2.0/24); empty: any", "")
+    requests_per_min: int = setting("requests, or associations, in a minute; burst as many", 600)
+    parallel: int = setting("requests, or associations, at a time", 4)
+    request_limit_mib: int = setting("one request of images; a document has at most 64 MiB", 4096, unit="MiB")
+
+    @property
+    def certificate_name(self) -> str:
+        """The common name it is known by; empty when it is known by digest, or by no certificate."""
+        return self.certificate.removeprefix("CN=").strip() if self.certificate.startswith("CN=") else ""
+
+    @property
+    def certificate_sha256(self) -> str:
+        return "" if self.certificate.startswith("CN=") else _hex(self.certificate)
+
+    @property
+    def token_sha256(self) -> str:
+        return _hex(self.token)
+
+    def calls_from(self, address: str | None) -> bool:
+        """Whether the address a connection comes from is one of its own."""
+        if not self.address:
+            return True
+        try:
+            return address is not None and ip_address(address) in ip_network(self.address, strict=False)
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropFolder:
+    """A folder of this machine in which a system without network interfaces puts its reports."""
+
+    name: str = setting("short name in lists and logs; each folder has its own")
+    path: str = setting("the folder that is watched; done and refused are made in it")
+    source: str = setting("name of the sources.reports of kind files that it delivers into")
+    poll_s: float = setting("how often it is looked at; a file is taken when it has not changed from one look to the next", 5.0, unit="s")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """What comes into the archive from outside: a listener for STOW-RS and FHIR documents, never the border, and watched folders.
+
+    With certificate, key and authority it is mutual TLS. Without, it is plain HTTP for bearer tokens: on loopback, outside `env = "prod"`.
+    """
+
+    host: str = setting("address to listen on", "127.0.0.1")
+    port: int = setting("port to listen on; 0: only the folders, and DIMSE where it is set", 0)
+    public: str = setting("how senders address it: scheme, host, port; other Host headers are refused; empty: host and port", "")  # fmt: skip
+    tls_certificate: str = setting("certificate of the listener, PEM", "")
+    tls_key: str = setting("its private key, PEM", "")
+    tls_authority: str = setting("PEM file of the authorities that issue the senders' certificates", "")
+    senders: tuple[Sender, ...] = setting("who may send", ())
+    folders: tuple[DropFolder, ...] = setting("watched folders for reports", ())
+
+    @property
+    def tls(self) -> bool:
+        return bool(self.tls_certificate)
+
+
+def check_intake(intake: Intake, env: str, sources: Mapping[str, frozenset[str]]) -> None:
+    """What no node starts with. `sources`: names of the sources of kind files, by kind. Raises SettingsProblem."""
+    _unique([sender.name for sender in intake.senders], "senders")
+    _unique([folder.name for folder in intake.folders], "folders")
+    _unique([folder.path for folder in intake.folders], "folders")
+    for sender in intake.senders:
+        _known_by_something(sender)
+        if sender.source not in sources["images"] | sources["reports"]:
+            raise _wrong(
+                f"sender {sender.name!r} delivers into {sender.source!r}, which is no source of kind files",
+                "senders.source",
+            )
+    for folder in intake.folders:
+        if folder.source not in sources["reports"]:
+            raise _wrong(
+                f"folder {folder.name!r} delivers into {folder.source!r}, which is no sources.reports of kind files",
+                "folders.source",
+            )
+    given = [bool(getattr(intake, f"tls_{part}")) for part in ("certificate", "key", "authority")]
+    if any(given) != all(given):
+        raise _wrong("give tls_certificate, tls_key and tls_authority, or none of them", "tls_certificate")
+    if intake.port and not intake.tls:
+        if env == "prod":
+            raise _wrong("without TLS it is for demo and test alone", "tls_certificate")
+        if not _loopback(intake.host):
+            raise _wrong(f"without TLS it listens on loopback alone, not on {intake.host}", "host")
+
+
+def _known_by_something(sender: Sender) -> None:
+    if not (sender.certificate or sender.token or sender.ae_title):
+        raise _wrong(
+            f"sender {sender.name!r} says neither certificate nor token nor ae_title: anybody would be it", "senders"
+        )
+    digests = {"certificate": sender.certificate_sha256, "token": sender.token_sha256}
+    for key, digest in digests.items():
+        if digest and _DIGEST.fullmatch(digest) is None:
+            raise _wrong(f"sender {sender.name!r}: {key} is no SHA-256 in hex", f"senders.{key}")
+    if sender.address:
+        try:
+            ip_network(sender.address, strict=False)
+        except ValueError:
+            raise _wrong(
+                f"sender {sender.name!r}: address is neither an address nor a network", "senders.address"
+            ) from None
+
+
+def _unique(names: list[str], what: str) -> None:
+    if len(set(names)) < len(names):
+        raise _wrong(f"two of {what} have one name or path", what)
+
+
+def _wrong(sentence: str, key: str) -> SettingsProblem:
+    return SettingsProblem(f"intake: {sentence}", key=f"intake.{key}")
+
+
+def _hex(text: str) -> str:
+    """A digest as `sha256sum` or a certificate viewer prints it."""
+    words = text.strip().lower().removeprefix("sha256:").split()
+    return words[0].replace(":", "") if words else ""
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
