@@ -14,6 +14,7 @@ from isthmus.config import Settings, Source
 from isthmus.errors import SettingsProblem
 from isthmus.national.fhir.repository import Repository
 from isthmus.national.files import Files
+from isthmus.national.pacs import PacsImages
 from isthmus.national.sources import FindsPatients, GivesDocuments, GivesImages, Sources
 from isthmus.storage.database import Database
 
@@ -42,9 +43,17 @@ class Opening:
         return self._repositories[key]
 
 
+def _dimse(source: Source, opening: Opening) -> PacsImages:
+    from isthmus.national.dimse import DimsePacs  # the library behind it is loaded where it is used
+
+    pacs = DimsePacs(opening.settings, source)
+    return PacsImages(opening.settings, opening.index, source, pacs, opening.clock)
+
+
 _KINDS: dict[str, Callable[[Source, Opening], Any]] = {
     "files": lambda source, opening: opening.files(source),
     "fhir": lambda source, opening: opening.repository(source),
+    "dimse": _dimse,
 }
 
 

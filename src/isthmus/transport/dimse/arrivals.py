@@ -139,6 +139,10 @@ class Arrival:
             self._spool.release()
 
 
+class Left(Exception):
+    """Raised by a receiver that wants nothing more: the association is aborted."""
+
+
 class Receiver(Protocol):
     """Who takes the instances of an association, and releases each. All are called in a thread of the association."""
 
@@ -146,7 +150,10 @@ class Receiver(Protocol):
         """The first bytes are there. Raises PermissionError for one that nobody asked for. Must not wait."""
 
     def stored(self, arrival: Arrival) -> tuple[int, str]:
-        """It is whole: a status of the C-STORE service, and a comment of at most 64 characters. May wait: until then the peer does."""
+        """It is whole: a status of the C-STORE service, and a comment of at most 64 characters. May wait: until then the peer does.
+
+        Raises Left to hang up.
+        """
 
     def broken(self, arrival: Arrival) -> None:
         """It will not become whole. Must not wait."""

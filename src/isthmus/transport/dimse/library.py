@@ -31,6 +31,7 @@ from isthmus.transport.dimse.arrivals import (
     OUT_OF_RESOURCES,
     SUCCESS,
     Arrival,
+    Left,
     Receiver,
     Spool,
 )
@@ -135,9 +136,12 @@ class Messages(DIMSEServiceProvider):
             self.dul.event_queue.put("Evt19")
 
     def get_msg(self, block: bool = False) -> Any:
-        """The next message; (None, None) when the peer has been silent for too long, or is gone."""
+        """The next message; (None, None) when the peer has been silent for too long, or is gone.
+
+        Where we ask, only who asks takes: the library's own loop, pausing a moment too late, would take an answer and drop it.
+        """
         if not block:
-            return super().get_msg(block=False)
+            return (None, None) if self.assoc.is_requestor else super().get_msg(block=False)
         self._heard_at = monotonic()
         while (left := self._heard_at + self._silence_s - monotonic()) > 0:
             try:
@@ -216,7 +220,11 @@ def stored(event: Event) -> Dataset:
             status = data_set.refused or CANNOT_UNDERSTAND
         elif messages.receiver is not None:
             data_set.arrival.finish()
-            status, comment = messages.receiver.stored(data_set.arrival)
+            try:
+                status, comment = messages.receiver.stored(data_set.arrival)
+            except Left:
+                status = OUT_OF_RESOURCES
+                event.assoc.abort(block=False)
     answer = Dataset()
     answer.Status = status
     if comment:

@@ -1,0 +1,284 @@
+"""A PACS by DIMSE: C-FIND for what it holds, C-GET or C-MOVE for images.
+
+The first instance that an asker wants comes alone, since its first byte is waited for; with the second of a series the rest of that series
+is retrieved in one association. Values that a PACS would read as patterns are never sent.
+
+Source: PS3.4 Annex C; interfaces.md §7; trust.md T52, T100; field-faults F38, F47.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary, finalize
+
+from isthmus.archive.studies import Told
+from isthmus.config import Settings, Source
+from isthmus.errors import ContentMismatch, ImagesNotFound, IsthmusError, NationalInfrastructureUnavailable
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.national import told as words
+from isthmus.national.retrievals import Discarded, Moved, Retrieval
+from isthmus.national.told import Held, HeldSeries
+from isthmus.transport.dimse.arrivals import Arrival
+from isthmus.transport.dimse.inbound import Listener, Sender
+from isthmus.transport.dimse.outbound import Asked, Outcome, Peer, Questions, get, move
+
+LOG = logging.getLogger("isthmus.national")
+REMEMBERED: Final = 64  # studies whose instances are not asked for again while the PACS tells the same
+READERS: Final = 64  # askers who wait for bytes at a time
+RECALLED_S: Final = 600.0  # a near-line study is asked for again after this long
+COME_BACK_S: Final = 60.0
+_PATTERN: Final = re.compile(r"[*?\\\x00-\x1f\x7f]")
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Asker:
+    """One answer on its way: what it has of a series already, and the retrieval that brings the rest."""
+
+    series: str = ""
+    given: set[str] = field(default_factory=set)
+    retrieval: Retrieval | None = None
+
+    def leave(self) -> None:
+        if self.retrieval is not None:
+            self.retrieval.leave()
+
+
+class DimsePacs:
+    """A `Pacs` that speaks DIMSE. Nothing here waits on the loop: questions, images and readers have threads of their own."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._source, self._folder = source, settings.folder / "arriving"
+        self._peer = Peer(
+            source.host, source.port, source.peer_ae_title, source.ae_title, source.timeout_s,
+            partial(_client_context, settings, source) if source.tls else None,
+        )  # fmt: skip
+        asking = max(1, source.parallel // 2)
+        self._asking = ThreadPoolExecutor(asking, "dimse-find")
+        self._getting = ThreadPoolExecutor(max(1, source.parallel - asking), "dimse-get")
+        self._reading = ThreadPoolExecutor(READERS, "dimse-read")
+        self._askers: WeakKeyDictionary[Any, _Asker] = WeakKeyDictionary()
+        self._listed: OrderedDict[tuple[str, str], Sequence[Told]] = OrderedDict()
+        self._recalled: dict[str, float] = {}
+        self._moved = Moved()
+        self._listener: Listener | None = None
+        if source.retrieve == "move":
+            self._listen(settings)
+
+    def _listen(self, settings: Settings) -> None:
+        sender = Sender(self._source.peer_ae_title, (self._source.host,))
+        self._listener = Listener(
+            "0.0.0.0", self._source.move_port, self._source.ae_title, [sender], lambda _: self._moved, self._folder,  # noqa: S104  # the PACS must reach it; anybody else is hung up on
+            silence_s=self._source.timeout_s, tls=partial(_server_context, settings, self._source) if self._source.tls else None,
+        )  # fmt: skip
+        self._listener.start()
+
+    async def find_studies(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> Sequence[Held]:
+        keys = {} if _PATTERN.search(patient.value) or not patient.value else {words.PATIENT_ID: patient.value}
+        if study_instance_uid is not None:
+            keys[words.STUDY_UID] = study_instance_uid
+        if not keys:
+            LOG.warning("%s is not asked for an identifier that it would read as a pattern", self._source.name)
+            return ()
+        return await self._in(self._asking, partial(self._find, patient, keys))
+
+    def _find(self, patient: PatientIdentifier, keys: Mapping[str, str]) -> list[Held]:
+        with Questions.open(self._peer, self._folder) as questions:
+            rows = questions.find(Asked("STUDY", keys, words.STUDY_KEYS))
+            found = [held for row in rows if (held := self._series_of(questions, row, patient)) is not None]
+        return list({held.study_instance_uid: held for held in found}.values())
+
+    def _series_of(self, questions: Questions, row: Mapping[str, Any], patient: PatientIdentifier) -> Held | None:
+        """A study with its series; of a stranger's no more is asked."""
+        alone = words.held_study(row, (), self._source)
+        if alone is None or alone.patient.identifier != patient:
+            return alone
+        keys = {words.PATIENT_ID: patient.value, words.STUDY_UID: alone.study_instance_uid}
+        return words.held_study(row, questions.find(Asked("SERIES", keys, words.SERIES_KEYS)), self._source)
+
+    async def list_instances(self, held: Held) -> Sequence[Told]:
+        listed = await self._in(self._asking, partial(self._list, held))
+        self._listed[held.study_instance_uid, held.content] = listed
+        while len(self._listed) > REMEMBERED:
+            self._listed.popitem(last=False)
+        return listed
+
+    def _list(self, held: Held) -> list[Told]:
+        listed: list[Told] = []
+        with Questions.open(self._peer, self._folder) as questions:
+            for series in held.series:
+                rows = questions.find(Asked("IMAGE", _keys(held, series.series_instance_uid), words.INSTANCE_KEYS))
+                listed += _instances(rows, held, series)
+        if len(held.series) < (held.counts[0] or 0):
+            raise NationalInfrastructureUnavailable("the PACS lists fewer series than it counts")
+        return listed
+
+    async def make_ready(self, held: Held) -> float:
+        """Ask for one instance of each series: that has a PACS fetch a study, and little is sent for nothing."""
+        now = monotonic()
+        self._recalled = {study: at for study, at in self._recalled.items() if now - at < RECALLED_S}
+        if self._recalled.setdefault(held.study_instance_uid, now) == now:
+            self._getting.submit(self._recall, held)
+        return COME_BACK_S
+
+    def _recall(self, held: Held) -> None:
+        with suppress(IsthmusError):
+            firsts = {one.series_instance_uid: one for one in reversed(self._list(held))}
+            for one in firsts.values():
+                asked = Asked("IMAGE", _keys(held, one.series_instance_uid, one.sop_instance_uid))
+                if self._listener is not None:
+                    move(self._peer, self._folder, asked, self._source.ae_title)
+                else:
+                    get(self._peer, self._folder, asked, _classes([one]), Discarded())
+
+    async def fetch(self, held: Held, told: Told) -> AsyncGenerator[bytes]:
+        arrival, retrieval = await self._arrival(held, told)
+        whole = False
+        try:
+            while piece := await self._in(self._reading, arrival.read):
+                yield piece
+            whole = True
+        finally:
+            arrival.release()
+            if not whole:
+                retrieval.leave()
+
+    async def close(self) -> None:
+        for asker in list(self._askers.values()):
+            asker.leave()
+        for threads in (self._asking, self._getting, self._reading):
+            threads.shutdown(wait=False, cancel_futures=True)
+        if self._listener is not None:
+            await asyncio.to_thread(self._listener.stop)
+
+    async def _arrival(self, held: Held, told: Told) -> tuple[Arrival, Retrieval]:
+        """The instance as it begins to arrive: with its series when that is on its way or worth asking for, else alone."""
+        asker, sop = self._asker(), told.sop_instance_uid
+        known = await self._known(held)
+        rest = [one for one in known if one.series_instance_uid == told.series_instance_uid]
+        rest = [one for one in rest if one.sop_instance_uid not in asker.given - {sop}]
+        if asker.series != told.series_instance_uid:
+            asker.leave()
+            asker.series, asker.given, asker.retrieval = told.series_instance_uid, set(), None
+        elif len(rest) > 1 and (asker.retrieval is None or not asker.retrieval.has(sop)):
+            asker.leave()
+            asked = Asked("SERIES", _keys(held, told.series_instance_uid))
+            asker.retrieval = self._begin(
+                asked, [one for one in known if one.series_instance_uid == asker.series], rest
+            )
+        asker.given.add(sop)
+        if asker.retrieval is not None and asker.retrieval.has(sop):
+            if (arrival := await self._in(self._reading, partial(asker.retrieval.take, sop))) is not None:
+                return arrival, asker.retrieval
+            if asker.retrieval.error is not None:
+                raise asker.retrieval.error
+        return await self._alone(held, told)
+
+    async def _alone(self, held: Held, told: Told) -> tuple[Arrival, Retrieval]:
+        """One instance by itself; where the PACS cannot send it as proposed, once more with every syntax by itself."""
+        asked = Asked("IMAGE", _keys(held, told.series_instance_uid, told.sop_instance_uid))
+        for apart in (False, True):
+            retrieval = self._begin(asked, [told], [told], apart=apart)
+            try:
+                arrival = await self._in(self._reading, partial(retrieval.take, told.sop_instance_uid))
+            except asyncio.CancelledError:
+                retrieval.leave()
+                raise
+            if arrival is not None:
+                return arrival, retrieval
+            if retrieval.error is not None:
+                raise retrieval.error
+            if all(outcome.claims_success and not outcome.completed for outcome in retrieval.outcomes):
+                raise ImagesNotFound("the PACS lists an instance that it does not have")
+            if self._listener is not None:
+                break
+        statuses = ", ".join(f"0x{outcome.status:04X}" for outcome in retrieval.outcomes)
+        LOG.error("%s does not give an instance that it lists: %s", self._source.name, statuses)
+        raise ContentMismatch("the PACS does not give an instance that it lists")
+
+    def _begin(self, asked: Asked, known: Sequence[Told], awaited: Sequence[Told], *, apart: bool = False) -> Retrieval:
+        retrieval = Retrieval((one.sop_instance_uid for one in known), (one.sop_instance_uid for one in awaited))
+        work = partial(self._retrieve, asked, _classes(known), apart)
+        self._getting.submit(retrieval.run, work)
+        return retrieval
+
+    def _retrieve(
+        self, asked: Asked, classes: Mapping[str, str], apart: bool, retrieval: Retrieval
+    ) -> Sequence[Outcome]:
+        if self._listener is None:
+            return get(self._peer, self._folder, asked, classes, retrieval, apart=apart)
+        self._moved.add(retrieval)
+        try:
+            outcome = move(self._peer, self._folder, asked, self._source.ae_title)
+            if outcome.completed or outcome.claims_success:
+                retrieval.settle()
+            return [outcome]
+        finally:
+            self._moved.remove(retrieval)
+
+    def _asker(self) -> _Asker:
+        task = asyncio.current_task()
+        if (found := self._askers.get(task)) is None:
+            found = self._askers[task] = _Asker()
+            finalize(task, found.leave)
+        return found
+
+    async def _known(self, held: Held) -> Sequence[Told]:
+        return self._listed.get((held.study_instance_uid, held.content)) or await self.list_instances(held)
+
+    @staticmethod
+    async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _keys(held: Held, series: str = "", sop: str = "") -> dict[str, str]:
+    keys = {
+        words.PATIENT_ID: held.patient.identifier.value, words.STUDY_UID: held.study_instance_uid,
+        words.SERIES_UID: series, words.SOP_UID: sop,
+    }  # fmt: skip
+    return {tag: value for tag, value in keys.items() if value and not _PATTERN.search(value)}
+
+
+def _classes(told: Sequence[Told]) -> dict[str, str]:
+    return {one.sop_instance_uid: one.sop_class_uid for one in told}
+
+
+def _instances(rows: Sequence[Mapping[str, Any]], held: Held, series: HeldSeries) -> list[Told]:
+    """The instances of a series in order. Raises NationalInfrastructureUnavailable for fewer than are counted."""
+    found = [one for row in rows if (one := words.told_instance(row, held, series)) is not None]
+    unique = {one.sop_instance_uid: one for one in found}
+    if len(unique) < (series.instance_count or 0):
+        raise NationalInfrastructureUnavailable("the PACS lists fewer instances than it counts")
+    return sorted(unique.values(), key=lambda one: (one.number is None, one.number or 0, one.sop_instance_uid))
+
+
+def _client_context(settings: Settings, source: Source) -> ssl.SSLContext:
+    return _dressed(ssl.create_default_context(cafile=_path(settings, source.authority)), settings, source)
+
+
+def _server_context(settings: Settings, source: Source) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=_path(settings, source.authority))
+    context.verify_mode = ssl.CERT_REQUIRED
+    return _dressed(context, settings, source)
+
+
+def _dressed(context: ssl.SSLContext, settings: Settings, source: Source) -> ssl.SSLContext:
+    if source.tls_certificate:
+        context.load_cert_chain(settings.path(source.tls_certificate), _path(settings, source.tls_key))
+    return context
+
+
+def _path(settings: Settings, name: str) -> str | None:
+    return str(settings.path(name)) if name else None
