@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tests.archive.conftest import ISSUER, NOW, settings_in
 
@@ -23,7 +23,6 @@ from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Header
 from isthmus.national.opening import open_sources
 from isthmus.storage.database import open_index
-from isthmus.testing.engines.fhir_repository import FhirRepository
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import write_report
 
@@ -94,10 +93,20 @@ def studies(*uids: str) -> dict[str, Any]:
     return {"related": [{"identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"}} for uid in uids]}
 
 
+class Holds(Protocol):
+    """A repository that can be filled."""
+
+    @property
+    def url(self) -> str: ...
+    def put(self, node: dict[str, Any]) -> str: ...
+    def put_binary(self, id_: str, media_type: str, body: bytes) -> str: ...
+    def delete(self, kind: str, id_: str) -> None: ...
+
+
 class Behind:
     """Everything, with one loop for all questions, as in a node."""
 
-    def __init__(self, folder: Path, repository: FhirRepository, **source: Any) -> None:
+    def __init__(self, folder: Path, repository: Holds, **source: Any) -> None:
         self.repository = repository
         settings = settings_in(folder)
         fhir = Source(kind="fhir", name="hospital", url=repository.url, **{"page_size": 50, **source})

@@ -9,7 +9,7 @@ Source: R4 search, R4 http; trust.md §2.8; field-faults F38, F41.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -157,8 +157,3 @@ def unwrapped(body: bytes) -> bytes | None:
         return body
     node = el.read_object(body, NationalInfrastructureUnavailable)
     return el.binary(node, "data") if node.get("resourceType") == "Binary" else body
-
-
-def written(tokens: Sequence[str]) -> str:
-    """Values of one parameter as alternatives; each is escaped already."""
-    return ",".join(tokens)

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 from isthmus.archive import queries, register
 from isthmus.config import Settings, Source
-from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable
+from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable, SettingsProblem
+from isthmus.fhir import search
 from isthmus.fhir.elements import Node
 from isthmus.model.documents import Document, DocumentContent
 from isthmus.model.identifiers import PatientIdentifier
@@ -46,6 +47,7 @@ class Repository:
     def __init__(
         self, settings: Settings, index_database: Database, source: Source, clock: Callable[[], datetime]
     ) -> None:
+        _check(source)
         self.source = source
         self._client = Client(source, settings.path)
         self._index, self._clock = index_database, clock
@@ -163,13 +165,29 @@ class Repository:
 
 
 def _searches(source: Source) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What is searched, by the settings: types of documents, categories of reports."""
-    types, categories = ",".join(source.report_types), ",".join(RADIOLOGY)
+    """What is searched, by the settings: types of documents, types and categories of reports."""
+    types, categories = (
+        ",".join(search.write_token(*token.split("|", 1)) for token in tokens)
+        for tokens in (source.report_types, RADIOLOGY)
+    )
     by_type = {REFERENCE: "type", REPORT: "code"}
     found = [(kind, [(by_type[kind], types)] if types else []) for kind in source.report_resources]
-    if REPORT in source.report_resources:
+    if types and REPORT in source.report_resources:
         found.append((REPORT, [("category", categories)]))
     return found
+
+
+def _check(source: Source) -> None:
+    """Raises SettingsProblem for what the settings name and nobody knows."""
+    unknown = set(source.report_resources) - {REFERENCE, REPORT}
+    if unknown or not source.report_resources:
+        raise SettingsProblem(
+            f"{source.name!r}: report_resources are {REFERENCE} and {REPORT}", key="sources.reports.report_resources"
+        )
+    if not all(system and code for system, _, code in (token.partition("|") for token in source.report_types)):
+        raise SettingsProblem(
+            f"{source.name!r}: report_types are written SYSTEM|CODE", key="sources.reports.report_types"
+        )
 
 
 def _numbered(told: Sequence[Told], noted: Sequence[_Noted | None]) -> dict[str, int]:

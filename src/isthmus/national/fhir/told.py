@@ -79,7 +79,8 @@ class Teller:
         """What a resource tells of a report; None when it is about something else, or does not count any more."""
         source = self._client.source
         if node.get("resourceType") == REPORT:
-            if not _coded(node, "category", RADIOLOGY) and not _coded(node, "code", source.report_types):
+            types = source.report_types
+            if types and not _coded(node, "category", RADIOLOGY) and not _coded(node, "code", types):
                 return None
             entry = _as_entry(node)
         else:
