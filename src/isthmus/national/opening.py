@@ -36,18 +36,16 @@ class Opening:
         return self._files
 
     def repository(self, source: Source) -> Repository:
-        """A FHIR repository: one, where patients and reports name the same with one name."""
-        key = source.name, source.url, source.authorization, source.tls_certificate
+        """A FHIR repository: one, where patients and reports name the same. What is said of its reports is said there."""
+        key = _address(source)
         if key not in self._repositories:
-            self._repositories[key] = Repository(self.settings, self.index, source, self.clock)
+            said = next((one for one in self.settings.sources.reports if _address(one) == key), source)
+            self._repositories[key] = Repository(self.settings, self.index, said, self.clock)
         return self._repositories[key]
 
 
-def _dimse(source: Source, opening: Opening) -> PacsImages:
-    from isthmus.national.dimse import DimsePacs  # the library behind it is loaded where it is used
-
-    pacs = DimsePacs(opening.settings, source)
-    return PacsImages(opening.settings, opening.index, source, pacs, opening.clock)
+def _address(source: Source) -> tuple[str, ...]:
+    return source.kind, source.name, source.url, source.authorization
 
 
 _KINDS: dict[str, Callable[[Source, Opening], Any]] = {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
-from tests.archive.conftest import Node
+from tests.archive.conftest import NOW, Node
 from tests.national.fhir.behind import MINE, PDF, STRANGER, Behind, OneLoop, entry, report, studies
 
 from isthmus.model.documents import DocumentKind
 from isthmus.national.fhir.repository import Repository
+from isthmus.national.opening import Opening
 from isthmus.testing.connector_contract import ConnectorContract, Offered
+from isthmus.testing.engines.fhir_repository import FhirRepository
 from isthmus.testing.studies import SyntheticStudy
 
 
@@ -45,3 +50,20 @@ def test_patients_and_reports_of_one_address_are_one_source(behind: Behind) -> N
 
     assert isinstance(patients, Repository)
     assert patients is reports
+
+
+def test_what_is_said_of_reports_counts_though_patients_name_the_repository_first(
+    repository: FhirRepository, tmp_path: Path
+) -> None:
+    made = Behind(tmp_path, repository)
+    (patients,), (reports,) = made.settings.sources.patients, made.settings.sources.reports
+    sources = replace(made.settings.sources, reports=(replace(reports, report_types=()),))
+    opening = Opening(replace(made.settings, sources=sources), made.index, lambda: NOW)
+
+    one, two = opening.repository(patients), opening.repository(sources.reports[0])
+    other = opening.repository(replace(patients, authorization="Bearer other"))
+
+    made.close()
+    assert one is two
+    assert one.source.report_types == ()
+    assert other is not one

@@ -8,6 +8,7 @@ Source: R4 search, R4 http; trust.md §2.8; field-faults F38, F41.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from isthmus.transport.upstream import Parameters, Upstream
 
 ENTRIES_MAX, PAGES_MAX = 10_000, 1_000
 DOCUMENT_MAX_BYTES = 64 << 20
+LONG_BYTES = 1 << 20
 GONE = (404, 410)
 _OWN = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(/_history/[A-Za-z0-9\-.]{1,64})?")
 
@@ -111,7 +113,7 @@ class Client:
     async def _bundle(self, path: str, parameters: Parameters) -> Node:
         reply = await self._upstream.get(path, parameters, accept=MEDIA_TYPE)
         self._check(reply.status)
-        bundle = el.read_resource(reply.body, "Bundle", NationalInfrastructureUnavailable)
+        bundle = await _bundle_in(reply.body)
         if bundle.get("type") != "searchset":
             raise NationalInfrastructureUnavailable(f"{self.source.name} does not answer a search with what was found")
         return bundle
@@ -134,6 +136,13 @@ class Client:
         if not (same and inside) or parts.username is not None or parts.password is not None or climbs:
             raise NationalInfrastructureUnavailable(f"{self.source.name} names an address that is not its own")
         return whole.partition("#")[0]
+
+
+async def _bundle_in(body: bytes) -> Node:
+    """A Bundle; a long one is decoded beside the loop, which serves others meanwhile."""
+    if len(body) < LONG_BYTES:
+        return el.read_resource(body, "Bundle", NationalInfrastructureUnavailable)
+    return await asyncio.to_thread(el.read_resource, body, "Bundle", NationalInfrastructureUnavailable)
 
 
 def _matches(bundle: Node, kind: str, name: str) -> list[Node]:
