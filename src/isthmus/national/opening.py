@@ -48,6 +48,13 @@ def _address(source: Source) -> tuple[str, ...]:
     return source.kind, source.name, source.url, source.authorization
 
 
+def _dimse(source: Source, opening: Opening) -> PacsImages:
+    from isthmus.national.dimse import DimsePacs  # the library behind it is loaded where it is used
+
+    pacs = DimsePacs(opening.settings, source)
+    return PacsImages(opening.settings, opening.index, source, pacs, opening.clock)
+
+
 _KINDS: dict[str, Callable[[Source, Opening], Any]] = {
     "files": lambda source, opening: opening.files(source),
     "fhir": lambda source, opening: opening.repository(source),
