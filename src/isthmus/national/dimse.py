@@ -18,13 +18,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary, finalize
 
 from isthmus.archive.studies import Told
 from isthmus.config import Settings, Source
-from isthmus.errors import ContentMismatch, ImagesNotFound, IsthmusError, NationalInfrastructureUnavailable
+from isthmus.errors import (
+    ContentMismatch,
+    ImagesNotFound,
+    IsthmusError,
+    NationalInfrastructureUnavailable,
+    SettingsProblem,
+)
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national import told as words
 from isthmus.national.retrievals import Discarded, Moved, Retrieval
@@ -39,6 +46,7 @@ READERS: Final = 64  # askers who wait for bytes at a time
 RECALLED_S: Final = 600.0  # a near-line study is asked for again after this long
 COME_BACK_S: Final = 60.0
 _PATTERN: Final = re.compile(r"[*?\\\x00-\x1f\x7f]")
+_AE_TITLE: Final = re.compile(r"(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )")
 
 T = TypeVar("T")
 
@@ -60,6 +68,7 @@ class DimsePacs:
     """A `Pacs` that speaks DIMSE. Nothing here waits on the loop: questions, images and readers have threads of their own."""
 
     def __init__(self, settings: Settings, source: Source) -> None:
+        _check(source)
         self._source, self._folder = source, settings.folder / "arriving"
         self._peer = Peer(
             source.host, source.port, source.peer_ae_title, source.ae_title, source.timeout_s,
@@ -73,17 +82,16 @@ class DimsePacs:
         self._listed: OrderedDict[tuple[str, str], Sequence[Told]] = OrderedDict()
         self._recalled: dict[str, float] = {}
         self._moved = Moved()
-        self._listener: Listener | None = None
-        if source.retrieve == "move":
-            self._listen(settings)
+        self._listener = self._for_moves(settings) if source.retrieve == "move" else None
+        self._listening = Lock()
 
-    def _listen(self, settings: Settings) -> None:
+    def _for_moves(self, settings: Settings) -> Listener:
+        """Where the PACS moves to: opened with the first retrieval, since who only asks needs no port."""
         sender = Sender(self._source.peer_ae_title, (self._source.host,))
-        self._listener = Listener(
+        return Listener(
             "0.0.0.0", self._source.move_port, self._source.ae_title, [sender], lambda _: self._moved, self._folder,  # noqa: S104  # the PACS must reach it; anybody else is hung up on
             silence_s=self._source.timeout_s, tls=partial(_server_context, settings, self._source) if self._source.tls else None,
         )  # fmt: skip
-        self._listener.start()
 
     async def find_studies(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> Sequence[Held]:
         keys = {} if _PATTERN.search(patient.value) or not patient.value else {words.PATIENT_ID: patient.value}
@@ -219,6 +227,11 @@ class DimsePacs:
     ) -> Sequence[Outcome]:
         if self._listener is None:
             return get(self._peer, self._folder, asked, classes, retrieval, apart=apart)
+        try:
+            with self._listening:
+                self._listener.start()
+        except SettingsProblem as error:
+            raise NationalInfrastructureUnavailable(str(error)) from error
         self._moved.add(retrieval)
         try:
             outcome = move(self._peer, self._folder, asked, self._source.ae_title)
@@ -241,6 +254,17 @@ class DimsePacs:
     @staticmethod
     async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _check(source: Source) -> None:
+    where = f"sources.images {source.name!r}"
+    if source.retrieve not in ("get", "move"):
+        raise SettingsProblem(f'{where}: retrieve is "get" or "move"', key="sources.images.retrieve")
+    if source.retrieve == "move" and not source.move_port:
+        raise SettingsProblem(f"{where}: C-MOVE needs move_port, a port of ours", key="sources.images.move_port")
+    for key in ("ae_title", "peer_ae_title"):
+        if _AE_TITLE.fullmatch(getattr(source, key)) is None:
+            raise SettingsProblem(f"{where}: {key} has 1 to 16 characters of ASCII", key=f"sources.images.{key}")
 
 
 def _keys(held: Held, series: str = "", sop: str = "") -> dict[str, str]:

@@ -55,17 +55,20 @@ class Listener:
     ) -> None:  # fmt: skip
         self._at, self._take, self._folder, self._silence_s = (host, port), take, folder, silence_s
         self._tls = tls
+        self._server: _Server | None = None
         self._senders = [(sender, _resolved(sender.addresses)) for sender in senders]
         self._entity = ApplicationEntity(ae_title=ae_title)
         self._entity.add_supported_context(VERIFICATION)
         self._entity.require_called_aet = True
         self._entity.maximum_associations = associations
         self._entity.maximum_pdu_size = PDU_BYTES
-        self._entity.acse_timeout, self._entity.dimse_timeout = REQUEST_S, silence_s
+        self._entity.acse_timeout, self._entity.dimse_timeout = min(REQUEST_S, silence_s), silence_s
         self._entity.network_timeout = silence_s
 
     def start(self) -> int:
-        """Listen; gives the port. Raises SettingsProblem when the address cannot be had."""
+        """Listen; gives the port, the second time too. Raises SettingsProblem when the address cannot be had."""
+        if self._server is not None:
+            return int(self._server.server_address[1])
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, arm, [self._folder, None, self._silence_s]),
             (evt.EVT_REQUESTED, self._requested),
@@ -73,7 +76,7 @@ class Listener:
             *((event, ended) for event in (evt.EVT_ABORTED, evt.EVT_RELEASED, evt.EVT_CONN_CLOSE)),
         ]
         try:
-            server = _Server(
+            self._server = server = _Server(
                 self._entity, self._at, self._entity.ae_title, self._entity.supported_contexts, evt_handlers=handlers
             )
         except OSError as error:
@@ -89,6 +92,7 @@ class Listener:
     def stop(self) -> None:
         """End what runs; what is not answered for yet will be sent again by its sender."""
         self._entity.shutdown()
+        self._server = None
 
     def _requested(self, event: Event) -> None:
         """Who asks, and what for: an unknown one is rejected, of the syntaxes of each context one is chosen."""

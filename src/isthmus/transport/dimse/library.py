@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import queue
 import socket
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from time import monotonic
@@ -24,6 +26,7 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.transport import AssociationSocket
 
 from isthmus.transport.dimse.arrivals import (
     CANNOT_UNDERSTAND,
@@ -121,6 +124,7 @@ class Messages(DIMSEServiceProvider):
         self.receiver = receiver
         self._silence_s, self._heard_at = silence_s, monotonic()
         self._folder = folder
+        self.left = False
         self._spool: Spool | None = None
 
     def receive_primitive(self, primitive: P_DATA) -> None:
@@ -150,6 +154,11 @@ class Messages(DIMSEServiceProvider):
                 if not self.dul.is_alive():
                     break
         return None, None
+
+    def send_msg(self, primitive: Any, context_id: int) -> None:
+        """Nothing is said any more once we have hung up."""
+        if not self.left:
+            super().send_msg(primitive, context_id)
 
     def arrival(self, message: DIMSEMessage) -> Arrival:
         """Begin an instance. Raises PermissionError when nobody takes it."""
@@ -187,28 +196,42 @@ def arm(event: Event, folder: Path, receiver: Receiver | None, silence_s: float)
         return
     held.socket.settimeout(silence_s)
     held.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a command and its data set are two writes
+    vars(held)["recv"] = partial(
+        _received, held, silence_s
+    )  # over the method: the library has no other place for a bound
+    machine = association.dul.state_machine
+    vars(machine)["do_action"] = partial(_done, association, machine.do_action)
 
-    def recv(size: int) -> bytearray:
-        connection = held.socket
-        if size > PDU_MAX_BYTES or connection is None:
-            raise OSError("a PDU longer than what is taken")
-        deadline = monotonic() + silence_s
-        data, got = bytearray(size), 0
-        while got < size:
-            if monotonic() > deadline:
-                raise TimeoutError("a PDU that does not end")
-            with memoryview(data) as view:
-                read = connection.recv_into(view[got:])
-            if not read:
-                return data[:got]
-            got += read
-        if QUICK_ACK is not None:
-            connection.setsockopt(
-                socket.IPPROTO_TCP, QUICK_ACK, 1
-            )  # else a peer's two writes wait 40 ms for each other
-        return data
 
-    vars(held)["recv"] = recv  # over the method: the library has no other place for a bound
+def _received(held: AssociationSocket, silence_s: float, size: int) -> bytearray:
+    """So many bytes, if they are not too many and come in time."""
+    connection = held.socket
+    if size > PDU_MAX_BYTES or connection is None:
+        raise OSError("a PDU longer than what is taken")
+    deadline = monotonic() + silence_s
+    data, got = bytearray(size), 0
+    while got < size:
+        if monotonic() > deadline:
+            raise TimeoutError("a PDU that does not end")
+        with memoryview(data) as view:
+            read = connection.recv_into(view[got:])
+        if not read:
+            return data[:got]
+        got += read
+    if QUICK_ACK is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)  # else a peer's two writes wait 40 ms for each other
+    return data
+
+
+def _done(association: Association, act: Callable[[str], None], event: str) -> None:
+    """A step of the library's state machine. What has no place in it ends the association, without a trace on the console."""
+    try:
+        act(event)
+    except Exception:
+        association.is_established = False
+        association.dul.kill_dul()
+        if association.dul.socket is not None:
+            association.dul.socket.close()
 
 
 def stored(event: Event) -> Dataset:
@@ -223,7 +246,7 @@ def stored(event: Event) -> Dataset:
             try:
                 status, comment = messages.receiver.stored(data_set.arrival)
             except Left:
-                status = OUT_OF_RESOURCES
+                messages.left = True
                 event.assoc.abort(block=False)
     answer = Dataset()
     answer.Status = status
