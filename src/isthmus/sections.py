@@ -43,9 +43,11 @@ class Sender:
     token: str = setting("SHA-256, in hex, of its bearer token; best given as file:PATH", "")
     ae_title: str = setting("DIMSE: its calling AE title", "")
     address: str = setting("the address it calls from, or a network (10.1.2.0/24); empty: any", "")
-    requests_per_min: int = setting("requests, or associations, in a minute; burst as many", 600)
+    requests_per_s: int = setting("requests, or associations; burst twice that", 20)
     parallel: int = setting("requests, or associations, at a time", 4)
-    request_limit_mib: int = setting("one request of images; a document has at most 64 MiB", 4096, unit="MiB")
+    request_limit_mib: int = setting(
+        "one request of images; a document by network has at most 16 MiB", 4096, unit="MiB"
+    )
 
     @property
     def certificate_name(self) -> str:

@@ -15,7 +15,7 @@ import pytest
 from tests.archive.conftest import ISSUER, NOW, SANDBOX, Node, dicom
 
 from isthmus.archive import register
-from isthmus.archive.reports import Reports
+from isthmus.archive.reports import Envelope, Reports
 from isthmus.archive.verdicts import Verdict
 from isthmus.config import Source
 from isthmus.demo import reports as demo_reports
@@ -52,7 +52,7 @@ def _take(
 ) -> Verdict:
     intake = node.intake()
     reports = Reports(node.database, intake.container, lambda: NOW, load_pack(), SANDBOX)
-    verdict = reports.take(body, form, "r", patient, studies)
+    verdict = reports.take(body, form, "r", Envelope(patient, studies))
     intake.close()
     return verdict
 
@@ -224,7 +224,7 @@ def test_xml_is_parsed_in_one_child_for_all_of_an_import(node: Node) -> None:
 
     seen = []
     for body in (CDA, CDA[:500], CDA):
-        reports.take(body, "xml", "r", None)
+        reports.take(body, "xml", "r")
         seen.append(sandbox.children)
     sandbox.close()
     intake.close()
@@ -235,7 +235,7 @@ def test_xml_is_parsed_in_one_child_for_all_of_an_import(node: Node) -> None:
 def test_a_cda_takes_the_accession_number_that_the_source_issues(node: Node) -> None:
     intake = node.intake()
     source = Source(accession_issuer="2.999.1.2.2")
-    Reports(node.database, intake.container, lambda: NOW, load_pack(), SANDBOX, source).take(CDA, "xml", "r", None)
+    Reports(node.database, intake.container, lambda: NOW, load_pack(), SANDBOX, source).take(CDA, "xml", "r")
     intake.close()
 
     (document,) = _listed(node, OTTILIE)

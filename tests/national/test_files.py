@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 from tests.archive.conftest import ISSUER, NOW, SANDBOX, Node, settings_in
 
-from isthmus.archive.reports import Reports
+from isthmus.archive.reports import Envelope, Reports
 from isthmus.conformance.requirement import Kind, examine
 from isthmus.conformance.requirements import all as groups
 from isthmus.errors import NationalInfrastructureUnavailable
@@ -98,7 +98,7 @@ def test_what_the_archive_lists_fulfils_every_requirement_of_an_answer(tmp_path:
     node.bring(b"".join(study.pieces(0)))
     intake = node.intake()
     reports = Reports(database, intake.container, lambda: NOW, load_pack(), SANDBOX, settings.sources.reports[0])
-    reports.take(b"%PDF-1.7", "pdf", "r", mine.identifier, (study.study_instance_uid,))
+    reports.take(b"%PDF-1.7", "pdf", "r", Envelope(mine.identifier, (study.study_instance_uid,)))
     intake.close()
     query = DocumentQuery(patient=mine.identifier, pack=pack.name)
     connector = open_sources(settings, database, lambda: NOW)

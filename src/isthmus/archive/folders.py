@@ -16,7 +16,7 @@ from typing import Final
 
 from isthmus.archive.intake import Intake, Stream
 from isthmus.archive.members import Member, tar_members, zip_members
-from isthmus.archive.reports import MAX_DOCUMENT_BYTES, Reports
+from isthmus.archive.reports import MAX_DOCUMENT_BYTES, Envelope, Reports
 from isthmus.archive.verdicts import REFUSED, Unreadable, Verdict, held
 from isthmus.errors import SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier
@@ -183,5 +183,6 @@ class _Door:
             while len(body) <= MAX_DOCUMENT_BYTES and (piece := begun.read(1 << 20)):
                 body += piece
             before = self._intake.flush()
-            return [*before, self._reports.take(bytes(body), form, shown, self._order.patient, self._order.studies)]
+            envelope = Envelope(self._order.patient, self._order.studies)
+            return [*before, self._reports.take(bytes(body), form, shown, envelope)]
         return self._intake.dicom(begun, shown, self._order.patient)

@@ -10,7 +10,7 @@ Source: interfaces.md §11; performance.md §3; field-faults F04, F05, F11, F12,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -50,6 +50,7 @@ class Arrival:
     crossing: Slice | None = None
     fault: DicomFault | None = None
     assign: PatientIdentifier | None = None
+    foreign: bool = False  # by a sender that speaks for its source's issuer alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,21 @@ class Said:
 
 
 class Intake:
-    """Takes instances in, in groups. `dicom` and `flush` give the verdicts that have become final."""
+    """Takes instances in, in groups. `dicom` and `flush` give the verdicts that have become final.
+
+    With `foreign` it takes from a sender outside: a file that names another issuer of patients than the source has is quarantined.
+    """
 
     def __init__(
-        self, settings: Settings, index_database: Database, clock: Callable[[], datetime], source: Source | None = None
+        self,
+        settings: Settings,
+        index_database: Database,
+        clock: Callable[[], datetime],
+        source: Source | None = None,
+        *,
+        foreign: bool = False,
     ) -> None:
+        self._foreign = foreign
         self.blobs = settings.path(settings.blobs)
         self.database = index_database
         self.clock = clock
@@ -85,9 +96,11 @@ class Intake:
             )
         return self._source
 
-    def dicom(self, stream: Stream, path: str, assign: PatientIdentifier | None = None) -> list[Verdict]:
-        """Take one file in; `assign` is the patient of files that name none."""
-        arrival = self._receive(stream, path, assign)
+    def dicom(
+        self, stream: Stream, path: str, assign: PatientIdentifier | None = None, study: str | None = None
+    ) -> list[Verdict]:
+        """Take one file in; `assign` is the patient of files that name none, `study` the only one it may belong to."""
+        arrival = self._receive(stream, path, assign, study)
         if isinstance(arrival, Verdict):
             return [arrival]
         self._waiting.append(arrival)
@@ -115,7 +128,9 @@ class Intake:
         self.container.close()
         return verdicts
 
-    def _receive(self, stream: Stream, path: str, assign: PatientIdentifier | None) -> Arrival | Verdict:
+    def _receive(
+        self, stream: Stream, path: str, assign: PatientIdentifier | None, study: str | None
+    ) -> Arrival | Verdict:
         """Copy and scan one file; what is wrong with the file itself, or known already, needs not wait."""
         _ = self.source  # without one nothing is begun
         try:
@@ -127,10 +142,13 @@ class Intake:
                 return held(REFUSED, path, fault.reason if original.size else "empty", fault.detail)
             if header is None:
                 return Arrival(path, _header_despite(Written(self.container, original)), original, fault=fault)
+            if study not in (None, header.study_instance_uid):
+                self.container.take_back()
+                return held(REFUSED, path, "other-study", **_uids(header))
             if (known := self._known(header, original, path, assign)) is not None:
                 self.container.take_back()
                 return known
-            return self._recode(Arrival(path, header, original, assign=assign))
+            return self._recode(Arrival(path, header, original, assign=assign, foreign=self._foreign))
         except Unreadable as error:
             self.container.take_back()
             return held(REFUSED, path, error.reason, error.detail)
@@ -173,8 +191,8 @@ class Intake:
             crossing = self.container.append(pieces, stay=True)
         except DicomFault as fault:
             self.container.take_back(arrival.original.offset)
-            return held(REFUSED, arrival.path, fault.reason, fault.detail)
-        return Arrival(arrival.path, header, arrival.original, crossing, assign=arrival.assign)
+            return held(REFUSED, arrival.path, fault.reason, fault.detail, **_uids(header))
+        return replace(arrival, crossing=crossing)
 
     def _known(self, header: Header, original: Slice, path: str, assign: PatientIdentifier | None) -> Verdict | None:
         """An instance that is kept already, unless it is to be assigned now."""
@@ -197,12 +215,17 @@ def _again(row: Any, header: Header, original: Slice, path: str) -> Verdict:
     same = (row.study_instance_uid, row.series_instance_uid, row.sha256)
     if same == (header.study_instance_uid, header.series_instance_uid, original.sha256):
         return _told(UNCHANGED, path, header, row.state)
-    return held(REFUSED, path, "other-bytes")
+    return held(REFUSED, path, "other-bytes", **_uids(header))
 
 
 def _told(outcome: str, path: str, header: Header, state: str, warnings: tuple[str, ...] = ()) -> Verdict:
-    uids = {"sop_instance_uid": header.sop_instance_uid, "study_instance_uid": header.study_instance_uid}
-    return Verdict(outcome, path, state=state, warnings=warnings, **uids)
+    return Verdict(outcome, path, state=state, warnings=warnings, **_uids(header))
+
+
+def _uids(header: Header | None) -> dict[str, str]:
+    """What a verdict names the instance by, where it could be read."""
+    names = ("sop_instance_uid", "study_instance_uid", "sop_class_uid")
+    return {name: getattr(header, name) for name in names} if header is not None else {}
 
 
 def _decide(connection: Connection, arrival: Arrival, source: Source, touched: set[str]) -> Verdict:
@@ -218,7 +241,7 @@ def _decide(connection: Connection, arrival: Arrival, source: Source, touched: s
             return verdict
     said = _whose(connection, arrival, header, source)
     if said.reason == "unknown-patient":
-        return held(REFUSED, arrival.path, said.reason)
+        return held(REFUSED, arrival.path, said.reason, **_uids(header))
     if said.reason is not None:
         return _quarantine(connection, arrival, source, said.reason)
     state = "unassigned" if said.patient is None else "served"
@@ -240,6 +263,8 @@ def _whose(connection: Connection, arrival: Arrival, header: Header, source: Sou
     said, traits = register.said_patient(header, source.patient_issuer), register.said_traits(header)
     if said is not None and arrival.assign not in (None, said):
         return Said(reason="contradicts-assignment")
+    if arrival.foreign and said is not None and said.system != source.patient_system:
+        return Said(reason="other-issuer")
     identifier = said or arrival.assign
     if identifier is None:
         return Said()
@@ -262,7 +287,7 @@ def _quarantine(connection: Connection, arrival: Arrival, source: Source, reason
     if not queries.quarantined(connection, arrival.original.sha256):
         columns = {"state": "quarantined", "reason": reason, "detail": detail or None}
         _insert(connection, arrival, arrival.header, source, columns)
-    return held(QUARANTINED, arrival.path, reason, detail)
+    return held(QUARANTINED, arrival.path, reason, detail, **_uids(arrival.header))
 
 
 _NO_HEADER: Mapping[str, Any] = dict.fromkeys(

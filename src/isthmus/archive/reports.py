@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from isthmus.archive import index, queries, register
 from isthmus.archive.containers import Container, Slice
@@ -40,10 +40,31 @@ VERSION_MAX: Final = 200  # characters that are compared; more digits than 4300 
 MEDIA_TYPES: Final = {FHIR: "application/fhir+json", PDF: "application/pdf", CDA: "text/xml"}
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What is said of a document by whoever brings it. Of a PDF nothing else is known; of the others it must not contradict.
+
+    `replaces`: the identifier of an earlier document of the same patient, or its number here.
+    """
+
+    patient: PatientIdentifier | None = None
+    studies: tuple[str, ...] = ()
+    accession_numbers: tuple[Identifier, ...] = ()
+    unique_id: Identifier | None = None
+    title: str | None = None
+    created: str | None = None
+    language: str | None = None
+    replaces: Identifier | int | None = None
+
+
+NOTHING_SAID: Final = Envelope()
+
+
 class Reports:
     """Takes documents in, one by one: each verdict is durable when it is given.
 
-    `sandbox` is where XML is parsed, in a child that is started with the first one; whoever brings it closes it.
+    `sandbox` is where XML is parsed, in a child that is started with the first one; whoever brings it closes it. `through` is the source
+    of a sender outside: it replaces only what came through the same, or from the operator.
     """
 
     def __init__(
@@ -54,25 +75,24 @@ class Reports:
         pack: Pack,
         sandbox: Sandbox,
         source: Source | None = None,
+        through: str = "",
     ) -> None:
         self.database, self.container, self.clock, self.pack = database, container, clock, pack
-        self.sandbox, self.source = sandbox, source or Source()
+        self.sandbox, self.source, self.through = sandbox, source or Source(), through
 
-    def take(
-        self, body: bytes, form: str, path: str, patient: PatientIdentifier | None, studies: Sequence[str] = ()
-    ) -> Verdict:
+    def take(self, body: bytes, form: str, path: str, envelope: Envelope = NOTHING_SAID) -> Verdict:
         """Take one document in; `form` is what its first bytes say: json, pdf or xml."""
         if len(body) > MAX_DOCUMENT_BYTES:
             return held(REFUSED, path, "too-large", f"documents have at most {MAX_DOCUMENT_BYTES >> 20} MiB")
         if form == "json":
-            return self._fhir(body, path, patient)
+            return self._fhir(body, path, envelope)
         if form == "pdf":
-            return self._pdf(body, path, patient, studies)
+            return self._pdf(body, path, envelope)
         if form == "xml":
-            return self._cda(body, path, patient)
+            return self._cda(body, path, envelope)
         return held(REFUSED, path, "unknown-form")
 
-    def _fhir(self, body: bytes, path: str, patient: PatientIdentifier | None) -> Verdict:
+    def _fhir(self, body: bytes, path: str, envelope: Envelope) -> Verdict:
         try:
             said, bundle = report_index(body, self.pack), el.read_object(body)
         except IsthmusError as error:
@@ -80,22 +100,23 @@ class Reports:
         kinds = {el.text(entry, "resource", "resourceType") for entry in el.children(bundle, "entry")}
         if "DiagnosticReport" not in kinds:  # a manifest is a document about a study too
             return held(REFUSED, path, "not-a-report", "no DiagnosticReport in it")
-        if patient not in (None, said.patient):
+        if envelope.patient not in (None, said.patient):
             return held(REFUSED, path, "contradicts-assignment")
         place = self._kept(body)
         own = el.child(bundle, "identifier")
         unique = Identifier(el.text(own, "system"), el.text(own, "value") or "")
         unique = unique if unique.value else said.unique_id
-        verdict = self.database.write_now(lambda connection: self._decide(connection, FHIR, said, unique, place, path))
-        return self._told(verdict, place)
+        what = _Document(FHIR, said, unique, place, path, envelope.replaces)
+        return self._told(self.database.write_now(lambda connection: self._decide(connection, what)), place)
 
-    def _cda(self, body: bytes, path: str, patient: PatientIdentifier | None) -> Verdict:
+    def _cda(self, body: bytes, path: str, envelope: Envelope) -> Verdict:
         try:
             cda = told_header(self.sandbox.run_now("cda-header", body, error=MalformedRequest))
         except IsthmusError as error:
             return held(REFUSED, path, "not-a-report", error.message)
         if cda is None:
             return held(REFUSED, path, "unknown-form")
+        patient = envelope.patient
         if patient is not None and patient not in cda.patients:
             return held(REFUSED, path, "contradicts-assignment")
         named = (patient,) if patient else cda.patients
@@ -108,39 +129,65 @@ class Reports:
             if len(known) > 1:  # two people of the register, or one twice: which of them is not for us to say
                 return held(REFUSED, path, "several-patients")
             said = replace(cda.index, patient=(known or named)[0], accession_numbers=numbers)
-            return self._decide(connection, CDA, said, cda.unique_id, place, path)
+            return self._decide(connection, _Document(CDA, said, cda.unique_id, place, path, envelope.replaces))
 
         return self._told(self.database.write_now(decided), place)
 
-    def _decide(
-        self, connection: Connection, kind: str, said: ReportIndex, unique: Identifier, place: Slice, path: str
-    ) -> Verdict:
+    def _decide(self, connection: Connection, what: _Document) -> Verdict:
+        kind, said, place, path = what.kind, what.said, what.place, what.path
         known = register.patient_row(connection, said.patient)
         traits = register.Traits(said.names, said.birth_date, said.gender)
         if known is None and not traits.suffice:
             return held(REFUSED, path, "unknown-patient")
         same = _same_bytes(connection, place, known[0] if known else None)
         if same is not None:
-            return _verdict(UNCHANGED, path, kind, same.state, said.study_instance_uids)
+            return _verdict(UNCHANGED, path, kind, same.number, said.study_instance_uids)
         if known is not None and register.contradicts(known[1], traits):
-            columns = self._columns(kind, said, unique, place) | {
+            columns = self._columns(kind, said, what.unique, place) | {
                 "state": "quarantined",
                 "reason": "contradicts-register",
             }
             if not _in_quarantine(connection, place):
                 index.insert_document(connection, columns)
             return held(QUARANTINED, path, "contradicts-register")
+        replaced = _replaced(connection, what.replaces, known[0] if known else None)
+        if isinstance(replaced, str) or (replaced is not None and self._of_another(replaced)):
+            return held(REFUSED, path, replaced if isinstance(replaced, str) else "other-source")
         number = known[0] if known else register.register(connection, said.patient, traits)
         family = f"{number}/{said.unique_id.system}|{said.unique_id.value}"
-        columns = self._columns(kind, said, _never_used(connection, unique, said.version), place)
-        columns |= {"patient_id": number, "family": family}
-        before = _latest(connection, kind, number, columns["family"])
+        before = _latest(connection, kind, number, family)
         if before is not None and (refusal := _not_newer(before, said)):
             return held(REFUSED, path, refusal)
-        columns["replaces"] = before.number if before is not None else None
+        if before is not None and self._of_another(before):
+            return held(REFUSED, path, "other-source")
+        columns = self._columns(kind, said, _never_used(connection, what.unique, said.version), place)
+        columns |= {"patient_id": number, "family": family}
+        return self._inserted(connection, columns, before, replaced, path)
+
+    def _of_another(self, before: Row[Any]) -> bool:
+        """Whether a document came through another source than this one, neither being the operator's own hand."""
+        through = orjson.loads(before.facts).get("through", "")
+        return bool(self.through and through and through != self.through)
+
+    def _inserted(
+        self,
+        connection: Connection,
+        columns: dict[str, Any],
+        before: Row[Any] | None,
+        replaced: Row[Any] | None,
+        path: str,
+    ) -> Verdict:
+        """Keep a document in the place of its earlier version, and of the one that its sender says it replaces."""
+        follows = replaced if replaced is not None else before
+        columns = columns | {"replaces": follows.number if follows is not None else None}
         document = index.insert_document(connection, columns)
-        index.supersede(connection, kind, columns["family"], document)
-        return _verdict(ACCEPTED, path, kind, "served", said.study_instance_uids)
+        if columns.get("family"):
+            index.supersede(connection, columns["kind"], columns["family"], document)
+        if replaced is not None:
+            old = documents.c.number == replaced.number
+            connection.execute(update(documents).where(old).values(status="superseded"))
+        studies = orjson.loads(columns["facts"]).get("study_instance_uids", ())
+        return _verdict(ACCEPTED, path, columns["kind"], document, studies)
 
     def _columns(self, kind: str, said: ReportIndex, unique: Identifier, place: Slice) -> dict[str, Any]:
         custodian = said.custodian
@@ -155,6 +202,7 @@ class Reports:
             "period_start": said.period_start,
             "report_status": said.status,
             "report_version": said.version,
+            "through": self.through,
         }
         columns: dict[str, Any] = {"unique_system": unique.system or "", "unique_value": unique.value}
         columns |= {"title": said.title, "created": said.created or self._now(), "language": said.language}
@@ -174,7 +222,8 @@ class Reports:
             "offset": place.offset,
         }
 
-    def _pdf(self, body: bytes, path: str, patient: PatientIdentifier | None, studies: Sequence[str]) -> Verdict:
+    def _pdf(self, body: bytes, path: str, envelope: Envelope) -> Verdict:
+        patient = envelope.patient
         if patient is None:
             return held(REFUSED, path, "no-patient")
         place = self._kept(body)
@@ -183,25 +232,35 @@ class Reports:
             known = register.patient_row(connection, patient)
             if known is None:
                 return held(REFUSED, path, "unknown-patient")
-            if any(queries.study_patient(connection, uid) not in (None, known[0]) for uid in studies):
+            if any(queries.study_patient(connection, uid) not in (None, known[0]) for uid in envelope.studies):
                 return held(REFUSED, path, "contradicts-study")
             same = _same_bytes(connection, place, known[0])
             if same is not None:
-                return _verdict(UNCHANGED, path, PDF, same.state, studies)
-            unique = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{known[0]}/{place.sha256}')}"
-            columns: dict[str, Any] = {
-                "unique_system": "urn:ietf:rfc:3986",
-                "unique_value": unique,
-                "title": "Imaging report",
-            }
-            ours = custodian(None, self.source)
-            facts: dict[str, Any] = {"study_instance_uids": list(studies)}
-            facts["custodian"] = [ours.name, ours.identifier, ours.system] if ours else None
-            columns |= {"created": self._now(), "facts": index.facts(facts), "patient_id": known[0]}
-            index.insert_document(connection, self._common(PDF, place) | columns)
-            return _verdict(ACCEPTED, path, PDF, "served", studies)
+                return _verdict(UNCHANGED, path, PDF, same.number, envelope.studies)
+            if envelope.unique_id is not None and _taken(connection, envelope.unique_id):
+                return held(REFUSED, path, "other-document")
+            replaced = _replaced(connection, envelope.replaces, known[0])
+            if isinstance(replaced, str) or (replaced is not None and self._of_another(replaced)):
+                return held(REFUSED, path, replaced if isinstance(replaced, str) else "other-source")
+            return self._inserted(connection, self._pdf_columns(known[0], place, envelope), None, replaced, path)
 
         return self._told(self.database.write_now(decided), place)
+
+    def _pdf_columns(self, patient: int, place: Slice, envelope: Envelope) -> dict[str, Any]:
+        unique, ours = envelope.unique_id, custodian(None, self.source)
+        if unique is None:
+            derived = uuid.uuid5(uuid.NAMESPACE_OID, f"{patient}/{place.sha256}")
+            unique = Identifier("urn:ietf:rfc:3986", f"urn:uuid:{derived}")
+        facts: dict[str, Any] = {
+            "study_instance_uids": list(envelope.studies),
+            "accession_numbers": [[number.system, number.value] for number in envelope.accession_numbers],
+            "custodian": [ours.name, ours.identifier, ours.system] if ours else None,
+            "through": self.through,
+        }
+        columns: dict[str, Any] = {"unique_system": unique.system or "", "unique_value": unique.value}
+        columns |= {"title": envelope.title or "Imaging report", "language": envelope.language}
+        columns |= {"created": envelope.created or self._now(), "facts": index.facts(facts), "patient_id": patient}
+        return self._common(PDF, place) | columns
 
     def _kept(self, body: bytes) -> Slice:
         place = self.container.append([body])
@@ -217,8 +276,34 @@ class Reports:
         return self.clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _verdict(outcome: str, path: str, kind: str, state: str, studies: Sequence[str]) -> Verdict:
-    return Verdict(outcome, path, kind=kind, state=state, study_instance_uid=studies[0] if studies else None)
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A document that says of itself what it is, kept and not yet decided."""
+
+    kind: str
+    said: ReportIndex
+    unique: Identifier
+    place: Slice
+    path: str
+    replaces: Identifier | int | None
+
+
+def _verdict(outcome: str, path: str, kind: str, number: int, studies: Sequence[str]) -> Verdict:
+    study = studies[0] if studies else None
+    return Verdict(outcome, path, kind=kind, state="served", study_instance_uid=study, document=number)
+
+
+def _replaced(connection: Connection, named: Identifier | int | None, patient: int | None) -> Row[Any] | str | None:
+    """The document that a sender says it replaces, the current one of this patient; or why not."""
+    if named is None:
+        return None
+    d = documents.c
+    this = d.number == named if isinstance(named, int) else _of_identifier(named)
+    rows = select(documents).where(this, d.patient_id == patient, d.state == "served", d.source == "")
+    row = connection.execute(rows.where(d.kind.in_(MEDIA_TYPES)).order_by(d.number.desc()).limit(1)).first()
+    if row is None:
+        return "unknown-replaced"
+    return row if row.status == "current" else "older-version"
 
 
 def _same_bytes(connection: Connection, place: Slice, patient: int | None) -> Row[Any] | None:
@@ -237,12 +322,18 @@ def _in_quarantine(connection: Connection, place: Slice) -> bool:
 
 def _never_used(connection: Connection, unique: Identifier, version: str | None) -> Identifier:
     """The document's own identifier; where its versions share one, each later one gets another that follows from it."""
-    d = documents.c
-    taken = select(d.number).where(d.unique_system == (unique.system or ""), d.unique_value == unique.value)
-    if connection.execute(taken).first() is None:
+    if not _taken(connection, unique):
         return unique
     derived = uuid.uuid5(uuid.NAMESPACE_OID, f"{unique.system}|{unique.value}/{version}")
     return Identifier("urn:ietf:rfc:3986", f"urn:uuid:{derived}")
+
+
+def _taken(connection: Connection, unique: Identifier) -> bool:
+    return connection.execute(select(documents.c.number).where(_of_identifier(unique))).first() is not None
+
+
+def _of_identifier(unique: Identifier) -> ColumnElement[bool]:
+    return (documents.c.unique_system == (unique.system or "")) & (documents.c.unique_value == unique.value)
 
 
 def _latest(connection: Connection, kind: str, patient: int, family: str) -> Row[Any] | None:

@@ -26,6 +26,12 @@ REASONS: Final[dict[str, str]] = faults.REASONS | {
     "unknown-patient": "The patient is not in the register, and the report does not carry identifier, name and birth date.",
     "other-document": "A document of this identifier is already kept with other bytes; the first one stays.",
     "older-version": "A newer version of this report is already kept.",
+    "other-study": "The instance belongs to another study than the one it was sent to.",
+    "other-issuer": "The file names another issuer of patient identifiers than its sender's source has.",
+    "other-source": "The document that this one would replace came from another source.",
+    "unknown-replaced": "The document that this one says it replaces is not kept for this patient.",
+    "bad-sidecar": "The file that should say whose the report is cannot be read: JSON with patient (SYSTEM|VALUE) and studies (UIDs).",
+    "folder": "Only files that lie in the watched folder itself are taken.",
     "several-patients": "The document names several people of the register; give --patient.",
     "path-outside": "The member's path leads out of the archive.",
     "link": "The entry is a link or a device, not a file.",
@@ -55,6 +61,8 @@ class Verdict:
     detail: str | None = None
     sop_instance_uid: str | None = None
     study_instance_uid: str | None = None
+    sop_class_uid: str | None = None
+    document: int | None = None  # the number of a document that is kept
     state: str | None = None  # served, unassigned
     warnings: tuple[str, ...] = ()
 
