@@ -26,7 +26,6 @@ from isthmus.audit.trail import Trail
 from isthmus.commands.output import printable, show, table
 from isthmus.config import read_settings
 from isthmus.consent.directives import Directives
-from isthmus.country_a.grid import ABSENT_MS, SEARCHED_MS
 from isthmus.country_b.arrivals import Arrival
 from isthmus.country_b.portal.patients import read_identifier
 from isthmus.errors import ArrivalRefused, ContentMismatch
@@ -39,6 +38,7 @@ from isthmus.storage.sealed import MasterKey
 from isthmus.testing.border import PracticeBorder
 from isthmus.testing.register import CT, EMPTY, HIDDEN, OPTED_OUT, RESTRICTED, SEEN
 from isthmus.transport.answers import Answer, Receive, Send, answer_whole
+from isthmus.transport.grid import ABSENT_MS, SEARCHED_MS
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.transport.listeners import Listener
 from isthmus.trust import pki

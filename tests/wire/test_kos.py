@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.wire.made import HOSPITAL, MANIFEST, PATIENT, STUDY
 
 from isthmus.errors import MalformedRequest
-from isthmus.model.codes import DCM, SNOMED, Code
+from isthmus.model.codes import DCM, LOINC, SNOMED, Code
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.imaging import Instance, Manifest, Series, Study
 from isthmus.model.people import HumanName, Organisation, Patient
@@ -136,6 +136,7 @@ def _manifests(draw: st.DrawFn) -> Manifest:
         placer_order_numbers=tuple(draw(orders)),
         regions=tuple(draw(st.lists(st.sampled_from(list(REGIONS.values())), max_size=3, unique=True))),
         procedure=draw(_text()),
+        procedure_code=draw(st.one_of(st.none(), st.builds(Code, st.sampled_from([SNOMED, LOINC]), NUMBERS, _text()))),
         custodian=draw(st.one_of(st.none(), ORGANISATIONS)),
         other_modalities=draw(st.sampled_from([(), ("MR",), ("MR", "PT")])),
     )

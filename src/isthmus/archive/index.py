@@ -5,15 +5,16 @@ Source: performance.md §3; field-faults F11, F12.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from isthmus.dicom.header import Code, Header
-from isthmus.storage.schema.archive import documents, instances, studies
+from isthmus.storage.schema.archive import documents, instances, studies, unmapped
+from isthmus.terminology.mapping import Unmapped
 
 _STUDY_FACTS = (
     "study_date", "study_time", "timezone_offset", "study_description", "accession_number", "accession_issuer",
@@ -104,6 +105,16 @@ def is_noted(connection: Connection, study_instance_uid: str, patient: int | Non
         s.study_instance_uid == study_instance_uid, s.patient_id == patient, s.source == source, s.content == content
     )
     return connection.execute(same).first() is not None
+
+
+def note_unmapped(connection: Connection, study_instance_uid: str, source: str, codes: Iterable[Unmapped]) -> None:
+    """Keep which national codes of a study no table knows, in place of what was kept before."""
+    connection.execute(delete(unmapped).where(unmapped.c.study_instance_uid == study_instance_uid))
+    for one in codes:
+        said = {"kind": one.kind, "system": one.system, "code": one.code, "display": one.display, "source": source}
+        connection.execute(
+            insert_or(unmapped).values(study_instance_uid=study_instance_uid, **said).on_conflict_do_nothing()
+        )
 
 
 def insert_document(connection: Connection, columns: Mapping[str, Any]) -> int:

@@ -28,6 +28,7 @@ from isthmus.model.imaging import Manifest
 from isthmus.model.people import Organisation
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents, instances, prepared, studies
+from isthmus.terminology.mapping import NO_CODES, NationalCodes, read_codes
 from isthmus.wire.kos import with_accession_number, write_kos
 from isthmus.wire.manifests import manifest_uid, write_manifest
 from isthmus.wire.packs.pack import Pack
@@ -49,7 +50,13 @@ class Manifests:
         self._first = settings.sources.images[0] if settings.sources.images else Source()
         border = settings.border
         self.address = f"{border.public.rstrip('/')}/dicom-web" if border else None
-        self.made_for = f"{pack.name}/{EDITION} {self.address or ''}"
+        self._codes = {s.name: read_codes(settings.path(s.codes)) for s in settings.sources.images if s.codes}
+        tables = "".join(f" {codes.fingerprint[:12]}" for codes in self._codes.values())
+        self.made_for = f"{pack.name}/{EDITION} {self.address or ''}{tables}"
+
+    def codes_of(self, source: Source) -> NationalCodes:
+        """The table of national codes of a source."""
+        return self._codes.get(source.name, NO_CODES)
 
     def missing(self, connection: Connection, patient: int) -> list[str]:
         """The studies of a patient whose manifest is not there, or not that of the present generation."""
@@ -89,34 +96,42 @@ class Manifests:
         generation = self.database.read_now(lambda c: _generation(c, uid, content))
         if not generation:
             return False
-        manifest = self._manifest(described, source, content)
-        bodies = self._bodies(manifest)
-        kept = self.database.write_now(lambda c: self._keep(c, manifest, bodies, generation, source.name))
-        return kept is not None
+        return self._write(described, source, generation, content) is not None
 
     def _make(self, study_instance_uid: str) -> bool:
         for _ in range(ATTEMPTS):
             generation, source, described = self.database.read_now(lambda c: self._described(c, study_instance_uid))
             if described is None:
                 return False
-            manifest = self._manifest(described, source)
-            bodies = self._bodies(manifest)
-            kept = self.database.write_now(lambda c: self._keep(c, manifest, bodies, generation))  # noqa: B023  # called at once
+            kept = self._write(described, source, generation)
             if kept is not None:
                 return kept
         return False  # it changes faster than it can be described; whoever needs it tries again
+
+    def _write(self, described: Described, source: Source, generation: int, told: str = "") -> bool | None:
+        """Make and keep both forms, and the codes that nobody could map. None: the study has changed since it was read."""
+        manifest = self._manifest(described, source, told)
+        bodies = self._bodies(manifest)
+
+        def kept(connection: Connection) -> bool | None:
+            new = self._keep(connection, manifest, bodies, generation, source.name if told else "")
+            if new is not None:
+                index.note_unmapped(connection, manifest.study.study_instance_uid, source.name, described.unmapped)
+            return new
+
+        return self.database.write_now(kept)
 
     def _described(self, connection: Connection, uid: str) -> tuple[int, Source, Described | None]:
         generation = _generation(connection, uid)
         i = instances.c
         through = select(i.source).where(i.study_instance_uid == uid, i.state == "served").order_by(i.id).limit(1)
         source = self._sources.get(connection.execute(through).scalar() or "", self._first)
-        return generation, source, describe(connection, uid, source)
+        return generation, source, describe(connection, uid, source, self.codes_of(source))
 
     def _manifest(self, described: Described, source: Source, told: str = "") -> Manifest:
         study = described.study
         manifest = Manifest(
-            uid=manifest_uid(study, self.pack, told),
+            uid=manifest_uid(study, self.pack, told + self.codes_of(source).fingerprint),
             study=study,
             created=self.clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             location_uid=source.location_uid or derived_uid("isthmus:location", self.settings.ncp_id),
@@ -135,7 +150,7 @@ class Manifests:
             return fhir
 
     def _keep(
-        self, connection: Connection, manifest: Manifest, bodies: Bodies, generation: int, source: str = ""
+        self, connection: Connection, manifest: Manifest, bodies: Bodies, generation: int, source: str
     ) -> bool | None:
         """Insert the forms of a manifest that are not there already. None: the study has changed since it was read."""
         if _generation(connection, manifest.study.study_instance_uid) != generation:

@@ -20,7 +20,7 @@ from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.people import Organisation
 from isthmus.model.pieces import FileRange, StoredInstance
 from isthmus.model.queries import ImagesQuery
-from isthmus.storage.schema.archive import documents, instances, patients, studies
+from isthmus.storage.schema.archive import documents, instances, patients, studies, unmapped
 
 _MANIFESTS = frozenset(kind.value for kind in DocumentKind if kind.is_manifest)
 _TWIN = {
@@ -129,6 +129,16 @@ def documents_of(connection: Connection, patient: int | None, pack: str, source:
     found = [document_of(row) for row in rows if row.kind not in _MANIFESTS or row.family.startswith(f"{pack}/")]
     twins = {(d.unique_id, d.kind): d.id for d in found if d.kind.is_manifest}
     return [replace(d, twin=twins.get((d.unique_id, _TWIN[d.kind]))) if d.kind in _TWIN else d for d in found]
+
+
+def list_unmapped(connection: Connection) -> list[dict[str, Any]]:
+    """National codes that no table knows, with how many studies say each: the most said first."""
+    u, count = unmapped.c, func.count().label("studies")
+    by = (u.source, u.kind, u.system, u.code)
+    rows = connection.execute(
+        select(*by, func.max(u.display).label("display"), count).group_by(*by).order_by(count.desc(), *by)
+    )
+    return [dict(row) for row in rows.mappings()]
 
 
 def find_document(connection: Connection, patient: PatientIdentifier, id: str, source: str = "") -> Row[Any] | None:

@@ -20,15 +20,16 @@ from sqlalchemy import Connection, Row, select
 from isthmus.archive import register
 from isthmus.config import Source
 from isthmus.dicom.names import fold
-from isthmus.model.codes import DCM, SNOMED, Code
+from isthmus.model.codes import DCM, LOINC, SNOMED, Code
 from isthmus.model.identifiers import Identifier, is_uid
 from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.people import Organisation, Patient
 from isthmus.model.queries import REGIONS
 from isthmus.storage.schema.archive import instances
+from isthmus.terminology.mapping import BODY_PART, NO_CODES, PROCEDURE, REGION, NationalCodes, Unmapped
 from isthmus.terminology.regions import ENTIRE_BODY, find_region
 
-SYSTEMS = {"SCT": SNOMED, "SNOMED-CT": SNOMED, "DCM": DCM}
+SYSTEMS = {"SCT": SNOMED, "SNOMED-CT": SNOMED, "DCM": DCM, "LN": LOINC}
 LATERALITY = {
     "L": Code(SNOMED, "7771000", "Left"),
     "R": Code(SNOMED, "24028007", "Right"),
@@ -43,6 +44,7 @@ class Described:
 
     study: Study
     warnings: tuple[str, ...]
+    unmapped: tuple[Unmapped, ...] = ()  # national codes that no table knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,9 @@ class Told:
     crossing_size: int | None = None
 
 
-def describe(connection: Connection, study_instance_uid: str, source: Source) -> Described | None:
+def describe(
+    connection: Connection, study_instance_uid: str, source: Source, codes: NationalCodes = NO_CODES
+) -> Described | None:
     """Describe what the archive serves of a study; None when that is nothing."""
     i = instances.c
     rows = connection.execute(
@@ -72,11 +76,15 @@ def describe(connection: Connection, study_instance_uid: str, source: Source) ->
     ).all()
     if not rows:
         return None
-    return describe_rows(study_instance_uid, register.patient_of(connection, rows[0].patient_id), rows, source)
+    return describe_rows(study_instance_uid, register.patient_of(connection, rows[0].patient_id), rows, source, codes)
 
 
 def describe_rows(
-    study_instance_uid: str, patient: Patient, rows: Sequence[Row[Any] | Told], source: Source
+    study_instance_uid: str,
+    patient: Patient,
+    rows: Sequence[Row[Any] | Told],
+    source: Source,
+    codes: NationalCodes = NO_CODES,
 ) -> Described:
     """Describe a study from what is said of its instances, whoever keeps them."""
     warnings: list[str] = []
@@ -84,7 +92,8 @@ def describe_rows(
     by_series: dict[str, list[Row[Any] | Told]] = {}
     for row in rows:
         by_series.setdefault(row.series_instance_uid, []).append(row)
-    described = [_series(uid, held, source, warnings) for uid, held in by_series.items()]
+    mapping = _Mapping(codes)
+    described = [_series(uid, held, source, warnings, mapping) for uid, held in by_series.items()]
     series = sorted(
         (one for one, _ in described), key=lambda s: (s.number is None, s.number or 0, s.series_instance_uid)
     )
@@ -99,16 +108,41 @@ def describe_rows(
         placer_order_numbers=said.identifiers("placer_order_number", None, source.placer_issuer),
         regions=_regions([region for _, region in described], warnings),
         procedure=procedure[2] or None if procedure else None,
+        procedure_code=mapping.code(PROCEDURE, procedure),
         custodian=custodian(said.one("institution_name"), source),
         size_bytes=_size(rows),
     )
-    return Described(study, tuple(dict.fromkeys(warnings)))
+    return Described(study, tuple(dict.fromkeys(warnings)), tuple(dict.fromkeys(mapping.unmapped)))
 
 
 def _size(rows: Sequence[Row[Any] | Told]) -> int | None:
     """What would cross; None when a source does not tell of every instance."""
     sizes: list[int] = [size for row in rows if (size := row.crossing_size or row.size) is not None]
     return sum(sizes) if len(sizes) == len(rows) else None
+
+
+class _Mapping:
+    """National codes turned into EU codes, and those that cannot be."""
+
+    def __init__(self, codes: NationalCodes) -> None:
+        self._codes = codes
+        self.unmapped: list[Unmapped] = []
+
+    def code(self, kind: str, parts: Any) -> Code | None:
+        """A code of a system that is known as such; else what the source's table says it stands for."""
+        if not parts:
+            return None
+        found = _code(parts) or self._codes.find(kind, parts[1], parts[0])
+        if found is None:
+            self.unmapped.append(Unmapped(kind, parts[1], parts[0], parts[2]))
+        return found
+
+    def term(self, kind: str, text: str | None) -> Code | None:
+        return self._codes.find(kind, "", text) if text else None
+
+    def region(self, anatomic: Any, body_part: str | None) -> Code | None:
+        coded = self._codes.find(REGION, anatomic[1], anatomic[0]) if anatomic else None
+        return coded or self.term(REGION, body_part)
 
 
 class _Said:
@@ -144,13 +178,17 @@ def _system(issuer: str) -> str | None:
 
 
 def _series(
-    uid: str, rows: Iterable[Row[Any] | Told], source: Source, warnings: list[str]
+    uid: str, rows: Iterable[Row[Any] | Told], source: Source, warnings: list[str], mapping: _Mapping
 ) -> tuple[Series, Code | None]:
     held = list(rows)
     said = _Said(Counter(row.series_facts for row in held), warnings)
     modality, body_part = said.one("modality") or NO_MODALITY, said.one("body_part_examined")
-    body_site = _code(said.one("anatomic_region"))
+    anatomic = said.one("anatomic_region")
+    body_site = mapping.code(BODY_PART, anatomic) or mapping.term(BODY_PART, body_part)
     region = REGIONS.get(body_site.code) if body_site else None
+    region = region or mapping.region(anatomic, body_part) or find_region(body_part, modality, source.regions)
+    if region is None and body_part:
+        mapping.unmapped.append(Unmapped(REGION, "", body_part, body_part))
     series = Series(
         series_instance_uid=uid,
         modality=modality,
@@ -161,7 +199,7 @@ def _series(
         laterality=LATERALITY.get(said.one("laterality") or ""),
         started=started(said.one("series_date"), said.one("series_time"), said.one("timezone_offset"), source),
     )
-    return series, region or find_region(body_part, modality, source.regions)
+    return series, region
 
 
 def _instance(row: Row[Any] | Told) -> Instance:

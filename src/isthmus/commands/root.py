@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pki": ("pki", "Keys, certificates and a trust list for practice countries."),
     "trust": ("trust", "The trust list: who is at the other end."),
     "consent": ("consent", "A patient's directives in Country A."),
+    "terminology": ("terminology", "National codes: which are not mapped yet."),
     "audit": ("audit", "The trail: show it, prove it."),
 }
 """Name on the command line: module of this room, and a line of help."""

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import orjson
 
-from isthmus.country_a.grid import SEARCHED_MS, on_the_grid
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.holdings import all_documents
 from isthmus.country_a.media import accepted, check_fhir, fhir_answer, wants_fhir
@@ -24,6 +23,7 @@ from isthmus.model.identifiers import Identifier
 from isthmus.model.queries import DocumentQuery, Page
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
+from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire import documents as wire
 from isthmus.wire.entries import write_entry

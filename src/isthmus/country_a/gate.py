@@ -24,7 +24,6 @@ from isthmus.consent.decision import Decision, DirectiveSet
 from isthmus.consent.rules import Rules
 from isthmus.country_a.counting import Counting
 from isthmus.country_a.floods import Floods
-from isthmus.country_a.grid import ABSENT_MS, on_the_grid
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.passes import GATE, Admitted, Asker, Introduced, Known
 from isthmus.country_a.tokens import TOKEN_LIFE_S, decide_for
@@ -38,6 +37,7 @@ from isthmus.errors import (
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer, Receive, Send
+from isthmus.transport.grid import ABSENT_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.transport.pump import Sent, pump
 from isthmus.trust.certificates import spki_sha256, x5t_s256

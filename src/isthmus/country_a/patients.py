@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import anyio
 
-from isthmus.country_a.grid import SEARCHED_MS, on_the_grid
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.media import check_fhir, fhir_answer
 from isthmus.country_a.passes import Admitted, Introduced
@@ -21,6 +20,7 @@ from isthmus.model.masks import SearchMask
 from isthmus.model.queries import PatientQuery
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
+from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire import patients as wire
 

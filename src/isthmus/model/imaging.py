@@ -54,7 +54,8 @@ class Study:
     accession_numbers: tuple[Identifier, ...] = ()
     placer_order_numbers: tuple[Identifier, ...] = ()
     regions: tuple[Code, ...] = ()  # of the ten
-    procedure: str | None = None  # what can be shown of the requested procedure
+    procedure: str | None = None  # what can be shown of the requested procedure, in the words of who requested it
+    procedure_code: Code | None = None  # the same as a code that other countries know
     custodian: Organisation | None = None
     size_bytes: int | None = None  # what would cross now
     other_modalities: tuple[str, ...] = ()  # named for the study, by none of its series: a report may list no series

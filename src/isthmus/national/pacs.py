@@ -189,8 +189,8 @@ class PacsImages:
             known, made = await self._index.write(note)
         if not known or made:
             return known
-        told = await self._told(held)
-        described = describe_rows(held.study_instance_uid, held.patient, told, self.source) if told else None
+        told, codes = await self._told(held), maker.codes_of(self.source)
+        described = describe_rows(held.study_instance_uid, held.patient, told, self.source, codes) if told else None
         if described is not None and not await asyncio.to_thread(maker.make_told, described, self.source, held.content):
             raise NationalInfrastructureUnavailable("the study changes faster than it can be described")
         return described is not None

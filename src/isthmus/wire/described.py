@@ -99,6 +99,12 @@ def first_code(codings: Iterable[Node]) -> Code | None:
     return next((code for c in codings if (code := read_code(c)) is not None), None)
 
 
+def write_procedure(study: Study, words: str | None) -> Node:
+    """The requested procedure: as a code that other countries know where there is one, and in the words of who requested it."""
+    known = study.procedure_code
+    return concept(*([coding(known.system, known.code, known.display)] if known else []), words=words)
+
+
 def study_identifier(uid: str, pack: Pack) -> Node:
     """A study by its UID. Source: MADO."""
     kind = concept(coding(pack.systems["dcm"], pack.codes["study_instance_uid"]))
@@ -171,6 +177,7 @@ def read_study(
         placer_order_numbers=placers,
         regions=read_regions(node, pack),
         procedure=el.text(procedure, "text") or el.text(procedure, "coding", "display"),
+        procedure_code=first_code(el.codings(node, "procedureCode")),
         custodian=custodian,
         other_modalities=tuple(dict.fromkeys(code for code in named if code not in {one.modality for one in series})),
     )

@@ -266,12 +266,21 @@ class _Writer:
                 sequence(tags.REFERENCED_STUDY_SEQUENCE),
                 element(tags.STUDY_INSTANCE_UID, "UI", self.study.study_instance_uid),
                 element(tags.REQUESTED_PROCEDURE_DESCRIPTION, "LO", values.line(self.study.procedure or "")),
-                sequence(tags.REQUESTED_PROCEDURE_CODE_SEQUENCE),
+                self.procedure(),
                 *values.issuer(tags.ORDER_PLACER_IDENTIFIER_SEQUENCE, placer.system if placer else None),
                 element(tags.REQUESTED_PROCEDURE_ID, "SH"),
                 element(tags.PLACER_ORDER_NUMBER, "LO", values.number(placer.value) if placer else ""),
                 element(tags.FILLER_ORDER_NUMBER, "LO"),
             )
+
+    def procedure(self) -> bytes:
+        """The requested procedure as a code, an empty sequence where DICOM has no name for its system."""
+        known = values.write_code(self.study.procedure_code)
+        return (
+            code(tags.REQUESTED_PROCEDURE_CODE_SEQUENCE, known)
+            if known
+            else sequence(tags.REQUESTED_PROCEDURE_CODE_SEQUENCE)
+        )
 
     def evidence(self) -> Iterator[bytes]:
         """Each series, with where it is: a location that is no UID can only be named as a title. Source: MKO-02 to MKO-04."""

@@ -124,6 +124,9 @@ class _Reader:
             placer_order_numbers=placers,
             regions=self.regions(),
             procedure=procedure,
+            procedure_code=values.first_known(
+                one.code(tags.REQUESTED_PROCEDURE_CODE_SEQUENCE) for one in root.items(tags.REFERENCED_REQUEST_SEQUENCE)
+            ),
             custodian=values.read_organisation_name(custodian),
             other_modalities=self.other_modalities({one.modality for one in series}),
         )

@@ -6,7 +6,7 @@ Source: PS3.5 §6.2; PS3.3 Table 10-17, §C.12.1.1.8; HL7 V2 XON; wire.md §1.7.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
@@ -137,6 +137,11 @@ def write_code(code: Code | None) -> Coded | None:
 def read_code(coded: Coded | None) -> Code | None:
     """A code of whatever scheme; one that we do not know has no system. Source: TOL-11."""
     return None if coded is None else Code(SCHEMES.get(coded.scheme, ""), coded.code, coded.meaning or None)
+
+
+def first_known(coded: Iterable[Coded | None]) -> Code | None:
+    """The first code of a scheme that we know."""
+    return next((known for one in coded if (known := read_code(one)) is not None and known.system), None)
 
 
 def unknown_issuer(study_instance_uid: str) -> str:

@@ -21,7 +21,14 @@ from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier, is_uid, plain_uid
 from isthmus.model.imaging import Manifest, Study
 from isthmus.model.people import HumanName
-from isthmus.wire.described import accession_identifier, order_identifier, read_study, study_identifier, write_series
+from isthmus.wire.described import (
+    accession_identifier,
+    order_identifier,
+    read_study,
+    study_identifier,
+    write_procedure,
+    write_series,
+)
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.people import read_organisation, read_patient_resource, write_organisation, write_patient_resource
 
@@ -157,7 +164,7 @@ class _Writer:
                 "basedOn": [self.based_on(number, order) for number, order in enumerate(self.orders)],
                 "numberOfSeries": len(study.series),
                 "numberOfInstances": study.instance_count,
-                "procedureCode": [{"text": shown}],
+                "procedureCode": [write_procedure(study, shown)],
                 "description": study.description,
                 "series": [
                     write_series(one, pack, frames="frames_manifest", endpoint=endpoint) for one in study.series

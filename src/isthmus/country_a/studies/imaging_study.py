@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import orjson
 
-from isthmus.country_a.grid import SEARCHED_MS, on_the_grid
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.media import check_fhir, fhir_answer
 from isthmus.country_a.passes import Admitted
@@ -18,6 +17,7 @@ from isthmus.model.imaging import Study
 from isthmus.model.queries import StudyQuery
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
+from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire.studies import imaging_study as wire
 from isthmus.wire.studies.imaging_study import Listed

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from isthmus.country_a.grid import SEARCHED_MS, on_the_grid
 from isthmus.country_a.media import ranges
 from isthmus.country_a.passes import Admitted
 from isthmus.country_a.studies.manifests import read_study, visible_manifests
@@ -15,6 +14,7 @@ from isthmus.errors import UnsupportedRequest
 from isthmus.model.documents import Document
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
+from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire.studies import qido as wire
 

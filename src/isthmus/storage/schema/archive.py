@@ -128,3 +128,14 @@ described = Table(
     Column("generation", Integer, nullable=False),  # the one it is good for
     Column("body", LargeBinary, nullable=False),  # gzip of a JSON array
 )
+
+unmapped = Table(
+    "unmapped",
+    INDEX,
+    Column("study_instance_uid", String, primary_key=True),
+    Column("kind", String, primary_key=True),  # procedure, body-part, region
+    Column("system", String, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("display", String, nullable=False),
+    Column("source", String, nullable=False),
+)

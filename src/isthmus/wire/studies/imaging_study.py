@@ -18,7 +18,13 @@ from isthmus.model.codes import DCM, Code
 from isthmus.model.identifiers import plain_uid
 from isthmus.model.imaging import Study
 from isthmus.model.queries import StudyQuery
-from isthmus.wire.described import accession_identifier, order_identifier, study_identifier, write_series
+from isthmus.wire.described import (
+    accession_identifier,
+    order_identifier,
+    study_identifier,
+    write_procedure,
+    write_series,
+)
 from isthmus.wire.documents import number_form, region_tokens, spine_form, uid_form
 from isthmus.wire.packs.pack import Pack
 
@@ -151,7 +157,9 @@ def write_study(one: Listed, *, handle: str, pack: Pack) -> Node:
             ],
             "numberOfSeries": len(study.series),
             "numberOfInstances": study.instance_count,
-            "procedureCode": [{"text": study.procedure}] if study.procedure else None,
+            "procedureCode": [write_procedure(study, study.procedure)]
+            if study.procedure or study.procedure_code
+            else None,
             "description": study.description,
             "series": [write_series(one, pack, frames="frames_manifest") for one in study.series],
         }
