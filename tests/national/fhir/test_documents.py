@@ -205,7 +205,7 @@ def test_the_types_that_are_reports_are_the_operators_statement(repository: Fhir
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"report_resources": ("Composition",)}, {"report_resources": ()}, {"report_types": ("18748-4",)}]
+    "wrong", [{"report_resources": ("Observation",)}, {"report_resources": ()}, {"report_types": ("18748-4",)}]
 )
 def test_settings_that_nobody_knows_stop_the_start(
     repository: FhirRepository, tmp_path: Path, wrong: dict[str, tuple[str, ...]]

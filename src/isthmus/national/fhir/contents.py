@@ -24,6 +24,7 @@ from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier, is_uid, plain_uid
 from isthmus.national.fhir.client import DOCUMENT_MAX_BYTES, Client, Elsewhere, TooLargeThere
 from isthmus.national.fhir.patients import Person, identifiers_of
+from isthmus.national.fhir.settled import settled
 from isthmus.national.fhir.told import Content, Told
 from isthmus.originals.cda.child import told_header
 from isthmus.sandbox import Sandbox
@@ -86,7 +87,10 @@ class Reader:
         if content.size_bytes is not None and content.size_bytes > DOCUMENT_MAX_BYTES:
             raise NotOffered("too-large")
         try:
-            return await self._client.content(content.url or "", content.media_type or "application/pdf")
+            body = await self._client.content(content.url or "", content.media_type or "application/pdf")
+            return await asyncio.to_thread(settled, body) if content.made and body is not None else body
+        except MalformedRequest:
+            raise NotOffered("not-a-report") from None
         except Elsewhere:
             raise NotOffered("elsewhere") from None
         except TooLargeThere:

@@ -29,8 +29,9 @@ from isthmus.model.queries import DocumentQuery, PatientQuery
 from isthmus.national.fhir import rows
 from isthmus.national.fhir.client import Client
 from isthmus.national.fhir.contents import MEDIA_TYPES, NotOffered, Reader, log_refusal
+from isthmus.national.fhir.entries import COMPOSITION, KINDS, RADIOLOGY, REFERENCE, REPORT, TYPE_OF
 from isthmus.national.fhir.patients import Person, find_people
-from isthmus.national.fhir.told import RADIOLOGY, REFERENCE, REPORT, Teller, Told
+from isthmus.national.fhir.told import Teller, Told
 from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
 from isthmus.wire.packs.pack import load_pack
@@ -118,15 +119,13 @@ class Repository:
         return people[0] if people else None
 
     async def _told(self, person: Person) -> list[Told]:
-        """Every report the repository tells of a person now; a DiagnosticReport whose document is listed stands for itself no more."""
+        """Every report the repository tells of a person now."""
         subject = ",".join(f"Patient/{id_}" for id_ in sorted(person.ids))
         answers = await _all(
             self._client.search(kind, [("patient", subject), *wanted]) for kind, wanted in _searches(self.source)
         )
         nodes = {(str(node["resourceType"]), str(node["id"])): node for nodes in answers for node in nodes}
-        told = self._mine(nodes.values(), person)
-        covered = {reference for one in told for reference in one.covers}
-        return [one for one in told if one.reference not in covered]
+        return self._mine(nodes.values(), person)
 
     def _mine(self, nodes: Iterable[Node], person: Person) -> list[Told]:
         """What is told of this person: what else a repository answers with is nobody's business."""
@@ -170,8 +169,7 @@ def _searches(source: Source) -> list[tuple[str, list[tuple[str, str]]]]:
         ",".join(search.write_token(*token.split("|", 1)) for token in tokens)
         for tokens in (source.report_types, RADIOLOGY)
     )
-    by_type = {REFERENCE: "type", REPORT: "code"}
-    found = [(kind, [(by_type[kind], types)] if types else []) for kind in source.report_resources]
+    found = [(kind, [(TYPE_OF[kind], types)] if types else []) for kind in source.report_resources]
     if types and REPORT in source.report_resources:
         found.append((REPORT, [("category", categories)]))
     return found
@@ -179,10 +177,9 @@ def _searches(source: Source) -> list[tuple[str, list[tuple[str, str]]]]:
 
 def _check(source: Source) -> None:
     """Raises SettingsProblem for what the settings name and nobody knows."""
-    unknown = set(source.report_resources) - {REFERENCE, REPORT}
-    if unknown or not source.report_resources:
+    if set(source.report_resources) - set(KINDS) or not source.report_resources:
         raise SettingsProblem(
-            f"{source.name!r}: report_resources are {REFERENCE} and {REPORT}", key="sources.reports.report_resources"
+            f"{source.name!r}: report_resources are some of {', '.join(KINDS)}", key="sources.reports.report_resources"
         )
     if not all(system and code for system, _, code in (token.partition("|") for token in source.report_types)):
         raise SettingsProblem(
@@ -191,14 +188,23 @@ def _check(source: Source) -> None:
 
 
 def _numbered(told: Sequence[Told], noted: Sequence[_Noted | None]) -> dict[str, int]:
-    """The numbers of what is offered. A DiagnosticReport that is a listed document byte for byte is that document."""
-    pairs = [(one.reference, held) for one, held in zip(told, noted, strict=True) if held is not None]
-    documents = {digest for reference, (_, digest) in pairs if reference.startswith(f"{REFERENCE}/")}
-    return {
-        reference: number
-        for reference, (number, digest) in pairs
-        if reference.startswith(f"{REFERENCE}/") or digest not in documents
-    }
+    """The numbers of what is offered. What a listed document stands for, or holds byte for byte, is that document.
+
+    An entry comes before the Composition at its head, and that before a DiagnosticReport.
+    """
+    pairs = [(one, held) for one, held in zip(told, noted, strict=True) if held is not None]
+    kept, covered, digests = dict[str, int](), set[str](), set[str]()
+    for kind in (REFERENCE, COMPOSITION, REPORT):
+        mine = [(one, held) for one, held in pairs if one.reference.startswith(f"{kind}/")]
+        offered = [
+            (one, held)
+            for one, held in mine
+            if kind == REFERENCE or (one.reference not in covered and held[1] not in digests)
+        ]
+        kept |= {one.reference: number for one, (number, _) in offered}
+        covered |= {reference for one, _ in offered for reference in one.covers}
+        digests |= {digest for _, (_, digest) in offered}
+    return kept
 
 
 def _related(listed: Iterable[Document], told: Sequence[Told], numbers: dict[str, int]) -> list[Document]:

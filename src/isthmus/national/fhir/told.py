@@ -1,9 +1,9 @@
-"""What a FHIR repository tells of a report: a DocumentReference, or a DiagnosticReport read as if it were one.
+"""What a FHIR repository tells of a report: a DocumentReference, or what is read as if it were one.
 
 Read as the border's own entries are, by the same reader. What a document is its bytes say, later; here only what can be none drops out:
 other types, manifests of images, what was entered in error.
 
-Source: R4 DocumentReference, DiagnosticReport; wire.md §1.4.3, §1.4.4.
+Source: R4 DocumentReference; wire.md §1.4.3, §1.4.4.
 """
 
 from __future__ import annotations
@@ -20,15 +20,10 @@ from isthmus.fhir.elements import Node
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national.fhir.client import Client
+from isthmus.national.fhir.entries import COMPOSITION, MADE, REFERENCE, REPORT, as_entry
 from isthmus.wire.entries import read_entry
 from isthmus.wire.packs.pack import Pack
 
-REFERENCE, REPORT = "DocumentReference", "DiagnosticReport"
-RADIOLOGY = (
-    *(f"http://terminology.hl7.org/CodeSystem/v2-0074|{c}" for c in ("RAD", "CT", "NMR", "NMS", "RUS", "CUS", "OUS", "VUS", "RX", "XRC")),
-    "http://loinc.org|LP29684-5",
-)  # fmt: skip
-"""Categories of a DiagnosticReport that is about images."""
 FORMS = {
     "application/fhir+json": DocumentKind.REPORT_FHIR,
     "application/json": DocumentKind.REPORT_FHIR,
@@ -40,7 +35,6 @@ FORMS = {
 _PREFERRED = tuple(
     dict.fromkeys(FORMS.values())
 )  # of several forms of one document: a structured one, then CDA, then PDF
-_NOT_ISSUED = frozenset({"registered", "cancelled", "entered-in-error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +45,11 @@ class Content:
     url: str | None
     data: bytes | None = field(repr=False)
     size_bytes: int | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether the repository makes it when it is asked for."""
+        return self.url is not None and self.url.endswith(MADE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Told:
     contents: tuple[Content, ...]  # the best form first
     studies: tuple[str, ...] = ()  # ids of ImagingStudy resources that it names instead of a UID
     replaces: tuple[str, ...] = ()
-    covers: tuple[str, ...] = ()  # DiagnosticReports of which this is the document
+    covers: tuple[str, ...] = ()  # DiagnosticReports and Compositions of which this is the document
 
     def __repr__(self) -> str:
         return f"Told({self.reference})"
@@ -77,16 +76,7 @@ class Teller:
 
     def read(self, node: Node) -> Told | None:
         """What a resource tells of a report; None when it is about something else, or does not count any more."""
-        source = self._client.source
-        if node.get("resourceType") == REPORT:
-            types = source.report_types
-            if types and not _coded(node, "category", RADIOLOGY) and not _coded(node, "code", types):
-                return None
-            entry = _as_entry(node)
-        else:
-            if source.report_types and not _coded(node, "type", source.report_types):
-                return None
-            entry = node
+        entry = as_entry(node, self._client.source.report_types)
         errors = {"entered-in-error"}
         if entry is None or entry.get("status") in errors or entry.get("docStatus") in errors:
             return None
@@ -95,14 +85,15 @@ class Teller:
         if document is None:
             return None
         related = [el.text(one, "reference") for one in el.children(el.child(entry, "context"), "related")]
+        made = [content.url.removesuffix(MADE) for content in contents if content.url and content.url.endswith(MADE)]
         return Told(
             reference=f"{node['resourceType']}/{node['id']}",
             version=_version(node),
             document=document,
             contents=contents,
-            studies=tuple(self._ids(related, "ImagingStudy")),
+            studies=tuple(id_ for _, id_ in self._own(related, "ImagingStudy")),
             replaces=tuple(self._replaced(entry)),
-            covers=tuple(f"{REPORT}/{id_}" for id_ in self._ids(related, REPORT)),
+            covers=tuple(f"{kind}/{id_}" for kind, id_ in self._own([*related, *made], REPORT, COMPOSITION)),
         )
 
     def is_about(self, node: Node, ids: Iterable[str], identifiers: Iterable[PatientIdentifier]) -> bool:
@@ -154,17 +145,19 @@ class Teller:
                 found.append(Content(media_type, url, data, el.number(attachment, "size")))
         return tuple(sorted(found, key=_rank))
 
-    def _replaced(self, entry: Node) -> Iterable[str]:
+    def _replaced(self, entry: Node) -> Iterator[str]:
         for relation in el.children(entry, "relatesTo"):
-            id_ = self._client.own_reference(el.text(relation, "target", "reference"), REFERENCE)
-            if relation.get("code") == "replaces" and id_ is not None:
-                yield f"{REFERENCE}/{id_}"
+            if relation.get("code") == "replaces":
+                target = el.text(relation, "target", "reference")
+                yield from (f"{kind}/{id_}" for kind, id_ in self._own([target], REFERENCE, COMPOSITION))
 
-    def _ids(self, references: Iterable[str | None], kind: str) -> Iterable[str]:
+    def _own(self, references: Iterable[str | None], *kinds: str) -> Iterator[tuple[str, str]]:
+        """Those of the references that are to resources of these kinds in this repository."""
         for reference in references:
-            id_ = self._client.own_reference(reference, kind)
-            if id_ is not None:
-                yield id_
+            for kind in kinds:
+                id_ = self._client.own_reference(reference, kind)
+                if id_ is not None:
+                    yield kind, id_
 
 
 def _rank(content: Content) -> int:
@@ -184,45 +177,8 @@ def _words(node: Node, name: str) -> Iterator[str]:
     yield from filter(None, (el.text(said, "text"), *(el.text(one, "display") for one in el.children(said, "coding"))))
 
 
-def _coded(node: Node, name: str, wanted: Iterable[str]) -> bool:
-    tokens = set(wanted)
-    return any(f"{one.get('system')}|{one.get('code')}" in tokens for one in el.codings(node, name))
-
-
 def _version(node: Node) -> str:
     """The number the repository gives, and a fingerprint: not every repository raises the one when the other changes."""
     told = {name: value for name, value in node.items() if name not in ("meta", "text")}
     digest = sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:20]
     return f"{el.text(node, 'meta', 'versionId') or ''}.{digest}"
-
-
-def _as_entry(node: Node) -> Node | None:
-    """A DiagnosticReport as the entry that would list its presented forms; None when it was not issued."""
-    status = el.text(node, "status")
-    if status in _NOT_ISSUED:
-        return None
-    identifiers = el.children(node, "identifier")
-    started = el.text(node, "effectiveDateTime") or el.text(node, "effectivePeriod", "start")
-    return el.without_nothing(
-        {
-            "resourceType": REFERENCE,
-            "id": node.get("id"),
-            "meta": node.get("meta"),
-            "masterIdentifier": next((one for one in identifiers if el.text(one, "value")), None),
-            "status": "current",
-            "docStatus": status,
-            "type": node.get("code"),
-            "subject": node.get("subject"),
-            "date": el.text(node, "issued"),
-            "author": el.children(node, "resultsInterpreter") or el.children(node, "performer"),
-            "content": [{"attachment": one} for one in el.children(node, "presentedForm")],
-            "context": {
-                "period": {"start": started} if started else None,
-                "related": [
-                    *el.children(node, "imagingStudy"),
-                    *el.children(node, "basedOn"),
-                    *({"identifier": one} for one in identifiers if one.get("system") != "urn:dicom:uid"),
-                ],
-            },
-        }
-    )

@@ -32,6 +32,7 @@ TOKENS: Mapping[str, Mapping[str, str]] = {
     "Patient": {"identifier": "identifier"},
     "DocumentReference": {"identifier": "identifier", "type": "type", "category": "category", "status": "status"},
     "DiagnosticReport": {"identifier": "identifier", "code": "code", "category": "category", "status": "status"},
+    "Composition": {"identifier": "identifier", "type": "type", "category": "category", "status": "status"},
     "ImagingStudy": {"identifier": "identifier"},
 }
 """Token parameters by type: the element each looks at."""
@@ -58,6 +59,7 @@ class FhirRepository:
     asked: list[str] = field(default_factory=list)
     versions: dict[tuple[str, str], list[Node | None]] = field(default_factory=dict)
     _searches: dict[str, list[Node]] = field(default_factory=dict)
+    _made: int = 0
 
     def put(self, node: Node) -> str:
         """Create or update; gives `Type/id`."""
@@ -97,6 +99,8 @@ class FhirRepository:
                     self._page(parse_qsl(query, keep_blank_values=True)) if not place else self._search(place, query)
                 )
                 return 200, FHIR_JSON, json.dumps(self.alter(path, found)).encode(), {}
+            if place.startswith("Composition/") and place.endswith("/$document"):
+                return 200, FHIR_JSON, json.dumps(self.alter(path, self._document(place.split("/")[1]))).encode(), {}
             return self._read(place, path, accept)
         except Refused as refused:
             return refused.status, FHIR_JSON, _outcome(refused.code), {}
@@ -114,6 +118,31 @@ class FhirRepository:
         if match[1] == "Binary" and FHIR_JSON not in accept:
             return 200, node["contentType"], base64.b64decode(node["data"]), headers
         return 200, FHIR_JSON, json.dumps(self.alter(path, node)).encode(), headers
+
+    def _document(self, id_: str) -> Node:
+        """A document made now of a Composition and all it leads to, with an identity of its own."""
+        first = next((node for node in self._current("Composition") if node["id"] == id_), None)
+        if first is None:
+            raise Refused(404, "not-found")
+        entries, waiting = dict[str, Node](), [first]
+        while waiting:
+            node = waiting.pop(0)
+            entries[f"{node['resourceType']}/{node['id']}"] = node
+            for reference in re.findall(r'"reference": "([A-Z]\w+)/([^"]+)"', json.dumps(node)):
+                found = self.versions.get(reference, [None])[-1]
+                if found is not None and "/".join(reference) not in entries:
+                    waiting.append(found)
+        self._made += 1
+        moment = f"2026-11-25T08:00:{self._made % 60:02}Z"
+        return {
+            "resourceType": "Bundle",
+            "id": f"made-{self._made}",
+            "meta": {"lastUpdated": moment},
+            "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{self._made:032x}"},
+            "type": "document",
+            "timestamp": moment,
+            "entry": [{"fullUrl": f"{self.url}/{name}", "resource": node} for name, node in entries.items()],
+        }
 
     def _search(self, kind: str, query: str) -> Node:
         found, count = self._current(kind), self.page_max
