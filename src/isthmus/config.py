@@ -143,7 +143,7 @@ class Source:
     accept: str = setting("dicomweb: Accept of an image, where the source wants another one", "")
     page_size: int = setting("dicomweb, fhir: rows asked for at once", 200)
     report_resources: tuple[str, ...] = setting(
-        "fhir: resources that are reports: DocumentReference, DiagnosticReport (its presented forms)",
+        "fhir: resources that are reports: DocumentReference, DiagnosticReport (its presented forms), Composition (as $document)",
         ("DocumentReference",),
     )
     report_types: tuple[str, ...] = setting(
