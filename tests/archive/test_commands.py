@@ -110,7 +110,7 @@ def test_archive_list_shows_whose_each_instance_is(
         ("unassigned", None),
         ("quarantined", {"system": SYSTEM, "value": "9"}),
     ]
-    assert other == {"instances": []}
+    assert other == {"instances": [], "reports": []}
 
 
 def test_a_register_is_brought_from_csv_and_from_a_bundle(

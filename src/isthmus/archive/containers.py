@@ -134,6 +134,14 @@ def read_slice(folder: Path, container: str, offset: int, size: int) -> bytes:
         return file.read(size)
 
 
+def erase(folder: Path, container: str, offset: int, size: int) -> None:
+    """Write noughts over one slice. What a file system or a disk keeps of it elsewhere is beyond us."""
+    with (folder / container).open("r+b") as file:
+        for start in range(0, size, PIECE_BYTES):
+            os.pwrite(file.fileno(), bytes(min(PIECE_BYTES, size - start)), offset + start)
+        os.fdatasync(file.fileno())
+
+
 def _sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from isthmus.dicom.header import Code, Header
-from isthmus.storage.schema.archive import documents, instances, studies, unmapped
+from isthmus.storage.schema.archive import described, documents, instances, prepared, studies, unmapped
 from isthmus.terminology.mapping import Unmapped
 
 _STUDY_FACTS = (
@@ -68,8 +68,17 @@ def insert_instance(connection: Connection, columns: Mapping[str, Any]) -> None:
     connection.execute(insert(instances).values(**columns))
 
 
-def assign_instance(connection: Connection, number: int, patient: int) -> None:
-    connection.execute(update(instances).where(instances.c.id == number).values(state="served", patient_id=patient))
+def assign_instance(
+    connection: Connection, number: int, patient: int, state: str = "served", reason: str | None = None
+) -> None:
+    values = {"state": state, "reason": reason, "patient_id": patient}
+    connection.execute(update(instances).where(instances.c.id == number).values(values))
+
+
+def put_aside(connection: Connection, number: int, reason: str) -> None:
+    """Put what is kept into quarantine: its UID is free again."""
+    values = {"state": "quarantined", "reason": reason, "patient_id": None}
+    connection.execute(update(instances).where(instances.c.id == number).values(values))
 
 
 def raise_generation(connection: Connection, study_instance_uid: str, patient: int | None) -> None:
@@ -81,6 +90,22 @@ def raise_generation(connection: Connection, study_instance_uid: str, patient: i
     connection.execute(
         insert_or(studies).values(**values).on_conflict_do_update(index_elements=["study_instance_uid"], set_=change)
     )
+
+
+def withdraw(connection: Connection, study_instance_uid: str) -> None:
+    """Say that something of a study was taken away: its manifests and what describes it go, at once.
+
+    Directives that name an earlier manifest still find it; nobody else does. Decision 0012.
+    """
+    same = studies.c.study_instance_uid == study_instance_uid
+    counted = {"generation": studies.c.generation + 1, "corrections": studies.c.corrections + 1}
+    connection.execute(update(studies).where(same).values(counted))
+    made = select(prepared.c.document).where(prepared.c.study_instance_uid == study_instance_uid)
+    numbers = list(connection.execute(made).scalars())
+    connection.execute(update(documents).where(documents.c.number.in_(numbers)).values(state="withdrawn"))
+    connection.execute(delete(prepared).where(prepared.c.study_instance_uid == study_instance_uid))
+    for table in (described, unmapped):
+        connection.execute(delete(table).where(table.c.study_instance_uid == study_instance_uid))
 
 
 def note_study(connection: Connection, study_instance_uid: str, patient: int, source: str, content: str) -> bool:

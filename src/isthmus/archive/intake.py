@@ -18,6 +18,8 @@ from sqlalchemy import Connection, delete
 
 from isthmus.archive import index, queries, register
 from isthmus.archive.containers import PIECE_BYTES, Container, Slice, Written
+from isthmus.archive.corrections import notes
+from isthmus.archive.corrections.notes import Note
 from isthmus.archive.verdicts import ACCEPTED, OVER_A_BOUND, QUARANTINED, REFUSED, UNCHANGED, Unreadable, Verdict, held
 from isthmus.config import Settings, Source
 from isthmus.dicom.faults import DicomFault
@@ -51,6 +53,7 @@ class Arrival:
     fault: DicomFault | None = None
     assign: PatientIdentifier | None = None
     foreign: bool = False  # by a sender that speaks for its source's issuer alone
+    note: Note | None = None  # what it rejects, when it is a rejection note
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,8 @@ class Intake:
             if (known := self._known(header, original, path, assign)) is not None:
                 self.container.take_back()
                 return known
-            return self._recode(Arrival(path, header, original, assign=assign, foreign=self._foreign))
+            note = self._note(header, original)
+            return self._recode(Arrival(path, header, original, assign=assign, foreign=self._foreign, note=note))
         except Unreadable as error:
             self.container.take_back()
             return held(REFUSED, path, error.reason, error.detail)
@@ -178,6 +182,12 @@ class Intake:
         except DicomFault as error:
             return None, error
 
+    def _note(self, header: Header, original: Slice) -> Note | None:
+        """What a rejection note rejects. It is read here, where its bytes are at hand; whether it may, is decided later."""
+        if not notes.is_note(header) or original.size > notes.NOTE_MAX_BYTES:
+            return None
+        return notes.read_note(header, self.container.read_at(original.offset, original.size))
+
     def _recode(self, arrival: Arrival) -> Arrival | Verdict:
         """Make the form that crosses, beside the original, where the original may not cross.
 
@@ -197,7 +207,7 @@ class Intake:
     def _known(self, header: Header, original: Slice, path: str, assign: PatientIdentifier | None) -> Verdict | None:
         """An instance that is kept already, unless it is to be assigned now."""
         row = self.database.read_now(lambda connection: queries.find_instance(connection, header.sop_instance_uid))
-        if row is None or (row.state == "unassigned" and assign is not None):
+        if row is None or (row.state == "unassigned" and assign is not None) or row.state == "corrected":
             return None
         return _again(row, header, original, path)
 
@@ -211,7 +221,9 @@ def _header_despite(written: Written) -> Header | None:
 
 
 def _again(row: Any, header: Header, original: Slice, path: str) -> Verdict:
-    """The same SOP Instance UID once more: the same instance, or a conflict that the first one wins."""
+    """The same SOP Instance UID once more: the same instance, or a conflict that the first one wins; what was taken away stays so."""
+    if row.state in ("deleted", "rejected"):
+        return held(REFUSED, path, row.state, **_uids(header))
     same = (row.study_instance_uid, row.series_instance_uid, row.sha256)
     if same == (header.study_instance_uid, header.series_instance_uid, original.sha256):
         return _told(UNCHANGED, path, header, row.state)
@@ -222,7 +234,7 @@ def _told(outcome: str, path: str, header: Header, state: str, warnings: tuple[s
     return Verdict(outcome, path, state=state, warnings=warnings, **_uids(header))
 
 
-def _uids(header: Header | None) -> dict[str, str]:
+def _uids(header: Header | None) -> dict[str, Any]:
     """What a verdict names the instance by, where it could be read."""
     names = ("sop_instance_uid", "study_instance_uid", "sop_class_uid")
     return {name: getattr(header, name) for name in names} if header is not None else {}
@@ -237,25 +249,60 @@ def _decide(connection: Connection, arrival: Arrival, source: Source, touched: s
     row = queries.find_instance(connection, header.sop_instance_uid)
     if row is not None:
         verdict = _again(row, header, arrival.original, arrival.path)
-        if verdict.outcome != UNCHANGED or row.state != "unassigned" or arrival.assign is None:
+        anew = verdict.reason == "other-bytes" and _issued_anew(connection, row, header, source)
+        if not anew and (verdict.outcome != UNCHANGED or row.state != "unassigned" or arrival.assign is None):
             return verdict
     said = _whose(connection, arrival, header, source)
     if said.reason == "unknown-patient":
         return held(REFUSED, arrival.path, said.reason, **_uids(header))
     if said.reason is not None:
         return _quarantine(connection, arrival, source, said.reason)
-    state = "unassigned" if said.patient is None else "served"
+    refusal, state, reason = _standing(connection, arrival, header, said)
+    if refusal is not None:
+        return _quarantine(connection, arrival, source, refusal)
+    if row is not None and row.state == "corrected":  # what named somebody else makes room
+        index.put_aside(connection, row.id, "reissued")
+        row = None
     if row is not None and said.patient is not None:
-        index.assign_instance(connection, row.id, said.patient)
+        index.assign_instance(connection, row.id, said.patient, state, reason)
     else:
         connection.execute(
             delete(instances).where(instances.c.id.in_(queries.quarantined(connection, arrival.original.sha256)))
         )
-        _insert(connection, arrival, header, source, {"state": state, "patient_id": said.patient})
-    if state == "served":
+        columns = {"state": state, "patient_id": said.patient, "reason": reason}
+        _insert(connection, arrival, header, source, columns)
+    if said.patient is not None:
         index.raise_generation(connection, header.study_instance_uid, said.patient)
         touched.add(header.study_instance_uid)
+        if arrival.note is not None:
+            touched |= notes.take_effect(connection, header.sop_instance_uid, arrival.note, said.patient)
     return _told(ACCEPTED, arrival.path, header, state, header.warnings + said.warnings)
+
+
+def _issued_anew(connection: Connection, row: Any, header: Header, source: Source) -> bool:
+    """Whether a file that an operator moved to its patient comes again, and now says so itself."""
+    named = register.said_patient(header, source.patient_issuer)
+    if row.state != "corrected" or named is None:
+        return False
+    known = register.person_row(connection, named)
+    return known is not None and known[0] == row.patient_id
+
+
+def _standing(
+    connection: Connection, arrival: Arrival, header: Header, said: Said
+) -> tuple[str | None, str, str | None]:
+    """Why it is held after all; else as what it is kept, and the code of a rejection. Source: PS3.16 CID 7011."""
+    if notes.is_note(header):
+        if arrival.note is None:
+            return "unreadable-note", "", None
+        if said.patient is None:
+            return None, "unassigned", None
+        stranger = notes.names_a_stranger(connection, arrival.note, said.patient)
+        return ("strangers-note" if stranger else None), "note", arrival.note.code
+    if said.patient is None:
+        return None, "unassigned", None
+    code = notes.rejected_as(connection, header.sop_instance_uid, said.patient)
+    return None, "rejected" if code else "served", code
 
 
 def _whose(connection: Connection, arrival: Arrival, header: Header, source: Source) -> Said:
@@ -268,7 +315,7 @@ def _whose(connection: Connection, arrival: Arrival, header: Header, source: Sou
     identifier = said or arrival.assign
     if identifier is None:
         return Said()
-    known = register.patient_row(connection, identifier)
+    known = register.person_row(connection, identifier)
     if known is None and said is None and not traits.suffice:
         return Said(reason="unknown-patient")
     if known is not None and register.contradicts(known[1], traits):

@@ -112,6 +112,8 @@ def bring_people(database: Database, people: Iterator[Person]) -> Count:
                 count.refused.append({"row": person.place, "detail": person.problem})
             count.registered += result in (register.REGISTERED, register.CHANGED)
             count.unchanged += result == register.UNCHANGED
+            if result == register.MERGED:
+                count.refused.append({"row": person.place, "detail": "the identifier was merged into another"})
     return count
 
 

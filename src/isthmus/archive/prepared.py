@@ -131,7 +131,7 @@ class Manifests:
     def _manifest(self, described: Described, source: Source, told: str = "") -> Manifest:
         study = described.study
         manifest = Manifest(
-            uid=manifest_uid(study, self.pack, told + self.codes_of(source).fingerprint),
+            uid=manifest_uid(study, self.pack, told + self.codes_of(source).fingerprint + described.correction),
             study=study,
             created=self.clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             location_uid=source.location_uid or derived_uid("isthmus:location", self.settings.ncp_id),

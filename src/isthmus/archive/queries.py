@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from isthmus.dicom.syntaxes import EXPLICIT_LE, SYNTAXES
 from isthmus.model.codes import Code
-from isthmus.model.documents import Document, DocumentKind
+from isthmus.model.documents import WITHDRAWN, Document, DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.people import Organisation
 from isthmus.model.pieces import FileRange, StoredInstance
@@ -48,6 +48,12 @@ def study_patient(connection: Connection, study_instance_uid: str) -> int | None
     return connection.execute(row).scalar()
 
 
+def corrections_of(connection: Connection, study_instance_uid: str) -> int:
+    """How often something of a study was taken away."""
+    counted = select(studies.c.corrections).where(studies.c.study_instance_uid == study_instance_uid)
+    return int(connection.execute(counted).scalar() or 0)
+
+
 def find_stored(
     connection: Connection, blobs: Path, patient: PatientIdentifier, query: ImagesQuery
 ) -> list[StoredInstance]:
@@ -76,6 +82,7 @@ def _of(patient: PatientIdentifier, query: ImagesQuery) -> Any:
     statement = (
         select(instances)
         .join(patients, patients.c.id == i.patient_id)
+        .join(studies, (studies.c.study_instance_uid == i.study_instance_uid) & (studies.c.patient_id == i.patient_id))
         .where(patients.c.system == patient.system, patients.c.value == patient.value, i.state == "served")
         .where(i.study_instance_uid == query.study_instance_uid)
     )
@@ -123,11 +130,14 @@ def list_instances(connection: Connection, study_instance_uid: str | None, after
 
 
 def documents_of(connection: Connection, patient: int | None, pack: str, source: str = "") -> list[Document]:
-    """Every document of a patient that a source offers, oldest first; earlier versions too. Manifests are those of one pack."""
-    of = documents.c.patient_id == patient, documents.c.source == source
-    rows = connection.execute(_served().where(*of).order_by(documents.c.number))
+    """Every document of a patient that a source offers, oldest first; earlier versions too. Manifests are those of one pack.
+
+    What was withdrawn stands among them as `withdrawn`: a directive that names it still holds, and nobody is given it.
+    """
+    of = documents.c.patient_id == patient, documents.c.source == source, documents.c.state != "quarantined"
+    rows = connection.execute(_documents().where(*of).order_by(documents.c.number))
     found = [document_of(row) for row in rows if row.kind not in _MANIFESTS or row.family.startswith(f"{pack}/")]
-    twins = {(d.unique_id, d.kind): d.id for d in found if d.kind.is_manifest}
+    twins = {(d.unique_id, d.kind): d.id for d in found if d.kind.is_manifest and d.status != WITHDRAWN}
     return [replace(d, twin=twins.get((d.unique_id, _TWIN[d.kind]))) if d.kind in _TWIN else d for d in found]
 
 
@@ -146,14 +156,13 @@ def find_document(connection: Connection, patient: PatientIdentifier, id: str, s
     if not (id.isascii() and id.isdecimal() and len(id) < 19):
         return None
     of = patients.c.system == patient.system, patients.c.value == patient.value, documents.c.source == source
-    return connection.execute(_served().where(documents.c.number == int(id), *of)).first()
+    served = documents.c.state == "served"
+    return connection.execute(_documents().where(documents.c.number == int(id), served, *of)).first()
 
 
-def _served() -> Any:
-    return (
-        select(documents, patients.c.system, patients.c.value)
-        .join(patients, patients.c.id == documents.c.patient_id)
-        .where(documents.c.state == "served")
+def _documents() -> Any:
+    return select(documents, patients.c.system, patients.c.value).join(
+        patients, patients.c.id == documents.c.patient_id
     )
 
 
@@ -172,7 +181,7 @@ def document_of(row: Row[Any]) -> Document:
         study_instance_uids=tuple(facts.get("study_instance_uids", ())),
         accession_numbers=tuple(Identifier(*pair) for pair in facts.get("accession_numbers", ())),
         order_numbers=tuple(Identifier(*pair) for pair in facts.get("order_numbers", ())),
-        status=row.status,
+        status=row.status if row.state == "served" else WITHDRAWN,
         language=row.language,
         authors=tuple(facts.get("authors", ())),
         custodian=Organisation(*custodian) if custodian else None,

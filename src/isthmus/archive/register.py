@@ -7,7 +7,7 @@ Source: field-faults F04–F06; interfaces.md §10, §11.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -21,7 +21,8 @@ from isthmus.model.queries import PatientQuery
 from isthmus.storage.schema.archive import patients
 
 GENDERS = {"M": "male", "F": "female", "O": "other"}
-REGISTERED, UNCHANGED, CHANGED = "registered", "unchanged", "changed"
+REGISTERED, UNCHANGED, CHANGED, MERGED = "registered", "unchanged", "changed", "merged"
+MERGES_MAX = 100  # of one person, one after another
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,39 @@ def _words(name: HumanName) -> tuple[str, frozenset[str]]:
 
 
 def patient_row(connection: Connection, identifier: PatientIdentifier) -> tuple[int, Patient] | None:
-    """The registered patient of an identifier, with the row's number."""
+    """The registered patient of an identifier, with the row's number. One that was merged away names nobody any more."""
+    row = connection.execute(_named(identifier).where(~patients.c.anchor, patients.c.merged_into.is_(None))).first()
+    return None if row is None else (row.id, _person(connection, row))
+
+
+def person_row(connection: Connection, identifier: PatientIdentifier) -> tuple[int, Patient] | None:
+    """Who is meant by what a file says: also under a number that was merged into another since. Not for the border.
+
+    Decision 0012.
+    """
     row = connection.execute(_named(identifier).where(~patients.c.anchor)).first()
-    return None if row is None else (row.id, _patient(row))
+    for _ in range(MERGES_MAX):
+        if row is None or row.merged_into is None:
+            break
+        row = connection.execute(select(patients).where(patients.c.id == row.merged_into)).first()
+    return None if row is None else (row.id, _person(connection, row))
+
+
+def former_of(connection: Connection, number: int) -> tuple[PatientIdentifier, ...]:
+    """The identifiers that were merged into a person, at whatever remove."""
+    found: list[PatientIdentifier] = []
+    waiting = [number]
+    while waiting and len(found) < MERGES_MAX:
+        into = patients.c.merged_into == waiting.pop(0)
+        for row in connection.execute(select(patients).where(into).order_by(patients.c.id)):
+            found.append(PatientIdentifier(row.system, row.value))
+            waiting.append(row.id)
+    return tuple(found)
+
+
+def is_merged(connection: Connection, identifier: PatientIdentifier) -> bool:
+    """Whether an identifier was merged into another."""
+    return connection.execute(_named(identifier).where(patients.c.merged_into.is_not(None))).first() is not None
 
 
 def _named(identifier: PatientIdentifier) -> Any:
@@ -123,7 +154,7 @@ def anchor_row(connection: Connection, identifier: PatientIdentifier) -> int | N
 
 
 def patient_of(connection: Connection, number: int) -> Patient:
-    return _patient(connection.execute(select(patients).where(patients.c.id == number)).one())
+    return _person(connection, connection.execute(select(patients).where(patients.c.id == number)).one())
 
 
 def register(connection: Connection, identifier: PatientIdentifier, traits: Traits) -> int:
@@ -138,7 +169,12 @@ def register(connection: Connection, identifier: PatientIdentifier, traits: Trai
 
 
 def put(connection: Connection, identifier: PatientIdentifier, traits: Traits) -> str:
-    """Register a patient, or bring the row to what the register says now. A changed row keeps its identifier."""
+    """Register a patient, or bring the row to what the register says now. A changed row keeps its identifier.
+
+    One that was merged into another is left as it is.
+    """
+    if is_merged(connection, identifier):
+        return MERGED
     held = patient_row(connection, identifier)
     if held is None:
         register(connection, identifier, traits)
@@ -152,7 +188,7 @@ def put(connection: Connection, identifier: PatientIdentifier, traits: Traits) -
 
 def find(connection: Connection, query: PatientQuery) -> list[Patient]:
     """Everyone who fits; all identifiers must name the same row. Without identifier, family and birth date are needed."""
-    statement = select(patients).where(~patients.c.anchor)
+    statement = select(patients).where(~patients.c.anchor, patients.c.merged_into.is_(None))
     if query.identifiers:
         first = query.identifiers[0]
         statement = statement.where(patients.c.system == first.system, patients.c.value == first.value)
@@ -162,7 +198,7 @@ def find(connection: Connection, query: PatientQuery) -> list[Patient]:
         statement = statement.where(patients.c.birth_date == query.birth_date)
     else:
         return []
-    found = (_patient(row) for row in connection.execute(statement.order_by(patients.c.id)))
+    found = [_person(connection, row) for row in connection.execute(statement.order_by(patients.c.id)).all()]
     return [patient for patient in found if fits(patient, query)]
 
 
@@ -187,6 +223,10 @@ def _name_fits(name: HumanName, query: PatientQuery) -> bool:
 def _columns(traits: Traits) -> dict[str, str]:
     names = [[name.family, list(name.given), name.language] for name in traits.names]
     return {"names": orjson.dumps(names).decode(), "birth_date": traits.birth_date, "gender": traits.gender}
+
+
+def _person(connection: Connection, row: Row[Any]) -> Patient:
+    return replace(_patient(row), former=former_of(connection, row.id))
 
 
 def _patient(row: Row[Any]) -> Patient:

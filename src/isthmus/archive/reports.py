@@ -125,7 +125,8 @@ class Reports:
         place = self._kept(body)
 
         def decided(connection: Connection) -> Verdict:
-            known = [one for one in named if register.patient_row(connection, one) is not None]
+            people = {row[0]: one for one in reversed(named) if (row := register.person_row(connection, one))}
+            known = list(people.values())
             if len(known) > 1:  # two people of the register, or one twice: which of them is not for us to say
                 return held(REFUSED, path, "several-patients")
             said = replace(cda.index, patient=(known or named)[0], accession_numbers=numbers)
@@ -135,13 +136,13 @@ class Reports:
 
     def _decide(self, connection: Connection, what: _Document) -> Verdict:
         kind, said, place, path = what.kind, what.said, what.place, what.path
-        known = register.patient_row(connection, said.patient)
+        known = register.person_row(connection, said.patient)
         traits = register.Traits(said.names, said.birth_date, said.gender)
         if known is None and not traits.suffice:
             return held(REFUSED, path, "unknown-patient")
         same = _same_bytes(connection, place, known[0] if known else None)
         if same is not None:
-            return _verdict(UNCHANGED, path, kind, same.number, said.study_instance_uids)
+            return _again(same, path, kind, said.study_instance_uids)
         if known is not None and register.contradicts(known[1], traits):
             columns = self._columns(kind, said, what.unique, place) | {
                 "state": "quarantined",
@@ -156,7 +157,7 @@ class Reports:
         number = known[0] if known else register.register(connection, said.patient, traits)
         family = f"{number}/{said.unique_id.system}|{said.unique_id.value}"
         before = _latest(connection, kind, number, family)
-        if before is not None and (refusal := _not_newer(before, said)):
+        if before is not None and (refusal := _not_newer(before, said)) and not _issued_anew(before, refusal):
             return held(REFUSED, path, refusal)
         if before is not None and self._of_another(before):
             return held(REFUSED, path, "other-source")
@@ -236,7 +237,7 @@ class Reports:
                 return held(REFUSED, path, "contradicts-study")
             same = _same_bytes(connection, place, known[0])
             if same is not None:
-                return _verdict(UNCHANGED, path, PDF, same.number, envelope.studies)
+                return _again(same, path, PDF, envelope.studies)
             if envelope.unique_id is not None and _taken(connection, envelope.unique_id):
                 return held(REFUSED, path, "other-document")
             replaced = _replaced(connection, envelope.replaces, known[0])
@@ -293,6 +294,18 @@ def _verdict(outcome: str, path: str, kind: str, number: int, studies: Sequence[
     return Verdict(outcome, path, kind=kind, state="served", study_instance_uid=study, document=number)
 
 
+def _again(row: Row[Any], path: str, kind: str, studies: Sequence[str]) -> Verdict:
+    """The same bytes once more. What was retracted or deleted does not come back by it."""
+    if row.state in ("retracted", "deleted"):
+        return held(REFUSED, path, row.state)
+    return _verdict(UNCHANGED, path, kind, row.number, studies)
+
+
+def _issued_anew(before: Row[Any], refusal: str) -> bool:
+    """Whether it is the same version of what was moved to this patient and named somebody else."""
+    return bool(before.state == "corrected") and refusal == "other-document"
+
+
 def _replaced(connection: Connection, named: Identifier | int | None, patient: int | None) -> Row[Any] | str | None:
     """The document that a sender says it replaces, the current one of this patient; or why not."""
     if named is None:
@@ -338,7 +351,8 @@ def _of_identifier(unique: Identifier) -> ColumnElement[bool]:
 
 def _latest(connection: Connection, kind: str, patient: int, family: str) -> Row[Any] | None:
     d = documents.c
-    mine = select(documents).where(d.patient_id == patient, d.kind == kind, d.family == family, d.state == "served")
+    kept = d.state.in_(("served", "corrected", "retracted", "deleted"))  # a version that was taken back counts too
+    mine = select(documents).where(d.patient_id == patient, d.kind == kind, d.family == family, kept)
     return connection.execute(mine.order_by(d.number.desc()).limit(1)).first()
 
 

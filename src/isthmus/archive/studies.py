@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Row, select
 
-from isthmus.archive import register
+from isthmus.archive import queries, register
 from isthmus.config import Source
 from isthmus.dicom.names import fold
 from isthmus.model.codes import DCM, LOINC, SNOMED, Code
@@ -45,6 +45,12 @@ class Described:
     study: Study
     warnings: tuple[str, ...]
     unmapped: tuple[Unmapped, ...] = ()  # national codes that no table knows
+    corrections: int = 0  # how often something was taken away: what is left is not what was before
+
+    @property
+    def correction(self) -> str:
+        """What tells its manifest from all that were before a correction; empty when there was none."""
+        return f"correction {self.corrections}" if self.corrections else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,9 @@ def describe(
     ).all()
     if not rows:
         return None
-    return describe_rows(study_instance_uid, register.patient_of(connection, rows[0].patient_id), rows, source, codes)
+    patient = register.patient_of(connection, rows[0].patient_id)
+    told = describe_rows(study_instance_uid, patient, rows, source, codes)
+    return replace(told, corrections=queries.corrections_of(connection, study_instance_uid))
 
 
 def describe_rows(

@@ -1,4 +1,4 @@
-"""`isthmus archive list`: what the embedded archive keeps, for its operator."""
+"""`isthmus archive`: what the embedded archive keeps, for its operator; and what the operator puts right."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isthmus.commands import archive_corrections, archive_held
 from isthmus.commands.output import Json, emit, settings_of, show, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy import Connection
+
+    from isthmus.model.people import Patient
     from isthmus.storage.database import Database
 
 PAGE = 1000
@@ -29,7 +33,7 @@ def list_(
     study: Annotated[str | None, typer.Option("--study", metavar="UID", help="This study alone.")] = None,
     json: Json = False,
 ) -> None:
-    """List every instance that is kept: whose it is, its size and digest, and whether it is served.
+    """List every instance and report that is kept: whose it is, its size and digest, and whether it is served.
 
     \b
     Example:
@@ -39,9 +43,30 @@ def list_(
 
     database = open_index(settings_of(ctx))
     try:
-        emit({"instances": list(_rows(database, study))}, json, _tell)
+        emit({"instances": list(_rows(database, study)), "reports": _reports(database, study)}, json, _tell)
     finally:
         database.close()
+
+
+@app.command("held")
+def held(ctx: typer.Context, json: Json = False) -> None:
+    """List what is kept and offered to nobody: unassigned, quarantined, to be issued anew, rejected, retracted, deleted.
+
+    \b
+    Example:
+      isthmus --config aa/isthmus.toml archive held
+    """
+    from isthmus.storage.database import open_index
+
+    database = open_index(settings_of(ctx))
+    try:
+        emit({"instances": list(_held(database)), "reports": _reports(database, None, held=True)}, json, _tell_held)
+    finally:
+        database.close()
+
+
+archive_corrections.add_to(app)
+archive_held.add_to(app)
 
 
 def _rows(database: Database, study: str | None) -> Iterator[dict[str, Any]]:
@@ -53,6 +78,84 @@ def _rows(database: Database, study: str | None) -> Iterator[dict[str, Any]]:
         for row in page:
             yield _row(row)
         after = page[-1].id
+
+
+def _held(database: Database) -> Iterator[dict[str, Any]]:
+    """Both people of what contradicts: whom the file names, and whose its study is."""
+    from isthmus.archive import queries, register
+    from isthmus.archive.corrections.held import list_held
+
+    def page_after(connection: Connection) -> list[tuple[Any, Patient | None, Patient | None]]:
+        found = []
+        for row in list_held(connection, after, PAGE):
+            owner = queries.study_patient(connection, row.study_instance_uid)
+            numbers = (row.patient_id, owner)
+            people = [register.patient_of(connection, n) if n is not None else None for n in numbers]
+            found.append((row, people[0], people[1]))
+        return found
+
+    after = 0
+    while page := database.read_now(page_after):
+        for row, patient, owner in page:
+            yield {
+                "number": row.id,
+                "state": row.state,
+                "reason": row.reason,
+                "detail": row.detail,
+                "sop_instance_uid": row.sop_instance_uid,
+                "study_instance_uid": row.study_instance_uid,
+                "file_says": row.said_patient,
+                "patient": _named(patient),
+                "study_of": _named(owner),
+            }
+        after = page[-1][0].id
+
+
+def _named(patient: Patient | None) -> str | None:
+    return f"{patient.identifier.system}|{patient.identifier.value}" if patient else None
+
+
+def _reports(database: Database, study: str | None, *, held: bool = False) -> list[dict[str, Any]]:
+    from isthmus.archive import register
+    from isthmus.archive.corrections.held import list_documents
+
+    def told(connection: Connection) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": str(row.number),
+                "kind": row.kind,
+                "identifier": row.unique_value,
+                "status": row.status,
+                "state": row.state,
+                "sha256": row.sha256,
+                "bytes": row.size,
+                "patient": _named(register.patient_of(connection, row.patient_id) if row.patient_id else None),
+            }
+            for row in list_documents(connection, study, held=held)
+        ]
+
+    return database.read_now(told)
+
+
+def _tell_reports(reports: list[dict[str, Any]]) -> None:
+    listed = table("report", "kind", "status", "state", "patient")
+    for row in reports:
+        listed.add_row(row["id"], row["kind"], row["status"], row["state"], row["patient"] or "–")
+    if reports:
+        show(listed)
+
+
+def _tell_held(answer: dict[str, Any]) -> None:
+    listed = table("number", "state", "why", "study", "SOP instance", "the file says", "patient", "its study is of")
+    for row in answer["instances"]:
+        people = [row[name] or "–" for name in ("file_says", "patient", "study_of")]
+        uids = row["study_instance_uid"], row["sop_instance_uid"]
+        listed.add_row(str(row["number"]), row["state"], row["reason"] or "", *uids, *people)
+    if answer["instances"]:
+        show(listed)
+    _tell_reports(answer["reports"])
+    if not answer["instances"] and not answer["reports"]:
+        show("Nothing is held.")
 
 
 def _row(row: Any) -> dict[str, Any]:
@@ -78,3 +181,4 @@ def _tell(answer: dict[str, Any]) -> None:
         state = f"{row['state']} ({row['reason']})" if row.get("reason") else row["state"]
         listed.add_row(row["study_instance_uid"], row["sop_instance_uid"], str(row["bytes"]), state, patient)
     show(listed)
+    _tell_reports(answer["reports"])

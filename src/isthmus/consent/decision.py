@@ -16,7 +16,7 @@ from isthmus.consent.records import Directive, period_of, write_record
 from isthmus.consent.roles import Act, acts_of, is_physician
 from isthmus.consent.rules import RESTRICTED_LABEL, VERY_RESTRICTED_LABEL, Rules
 from isthmus.errors import InsufficientRights, InvalidAssertion, MalformedRequest
-from isthmus.model.documents import Document
+from isthmus.model.documents import WITHDRAWN, Document
 from isthmus.model.identifiers import Identifier
 from isthmus.model.intervals import read_interval
 
@@ -47,6 +47,17 @@ class DirectiveSet:
         return hashlib.sha256(b"\n".join(records)).hexdigest()
 
 
+def joined(sets: Sequence[DirectiveSet], now: datetime) -> DirectiveSet:
+    """What a person said under several identifiers that are known to be theirs: what restricts in any of them holds.
+
+    A permission counts only where each of them has one. Decision 0012.
+    """
+    if len(sets) < 2:
+        return sets[0] if sets else DirectiveSet()
+    agreed = all(any(d.permits and d.holds(now) for d in one.directives) for one in sets)
+    return DirectiveSet(tuple(d for one in sets for d in one.directives if agreed or not d.permits))
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What may be given to one professional about one patient, now. `version` changes when what was said or ruled changes."""
@@ -67,18 +78,21 @@ class Decision:
 
     def shows_study(self, study_instance_uid: str, documents: Sequence[Document]) -> bool:
         """Whether the images of a study may be given: its manifest is the patient's, and nothing hides it."""
-        return any(d.kind.is_manifest and study_instance_uid in d.study_instance_uids for d in self._granted(documents))
+        return any(
+            d.kind.is_manifest and study_instance_uid in d.study_instance_uids and d.status != WITHDRAWN
+            for d in self._granted(documents)
+        )
 
     def _granted(self, documents: Sequence[Document]) -> tuple[Document, ...]:
         """A denied study hides its manifests and every report that names it, a denied report hides the studies it names.
 
         A report shows only when every study it names does. What is denied by its own modality, date or label alone hides no
-        more than itself.
+        more than itself. What was withdrawn hides others only when a directive names it.
         """
         if self.everything_denied:
             return ()
         named = _with_versions([d for d in documents if self._names(d)], documents)
-        denied = [d for d in documents if d in named or not self._allows(d)]
+        denied = [d for d in documents if d in named or (d.status != WITHDRAWN and not self._allows(d))]
         spreading = [d for d in denied if d in named or d.kind.is_manifest]
         uids = {uid for document in spreading for uid in document.study_instance_uids}
         uids |= {d.scope for d in self.directives if d.kind == "restrict-study"}
@@ -102,7 +116,9 @@ class Decision:
         return any(d.kind == "restrict-report" and d.scope in ids for d in self.directives)
 
     def _offered(self, document: Document) -> bool:
-        """By role and by the country's list entry: the same for every patient."""
+        """By role and by the country's list entry: the same for every patient. What was withdrawn never is."""
+        if document.status == WITHDRAWN:
+            return False
         service, act = (
             ("imaging-manifest", Act.MANIFEST) if document.kind.is_manifest else ("imaging-report", Act.REPORT)
         )

@@ -22,7 +22,7 @@ from isthmus.country_a.counting import Counting
 from isthmus.country_a.gate import Gate, Needs, Visit
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.holdings import may_give
-from isthmus.country_a.passes import Introduced, Known
+from isthmus.country_a.passes import Admitted, Introduced, Known
 from isthmus.country_a.studies import imaging_study, metadata, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
 from isthmus.model.identifiers import checked_id
@@ -175,7 +175,10 @@ async def _get_images(border: Border, visit: Visit, request: Request, rest: str)
     with border.counting.transfer(admitted):
         given = await images.get_images(admitted, request, rest.split("/"), border.source, border.sandbox)
         await visit.send(
-            given.answer, lambda decision: may_give(admitted, decision, given.query, border.source), given.missing
+            given.answer,
+            lambda decision: may_give(admitted, decision, given.query, border.source),
+            given.missing,
+            given.unchanged,
         )
 
 
@@ -284,7 +287,10 @@ def border_app(
     async def handle(request: Request, send: Send, receive: Receive) -> None:
         path = request.path.removeprefix(prefix) if request.path.startswith(f"{prefix}/") else "/"
         route, rest = _route(path, request.method)
-        async with gate.admit(request, route.needs, send, receive) as visit:
+        needs = route.needs
+        if rest and needs.stage is Admitted:  # of which study or document: who saw what was wrong has to be found
+            needs = replace(needs, details={**needs.details, "of": rest})
+        async with gate.admit(request, needs, send, receive) as visit:
             await route.verb(border, visit, request, rest)
 
     def render(error: IsthmusError, request: Request | None, exchange_id: str) -> Answer:

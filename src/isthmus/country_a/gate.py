@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from isthmus import telemetry
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Opened, Trail
-from isthmus.consent.decision import Decision, DirectiveSet
+from isthmus.consent.decision import Decision, DirectiveSet, joined
 from isthmus.consent.rules import Rules
 from isthmus.country_a.counting import Counting
 from isthmus.country_a.floods import Floods
@@ -35,7 +35,7 @@ from isthmus.errors import (
     UntrustedCountry,
 )
 from isthmus.model.identifiers import PatientIdentifier
-from isthmus.national.connector import NationalConnector
+from isthmus.national.connector import KnowsCorrections, NationalConnector
 from isthmus.transport.answers import Answer, Receive, Send
 from isthmus.transport.grid import ABSENT_MS, on_the_grid
 from isthmus.transport.inbound import Request
@@ -47,6 +47,7 @@ from isthmus.trust.keys import StatementKey
 from isthmus.wire.packs.pack import agreed_pack
 
 ASK_AGAIN_S = 1.0
+LOOK_AGAIN_S = 0.1  # whether what is being sent was corrected: our own index knows
 ABSENT = 404
 IMAGES = "RAD-107"
 P = TypeVar("P")
@@ -110,12 +111,14 @@ class Visit:
         answer: Answer,
         still: Callable[[Decision], Awaitable[bool]] | None = None,
         missing: Sequence[str] = (),
+        unchanged: Callable[[], Awaitable[bool]] | None = None,
     ) -> Sent:
-        """Send the answer and close the record. `still` asks whether a changed decision would give the same.
+        """Send the answer and close the record. `still` asks whether a changed decision would give the same, `unchanged`
+        whether nothing of it was taken away meanwhile.
 
         `missing` names what was asked for and is known to lack.
         """
-        may_go_on = None if still is None else self.gate.watching(self.admitted, still)
+        may_go_on = None if still is None else self.gate.watching(self.admitted, still, unchanged)
         answer = replace(answer, headers=(*answer.headers, *self.gate.trust_header()))
         sent = await pump(answer, self.request, self.send_message, self.receive, may_go_on=may_go_on)
         await self.close(
@@ -273,10 +276,22 @@ class Gate:
         asker = introduced.asker
         if asker.patient is None or self._national is None:
             raise InsufficientRights("a token of the care stage is needed", reason="scope")
-        directives = await self._directives.of(asker.patient)
+        former = await self._former(asker.patient)
+        said = [await self._directives.of(identifier) for identifier in (asker.patient, *(former or ()))]
+        directives = joined(said, self._clock())
         ours = self.directory.ours
         rules = Rules(opt_in=self._opt_in, presence=ours.policy.patient_presence, services=ours.services)
-        return decide_for(asker, introduced.known.peer.country, directives, rules, self._clock(), self._national.zone)
+        decision = decide_for(
+            asker, introduced.known.peer.country, directives, rules, self._clock(), self._national.zone
+        )
+        if former is None:  # nobody's number any more: nothing may be given under it
+            return replace(decision, everything_denied=True, version=f"{decision.version} merged")
+        return decision
+
+    async def _former(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier] | None:
+        """Under which other identifiers this patient may have said something. Decision 0012."""
+        national = self._national
+        return await national.former_identifiers(patient) if isinstance(national, KnowsCorrections) else ()
 
     async def decide_first(self, known: Known, asker: Asker) -> None:
         """The decision of the care stage: refuses by role, purpose and presence; its filter is asked for later, each time."""
@@ -284,19 +299,28 @@ class Gate:
         await self._decide(introduced)
 
     def watching(
-        self, admitted: Admitted, still: Callable[[Decision], Awaitable[bool]]
+        self,
+        admitted: Admitted,
+        still: Callable[[Decision], Awaitable[bool]],
+        unchanged: Callable[[], Awaitable[bool]] | None = None,
     ) -> Callable[[], Awaitable[bool]]:
-        """Whether a transfer may go on: the peer is still active, and the patient has not changed their mind about it."""
+        """Whether a transfer may go on: the peer is still active, nothing of it was taken away, and the patient has not
+        changed their mind about it."""
         known, version, asked = admitted.introduced.known, admitted.decision.version, anyio.current_time()
+        looked = 0.0
 
         async def may_go_on() -> bool:
-            nonlocal version, asked
+            nonlocal version, asked, looked
             if not self.directory.is_active(known.peer.ncp_id, known.der):
                 return False
-            if anyio.current_time() - asked < ASK_AGAIN_S:
-                return True
-            asked = anyio.current_time()
             try:
+                if unchanged is not None and anyio.current_time() - looked >= LOOK_AGAIN_S:
+                    looked = anyio.current_time()
+                    if not await unchanged():
+                        return False
+                if anyio.current_time() - asked < ASK_AGAIN_S:
+                    return True
+                asked = anyio.current_time()
                 decision = await self._decide(admitted.introduced)
                 if decision.version != version and not await still(decision):
                     return False

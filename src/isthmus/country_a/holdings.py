@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from isthmus.consent.decision import Decision
 from isthmus.country_a.passes import Admitted
 from isthmus.model.documents import Document
 from isthmus.model.queries import DocumentQuery, ImagesQuery
-from isthmus.national.connector import NationalConnector
+from isthmus.national.connector import KnowsCorrections, NationalConnector
 
 
 async def all_documents(admitted: Admitted, national: NationalConnector) -> list[Document]:
     """All documents of the attested patient, also when nothing may be given: asking takes the same time then."""
     query = DocumentQuery(patient=admitted.patient, statuses=(), pack=admitted.pack.name)
     return list(await national.find_documents(query))
+
+
+async def steady(query: ImagesQuery, national: NationalConnector) -> Callable[[], Awaitable[bool]] | None:
+    """From now on: whether nothing of a study has been taken away since. None where the source does not know."""
+    if not isinstance(national, KnowsCorrections):
+        return None
+    asked, study = national.corrections_of, query.study_instance_uid
+    before = await asked(study)
+
+    async def unchanged() -> bool:
+        return await asked(study) == before
+
+    return unchanged
 
 
 async def may_give(admitted: Admitted, decision: Decision, query: ImagesQuery, national: NationalConnector) -> bool:

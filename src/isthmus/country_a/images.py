@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from isthmus.country_a.forms import arrived, decoded, is_late, late
-from isthmus.country_a.holdings import may_give
+from isthmus.country_a.holdings import may_give, steady
 from isthmus.country_a.passes import Admitted
 from isthmus.errors import (
     ImagesNotFound,
@@ -48,6 +48,7 @@ class Given:
     answer: Answer
     query: ImagesQuery
     missing: tuple[str, ...]
+    unchanged: Callable[[], Awaitable[bool]] | None  # whether nothing of it has been taken away since it was looked up
 
 
 async def get_images(
@@ -64,6 +65,7 @@ async def get_images(
     if request.query:
         raise UnsupportedRequest("retrieval takes no parameters", reason="param", path=request.query[0][0])
     wanted = read_accept(request.accept, level=_level(query))
+    unchanged = await steady(query, national)
     if not await may_give(admitted, admitted.decision, query, national):
         raise ImagesNotFound("no such study of this patient")
     instances = await national.get_images(admitted.patient, query)
@@ -73,7 +75,9 @@ async def get_images(
     if wanted.single_part and is_late(instances[0]):
         there = [await arrived(instances[0], wanted, sandbox)]
     sent, missing = await asyncio.to_thread(_chosen, there, wanted, sandbox)
-    return Given(_answer(sent, wanted, whole=not missing), query, tuple(one.sop_instance_uid for one in missing))
+    return Given(
+        _answer(sent, wanted, whole=not missing), query, tuple(one.sop_instance_uid for one in missing), unchanged
+    )
 
 
 def no_route() -> UnsupportedRequest:

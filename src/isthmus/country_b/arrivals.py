@@ -74,7 +74,9 @@ def _swapped(names: Iterable[HumanName]) -> tuple[HumanName, ...]:
 def compare(patient: Patient, traits: Traits) -> Likeness:
     """Grade what an object says against the person confirmed. Doubt about one part is explainable; two parts, or another
     number of the same issuer, are not."""
-    if traits.identifier is not None and traits.identifier.system == patient.identifier.system:
+    if traits.identifier in patient.former:  # issued before the country merged it into the one confirmed
+        identified = True
+    elif traits.identifier is not None and traits.identifier.system == patient.identifier.system:
         if traits.identifier.value != patient.identifier.value:
             return Likeness.CONTRADICTORY
         identified = True
@@ -208,6 +210,6 @@ async def check_cda(sandbox: Sandbox, patient: Patient, body: bytes, country: st
         raise CountryMisanswered("what was listed as CDA is none", country=country)
     issuer = patient.identifier.system
     own = [one for one in cda.patients if one.system == issuer] or [cda.index.patient]
-    named = patient.identifier if patient.identifier in own else own[0]
+    named = next((one for one in cda.patients if one in (patient.identifier, *patient.former)), own[0])
     said = cda.index
     return check_subject(patient, Patient(named, said.names, said.birth_date, said.gender), country)

@@ -198,6 +198,7 @@ class Client:
             patient=call.patient,
             categories=call.categories,
             origins=(country,),
+            details={"of": call.path} if call.method == "GET" else {},
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier, PatientIdentifier
@@ -27,6 +28,9 @@ class DocumentKind(StrEnum):
         return self in (DocumentKind.MANIFEST_FHIR, DocumentKind.MANIFEST_KOS)
 
 
+WITHDRAWN: Final = "withdrawn"  # given to nobody; only what directives say of it still counts
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One entry of a list.
@@ -45,7 +49,7 @@ class Document:
     media_type: str
     study_instance_uids: tuple[str, ...] = ()
     accession_numbers: tuple[Identifier, ...] = ()
-    status: str = "current"  # or superseded
+    status: str = "current"  # or superseded; inside Country A also WITHDRAWN
     language: str | None = None
     authors: tuple[str, ...] = ()  # as shown
     custodian: Organisation | None = None

@@ -28,6 +28,7 @@ class Patient:
     birth_date: str  # ISO date, maybe partial: a calendar date, never an instant
     gender: str  # male | female | other | unknown
     handle: str | None = None  # the border's opaque name for this patient, for one peer and professional
+    former: tuple[PatientIdentifier, ...] = ()  # no longer valid, and still in what was issued before a merge
 
     @property
     def name(self) -> HumanName:

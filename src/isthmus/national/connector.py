@@ -47,6 +47,17 @@ class NationalConnector(Protocol):
 
 
 @runtime_checkable
+class KnowsCorrections(Protocol):
+    """What a connector may do beside the four verbs: know that people were merged, and that something was taken away."""
+
+    async def former_identifiers(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier] | None:
+        """The identifiers that were merged into this patient's. None: this one was itself merged into another's."""
+
+    async def corrections_of(self, study_instance_uid: str) -> int:
+        """How often something of a study was taken away so far. Cheap: asked while a transfer runs."""
+
+
+@runtime_checkable
 class DescribesImages(Protocol):
     """What a connector may do beside the four verbs: have metadata of images ready. Without it this border offers none."""
 

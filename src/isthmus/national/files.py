@@ -87,6 +87,18 @@ class Files:
             raise NationalInfrastructureUnavailable("the study changes faster than it can be described")
         return body
 
+    async def former_identifiers(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier] | None:
+        def known(connection: Connection) -> Sequence[PatientIdentifier] | None:
+            if register.is_merged(connection, patient):
+                return None
+            row = register.anchor_row(connection, patient)
+            return () if row is None else register.former_of(connection, row)
+
+        return await self._index.read(known)
+
+    async def corrections_of(self, study_instance_uid: str) -> int:
+        return await self._index.read(lambda connection: queries.corrections_of(connection, study_instance_uid))
+
     def _content(self, connection: Connection, patient: PatientIdentifier, id: str) -> DocumentContent | None:
         row = queries.find_document(connection, patient, id)
         if row is None:

@@ -15,12 +15,12 @@ from datetime import tzinfo
 from typing import Any, Protocol, runtime_checkable
 
 from isthmus.errors import DocumentNotFound, ImagesNotFound, UnsupportedRequest
-from isthmus.model.documents import Document, DocumentContent, DocumentKind
+from isthmus.model.documents import WITHDRAWN, Document, DocumentContent, DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.model.pieces import StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
-from isthmus.national.connector import DescribesImages
+from isthmus.national.connector import DescribesImages, KnowsCorrections
 
 
 @runtime_checkable
@@ -70,6 +70,7 @@ class Sources:
             for number, some in enumerate(found)
             for document in some
             if not document.kind.is_manifest
+            or document.status == WITHDRAWN
             or (number < images and taken.setdefault(document.study_instance_uids, number) == number)
         }
         return described(sorted(listed.values(), key=lambda document: int(document.id)))
@@ -101,6 +102,21 @@ class Sources:
                 continue
             raise UnsupportedRequest("no metadata are ready of these images", reason="no-route")
         raise ImagesNotFound("this patient has no such images")
+
+    async def former_identifiers(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier] | None:
+        """What any register or archive here knows of merges; None as soon as one says that this identifier was merged away."""
+        found: list[PatientIdentifier] = []
+        for source in dict.fromkeys((*self.patients, *self.images, *self.reports)):
+            if isinstance(source, KnowsCorrections):
+                former = await source.former_identifiers(patient)
+                if former is None:
+                    return None
+                found += former
+        return tuple(dict.fromkeys(found))
+
+    async def corrections_of(self, study_instance_uid: str) -> int:
+        knowing = [source for source in self.images if isinstance(source, KnowsCorrections)]
+        return sum([await source.corrections_of(study_instance_uid) for source in knowing])
 
     async def close(self) -> None:
         """Let the connections of every source go."""

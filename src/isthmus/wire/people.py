@@ -16,14 +16,22 @@ from isthmus.wire.packs.pack import Pack
 
 _LANGUAGE = "http://hl7.org/fhir/StructureDefinition/language"
 GENDERS = ("male", "female", "other", "unknown")
+FORMER = "old"  # IdentifierUse
+FORMER_MAX = 20
 
 
 def write_patient_resource(patient: Patient, pack: Pack) -> Node:
-    """Write identifier, names, gender, birth date: what is asked for and nothing else."""
+    """Write identifier, names, gender, birth date: what is asked for and nothing else.
+
+    Identifiers that were merged into it stand with it as old ones: what was issued under them names them still.
+    """
     return {
         "resourceType": "Patient",
         "meta": {"profile": [pack.profiles["patient"]]},
-        "identifier": [{"system": patient.identifier.system, "value": patient.identifier.value}],
+        "identifier": [
+            {"system": patient.identifier.system, "value": patient.identifier.value},
+            *({"use": FORMER, "system": one.system, "value": one.value} for one in patient.former),
+        ],
         "name": [write_name(name) for name in patient.names],
         "gender": patient.gender,
         "birthDate": patient.birth_date,
@@ -51,18 +59,22 @@ def read_names(node: Node) -> tuple[HumanName, ...]:
 
 
 def read_patient_resource(node: Node, asked: Sequence[PatientIdentifier] = (), *, complete: bool = True) -> Patient:
-    """Read a patient. Of several identifiers the one that was asked for stands. Raises CountryMisanswered.
+    """Read a patient. Of several identifiers the one that was asked for stands, an old one only alone. Raises CountryMisanswered.
 
     Identifier, name and birth date must be there; with `complete` false the identifier alone.
     """
-    identifiers = []
+    identifiers: list[PatientIdentifier] = []
+    former: list[PatientIdentifier] = []
     for identifier in el.children(node, "identifier"):
         system, value = el.text(identifier, "system"), el.text(identifier, "value")
         if system is not None and value is not None:
             try:
-                identifiers.append(PatientIdentifier(system, value))
+                known = former if el.text(identifier, "use") == FORMER else identifiers
+                known.append(PatientIdentifier(system, value))
             except MalformedRequest:
                 continue
+    if not identifiers:  # a document may say of its only one that it is old
+        identifiers, former = former, []
     names = read_names(node)
     birth_date = el.text(node, "birthDate")
     if not identifiers or (complete and (not names or birth_date is None)):
@@ -74,6 +86,7 @@ def read_patient_resource(node: Node, asked: Sequence[PatientIdentifier] = (), *
         birth_date=birth_date or "",
         gender=gender if gender in GENDERS else "unknown",
         handle=el.text(node, "id"),
+        former=tuple(former[:FORMER_MAX]),
     )
 
 

@@ -23,6 +23,7 @@ patients = Table(
     Column(
         "anchor", Boolean, nullable=False, server_default=text("0")
     ),  # named by a source behind us, not registered here
+    Column("merged_into", Integer),  # the row of the survivor: this identifier is no longer valid
     UniqueConstraint("system", "value"),
     Index("patients_by_birth_date", "birth_date"),
 )
@@ -33,6 +34,7 @@ studies = Table(
     Column("study_instance_uid", String, primary_key=True),
     Column("patient_id", ForeignKey("patients.id"), index=True),  # none while all of it is unassigned
     Column("generation", Integer, nullable=False),  # raised by each change of what is offered
+    Column("corrections", Integer, nullable=False, server_default=text("0")),  # how often something was taken away
     Column(
         "source", String, nullable=False, server_default=""
     ),  # the one behind us that holds it; "" the archive itself
@@ -47,9 +49,9 @@ instances = Table(
     Column("series_instance_uid", String, nullable=False),
     Column("study_instance_uid", String, nullable=False),
     Column("sop_class_uid", String, nullable=False),
-    Column("state", String, nullable=False),  # served, unassigned, quarantined
+    Column("state", String, nullable=False),  # served, unassigned, quarantined, corrected, rejected, note, deleted
     Column("source", String, nullable=False, server_default=""),  # through which it came; "" the first of images
-    Column("reason", String),  # of the quarantine
+    Column("reason", String),  # of the quarantine, or of the rejection: its code
     Column("detail", String),
     Column("said_patient", String),  # SYSTEM|VALUE as the file says, for the operator
     Column("patient_id", ForeignKey("patients.id")),  # whom it is served for
@@ -78,7 +80,7 @@ documents = Table(
     INDEX,
     Column("number", Integer, primary_key=True),
     Column("kind", String, nullable=False),
-    Column("state", String, nullable=False),  # served, quarantined
+    Column("state", String, nullable=False),  # served, quarantined, corrected, withdrawn, retracted, deleted
     Column(
         "source", String, nullable=False, server_default=""
     ),  # the one behind us that holds it; "" the archive itself
@@ -138,4 +140,23 @@ unmapped = Table(
     Column("code", String, primary_key=True),
     Column("display", String, nullable=False),
     Column("source", String, nullable=False),
+)
+
+merged = Table(  # what a merged identifier had: a split gives it back
+    "merged",
+    INDEX,
+    Column("former", ForeignKey("patients.id"), primary_key=True),
+    Column("kind", String, primary_key=True),  # study, document
+    Column("item", String, primary_key=True),
+)
+
+rejections = Table(  # what notes say of instances, whether they are here or not
+    "rejections",
+    INDEX,
+    Column("note", String, primary_key=True),  # SOP Instance UID
+    Column("sop_instance_uid", String, primary_key=True),
+    Column("patient_id", ForeignKey("patients.id"), nullable=False),  # of the note: it says nothing of a stranger's
+    Column("code", String, nullable=False),
+    Column("lifted", Boolean, nullable=False, server_default=text("0")),  # by the operator
+    Index("rejections_of_instance", "sop_instance_uid"),
 )
