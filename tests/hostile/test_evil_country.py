@@ -35,12 +35,13 @@ from tests.hostile.evil import (
     staged,
 )
 
-from isthmus.commands.visit_images import fetch_study
+from isthmus.commands.visit_images import Patience, fetch_study
 from isthmus.errors import (
     ArrivalRefused,
     ContentMismatch,
     CountryMisanswered,
     CountryTimedOut,
+    ImagesPreparing,
     IsthmusError,
     NationalInfrastructureUnavailable,
     UntrustedCountry,
@@ -49,6 +50,7 @@ from isthmus.testing.studies import SyntheticStudy
 from isthmus.testing.two_countries import Asking
 from isthmus.trust.issue import issue_node
 from isthmus.wire.manifests import write_manifest
+from isthmus.wire.outcomes import write_outcome
 
 pytestmark = pytest.mark.anyio
 
@@ -59,11 +61,11 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield made
 
 
-async def fetched(visit: Asking, folder: Path) -> dict[str, Any]:
+async def fetched(visit: Asking, folder: Path, patience: Patience | None = None) -> dict[str, Any]:
     """Fetch the study as `isthmus visit images` does."""
     return await fetch_study(
         visit.client, visit.visit, "AA", STUDY.study_instance_uid, folder=folder, series=(), instance=None, resume=False,
-        bar=lambda done, total: None,
+        bar=lambda done, total: None, patience=patience,
     )  # fmt: skip
 
 
@@ -87,6 +89,31 @@ async def test_from_a_country_that_answers_rightly_the_study_comes(stage: Stage,
     assert [path.read_bytes() for path in files(tmp_path / "out")] == sorted(
         (instance(number) for number in range(3)), key=lambda body: next(p for p in files(tmp_path / "out") if p.read_bytes() == body)
     )  # fmt: skip
+
+
+async def test_images_that_a_slow_archive_prepares_are_waited_for_and_come(stage: Stage, tmp_path: Path) -> None:
+    good, told = stage.evil.says["images"], list[float]()
+    stage.evil.says["images"] = http(write_outcome(ImagesPreparing("tape")), status=503, headers={"Retry-After": "1"})
+
+    def tell(wait_s: float) -> None:
+        told.append(wait_s)
+        stage.evil.says["images"] = good
+
+    async with stage.visit() as visit:
+        note = await fetched(visit, tmp_path / "out", Patience(60, tell))
+
+    assert (told, note["count"], note["missing"]) == ([1.0], 3, [])
+
+
+async def test_patience_with_a_slow_archive_ends_in_its_own_words(stage: Stage, tmp_path: Path) -> None:
+    stage.evil.says["images"] = http(write_outcome(ImagesPreparing("tape")), status=503, headers={"Retry-After": "90"})
+
+    async with stage.visit() as visit:
+        with pytest.raises(ImagesPreparing) as refused:
+            await fetched(visit, tmp_path / "out", Patience(60, lambda wait_s: None))
+
+    assert refused.value.meaning.exit_status == 5
+    assert len(received(tmp_path / "out")["missing"]) == 3
 
 
 # addresses

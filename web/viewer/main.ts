@@ -62,11 +62,11 @@ class Desk {
         requestAnimationFrame(() => Object.assign(page.dataset, { viewer: 'ready', drawn: `${slide.uid} ${slide.frame}` }));
         this.#afterFirst();
       },
-      waiting: () => {
+      waiting: (_, seconds) => {
         this.#emptyPort();
-        this.#overlay.note(say('loading'));
+        this.#overlay.note(seconds === undefined ? say('loading') : say('preparing', { n: Math.ceil(seconds / 60) }));
         this.#describe();
-        page.dataset.viewer = 'loading';
+        page.dataset.viewer = seconds === undefined ? 'loading' : 'preparing';
       },
       trouble: (_, what) => {
         this.#emptyPort();

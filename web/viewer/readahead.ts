@@ -2,6 +2,8 @@
 
 const AT_ONCE = 6;
 const PAUSES_MS = [500, 2000];
+const PREPARED_WITHIN_MS = 30 * 60_000;
+const LONGEST_PAUSE_S = 60;
 
 /** The order in which to want `count` things from `at`: two ahead for each one behind. */
 export function plan(count: number, at: number, direction: 1 | -1): number[] {
@@ -17,6 +19,13 @@ export function plan(count: number, at: number, direction: 1 | -1): number[] {
   return order;
 }
 
+/** A slow archive fetches the image; `seconds` is when to ask again. */
+class Preparing extends Error {
+  constructor(readonly seconds: number) {
+    super('preparing');
+  }
+}
+
 /** The portal stopped: what came may be of another person. Nothing is tried again. */
 export class AnotherPerson extends Error {}
 
@@ -30,6 +39,7 @@ export class Readahead {
     private readonly arrived: (url: string, bytes: ArrayBuffer) => void,
     private readonly failed: (url: string) => void,
     private readonly stopped: () => void,
+    private readonly preparing: (url: string, seconds: number) => void,
   ) {}
 
   /** Wants these addresses, in this order; the first does not wait for a free place. */
@@ -91,22 +101,30 @@ export class Readahead {
     this.#fill();
   }
 
-  /** Asks again after a pause, since a slow archive may say "later"; gives up after the last pause. */
+  /** Asks again after a pause. While a slow archive prepares the image that is when it says; else two times. */
   async #persist(url: string, signal: AbortSignal): Promise<ArrayBuffer> {
-    for (const pause of [...PAUSES_MS, undefined]) {
+    const until = Date.now() + PREPARED_WITHIN_MS;
+    const pauses = [...PAUSES_MS];
+    for (;;) {
       try {
         return await this.#ask(url, signal);
       } catch (problem) {
-        if (signal.aborted || pause === undefined || problem instanceof AnotherPerson) throw problem;
+        if (signal.aborted || problem instanceof AnotherPerson) throw problem;
+        const waits = problem instanceof Preparing && Date.now() < until;
+        const pause = waits ? 1000 * Math.min(LONGEST_PAUSE_S, problem.seconds) : pauses.shift();
+        if (pause === undefined) throw problem;
+        if (waits) this.preparing(url, problem.seconds);
         await new Promise((resolve) => setTimeout(resolve, pause));
+        signal.throwIfAborted();
       }
     }
-    throw new Error(url);
   }
 
   async #ask(url: string, signal: AbortSignal): Promise<ArrayBuffer> {
     const answer = await fetch(url, { headers: { Accept: 'application/dicom' }, signal });
-    if (answer.headers.get('X-Isthmus-Reason') === 'wrong-patient') throw new AnotherPerson();
+    const reason = answer.headers.get('X-Isthmus-Reason');
+    if (reason === 'wrong-patient') throw new AnotherPerson();
+    if (reason === 'preparing') throw new Preparing(Math.max(1, Number(answer.headers.get('Retry-After')) || LONGEST_PAUSE_S));
     const type = answer.headers.get('Content-Type') ?? '';
     if (!answer.ok || !type.startsWith('application/dicom')) throw new Error(String(answer.status));
     return answer.arrayBuffer();

@@ -19,7 +19,7 @@ export interface Slide extends Placed {
 
 export interface Listener {
   shown(slide: Slide, picture: Picture, decoded: Decoded): void;
-  waiting(slide: Slide): void;
+  waiting(slide: Slide, seconds?: number): void;
   trouble(slide: Slide, what: 'failed' | 'undecodable' | 'no_pixels'): void;
   progress(): void;
   stopped(): void;
@@ -46,6 +46,9 @@ export class Stack {
     () => {
       this.shut();
       this.#tell.stopped();
+    },
+    (url, seconds) => {
+      if (this.current?.url === url) this.#tell.waiting(this.current, seconds);
     },
   );
   readonly #tell: Listener;

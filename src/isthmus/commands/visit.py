@@ -292,11 +292,15 @@ def images(
         bool, typer.Option("--key-images", help="Only those that key object selections mark.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Fetch only what is not there yet.")] = False,
+    wait: Annotated[
+        int, typer.Option("--wait", metavar="MINUTES", min=0, help="How long to wait for a slow archive.")
+    ] = 10,
     json: Json = False,
 ) -> None:
     """The images of a study, byte for byte as the country sent them, with what came in received.json.
 
-    A broken transfer leaves only whole files and exits 6; the same command with --resume fetches the rest.
+    A broken transfer leaves only whole files and exits 6; the same command with --resume fetches the rest. Images that a slow archive
+    still prepares are waited for; when the time is over the exit status is 5.
 
     \b
     Example:
@@ -308,7 +312,7 @@ def images(
         checked_uid(uid)
 
     async def work(client: Client, asked: Asked) -> dict[str, Any]:
-        from isthmus.commands.visit_images import fetch_study
+        from isthmus.commands.visit_images import Patience, fetch_study, say_waiting
 
         visit = await begin(client, asked, confirm=True)
         with progress("images") as advance:
@@ -332,6 +336,7 @@ def images(
                 key_images=key_images,
                 resume=resume,
                 bar=bar,
+                patience=Patience(wait * 60, say_waiting),
             )
 
     emit(run(ctx, work), json, lambda a: print(f"{a['count']} images, {a['bytes'] / 1e6:.1f} MB in {out / study}"))

@@ -5,11 +5,14 @@ Source: interfaces.md §4.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,40 @@ from isthmus.country_b.client import Client
 from isthmus.country_b.fetch import Wanted, marked_of, plan, wanted_of
 from isthmus.country_b.images import get_images
 from isthmus.country_b.visit import Visit
-from isthmus.errors import ContentMismatch, ImagesNotFound, NationalInfrastructureUnavailable, Unavailable
+from isthmus.errors import (
+    ContentMismatch,
+    ImagesNotFound,
+    ImagesPreparing,
+    NationalInfrastructureUnavailable,
+    Unavailable,
+)
+from isthmus.model.queries import ImagesQuery
 
 Key = tuple[str, str]
+LATER_S, LONGEST_S = 30.0, 120.0  # when to ask a slow archive again: where it does not say, and at most
 EXPLAINABLE = "Some images name the patient a little differently, or not in full; compare before use."
+
+
+@dataclass
+class Patience:
+    """How much longer a slow archive is waited for; each wait is told."""
+
+    left_s: float
+    tell: Callable[[float], None]
+
+    async def wait(self, later: ImagesPreparing) -> None:
+        """Wait until it is time to ask again. Raises `later` when that is longer than there is patience for."""
+        said = later.facts.get("retry_after_s")
+        wait_s = min(LONGEST_S, float(said)) if isinstance(said, int | float) else LATER_S
+        if wait_s > self.left_s:
+            raise later
+        self.left_s -= wait_s
+        self.tell(wait_s)
+        await asyncio.sleep(wait_s)
+
+
+def say_waiting(wait_s: float) -> None:
+    sys.stderr.write(f"Being prepared from a slow archive; asked again in {wait_s:.0f} s.\n")
 
 
 class Folder:
@@ -121,6 +154,22 @@ def chosen(everything: Sequence[Wanted], series: Iterable[str], instance: str | 
     return wanted
 
 
+async def _patiently(
+    client: Client, visit: Visit, country: str, query: ImagesQuery, shelf: Folder, patience: Patience | None
+) -> AsyncGenerator[Arrived]:
+    """What a request brings, asked again while a slow archive prepares it."""
+    while True:
+        try:
+            async with contextlib.aclosing(get_images(client, visit, country, query, shelf)) as arriving:
+                async for arrived in arriving:
+                    yield arrived
+            return
+        except ImagesPreparing as later:
+            if patience is None:
+                raise
+            await patience.wait(later)
+
+
 async def fetch_study(
     client: Client,
     visit: Visit,
@@ -133,10 +182,12 @@ async def fetch_study(
     key_images: bool = False,
     resume: bool,
     bar: Callable[[int, int], None],
+    patience: Patience | None = None,
 ) -> dict[str, Any]:
     """Fetch into a folder. A broken transfer leaves whole files and a true `received.json`.
 
-    Raises ContentMismatch (exit 6) when something is missing at the end, with what to do.
+    Raises ContentMismatch (exit 6) when something is missing at the end, with what to do; ImagesPreparing when all of it is still
+    being prepared.
     """
     everything = await wanted_of(client, visit, country, study)
     marked = await marked_of(client, visit, country, study, everything) if key_images else everything
@@ -152,7 +203,7 @@ async def fetch_study(
     try:
         for query in plan(study, everything, missing):
             try:
-                async with contextlib.aclosing(get_images(client, visit, country, query, shelf)) as arriving:
+                async with contextlib.aclosing(_patiently(client, visit, country, query, shelf, patience)) as arriving:
                     async for arrived in arriving:
                         received.add(arrived)
                         done += 1
@@ -166,6 +217,8 @@ async def fetch_study(
     finally:
         shelf.drop()
         note = received.write(wanted)
+    if isinstance(broken, ImagesPreparing) and len(note["missing"]) == len(wanted):
+        raise broken
     if note["missing"]:
         came = len(wanted) - len(note["missing"])
         raise ContentMismatch(

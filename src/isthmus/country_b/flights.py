@@ -18,7 +18,7 @@ from isthmus.country_b.fetch import Wanted, plan
 from isthmus.country_b.spool import Arriving, Spool
 from isthmus.country_b.verbs import Verbs
 from isthmus.country_b.visit import Visit
-from isthmus.errors import Absence, ContentMismatch, ImagesNotFound, IntegrityLost, IsthmusError
+from isthmus.errors import Absence, ContentMismatch, ImagesNotFound, ImagesPreparing, IntegrityLost, IsthmusError
 from isthmus.model.queries import ImagesQuery
 from isthmus.storage.sealed import SealedReader
 
@@ -228,7 +228,7 @@ class Flights:
             if error.reason == "wrong-patient":
                 number = str(error.facts.get("exchange_id") or "")
                 await self._spool.note(visit.id, number, *stopped(query.study_instance_uid))
-            if query.sop_instance_uid is None:
+            if query.sop_instance_uid is None and not isinstance(error, ImagesPreparing):
                 self._singly.add(key)
         finally:
             flight.over = True

@@ -15,7 +15,7 @@ from isthmus.config import Ohif
 from isthmus.country_b.flights import Flights
 from isthmus.country_b.portal.words import VIEWER
 from isthmus.demo.people import PEOPLE
-from isthmus.errors import CountryUnreachable
+from isthmus.errors import CountryUnreachable, ImagesPreparing
 
 pytestmark = pytest.mark.anyio
 MIRELA, OSKAR = PEOPLE["mirela"], PEOPLE["oskar"]
@@ -339,3 +339,18 @@ def test_the_viewer_is_given_every_word_it_asks_for() -> None:
     asked = json.loads((Path(__file__).parents[3] / "web/tests/words.json").read_text(encoding="utf-8"))
 
     assert asked == VIEWER
+
+
+async def test_an_image_that_is_being_prepared_is_said_with_when_to_ask_again(portal: FakePortal) -> None:
+    browser, study = await _open(portal)
+    first, second, _ = await _urls(browser, study)
+    portal.country.problem = ImagesPreparing("near-line", country="AA", retry_after_s=90)
+
+    waits = await browser.get(first)
+    comes = await browser.get(first)
+    series = await browser.get(second)
+
+    assert (waits.status, waits.headers["x-isthmus-reason"], waits.headers["retry-after"]) == (503, "preparing", "90")
+    assert waits.headers["refresh"] == "90"
+    assert "fetches the images from where they are kept for long" in waits.text
+    assert (comes.status, series.status) == (200, 200)

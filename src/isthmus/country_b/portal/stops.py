@@ -58,6 +58,12 @@ _NOT_OFFERED = Stop(
     N_("It offers this to none of its patients so far. It says nothing about what this patient has there."),
     (N_("Go back to the examinations; the list shows what there is."), N_("Ask the hospital there if you need it.")),
 )
+_PREPARING = Stop(
+    N_("Being prepared from a slow archive"),
+    N_("%(country)s fetches the images from where they are kept for long. This page asks again by itself."),
+    (N_("Go on with something else; the images will be here in a few minutes."), NUMBER),
+    "clock",
+)
 _TOO_OFTEN = Stop(N_("Too many requests"), "", (N_("Wait a little, then try again."),), "clock")
 _ANYTHING = Stop(N_("Access is not possible now"), "", (AGAIN, NUMBER))
 
@@ -92,6 +98,7 @@ BY_REASON: Mapping[str, Stop] = {
     "access-code": _REFUSED,
     "not-offered": _NOT_OFFERED,
     "rate": _TOO_OFTEN,
+    "preparing": _PREPARING,
 }
 
 
@@ -100,7 +107,11 @@ def stop(ask: Ask, error: IsthmusError) -> Answer:
     asked_wrong = 400 <= error.meaning.status < 500 and error.meaning.exit_status == 2
     told = BY_REASON.get(error.reason, _ASKED_WRONG if asked_wrong else _ANYTHING)
     number = str(error.facts.get("exchange_id") or ask.request.exchange_id)
-    said = ((REASON, error.reason),)
+    said: tuple[tuple[str, str], ...] = ((REASON, error.reason),)
+    wait_s = error.facts.get("retry_after_s")
+    if error.reason == "preparing" and isinstance(wait_s, int | float):
+        said += (("Retry-After", str(max(1, int(wait_s)))),)
+        said += (("Refresh", str(max(5, int(wait_s)))),) if ask.request.method != "POST" else ()
     return _page(ask, told, error.meaning.status, said, words=error.meaning.words, number=number, facts=error.facts)
 
 
@@ -149,7 +160,7 @@ def _page(
         headers,
         told=told,
         title=spoken.say(told.title) % {"country": country or spoken.say("The country")},
-        lead=spoken.say(told.lead or words),
+        lead=spoken.say(told.lead or words) % {"country": country or spoken.say("The country")},
         number=number or ask.request.exchange_id,
         country=country,
         phone=phone,

@@ -144,6 +144,7 @@ VIEWER = {
     "window_values": N_("W {width} L {level}"),
     "window_table": N_("Window from the file"),
     "loading": N_("Loading the image."),
+    "preparing": N_("Being prepared from a slow archive, about {n} min. It comes by itself."),
     "loaded": N_("{here} of {all} images, {mb} MB"),
     "cancelled": N_("Stopped. {here} of {all} images are here."),
     "failed": N_("This image did not arrive."),
