@@ -16,6 +16,7 @@ from typing import Any, Final
 from isthmus.errors import SettingsProblem
 
 MIB: Final = 1 << 20
+AE_TITLE: Final = re.compile(r"(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -83,6 +84,18 @@ class DropFolder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dimse:
+    """C-STORE into the archive, from the senders that have an `ae_title`: each with its address, or its certificate."""
+
+    host: str = setting("address to listen on", "127.0.0.1")
+    port: int = setting("port to listen on; 0: none", 0)
+    ae_title: str = setting("the AE title that senders call", "ISTHMUS")
+    tls: bool = setting("TLS, with certificate, key and authority of [intake]; senders show a certificate", default=False)  # fmt: skip
+    associations: int = setting("associations at a time, of all senders", 16)
+    silence_s: float = setting("how long a sender may be silent", 30.0, unit="s")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Intake:
     """What comes into the archive from outside: a listener for STOW-RS and FHIR documents, never the border, and watched folders.
 
@@ -95,6 +108,7 @@ class Intake:
     tls_certificate: str = setting("certificate of the listener, PEM", "")
     tls_key: str = setting("its private key, PEM", "")
     tls_authority: str = setting("PEM file of the authorities that issue the senders' certificates", "")
+    dimse: Dimse = setting("C-STORE", factory=Dimse)
     senders: tuple[Sender, ...] = setting("who may send", ())
     folders: tuple[DropFolder, ...] = setting("watched folders for reports", ())
 
@@ -121,6 +135,8 @@ def check_intake(intake: Intake, env: str, sources: Mapping[str, frozenset[str]]
                 f"folder {folder.name!r} delivers into {folder.source!r}, which is no sources.reports of kind files",
                 "folders.source",
             )
+    if intake.dimse.port:
+        _check_dimse(intake, sources["images"])
     given = [bool(getattr(intake, f"tls_{part}")) for part in ("certificate", "key", "authority")]
     if any(given) != all(given):
         raise _wrong("give tls_certificate, tls_key and tls_authority, or none of them", "tls_certificate")
@@ -147,6 +163,23 @@ def _known_by_something(sender: Sender) -> None:
             raise _wrong(
                 f"sender {sender.name!r}: address is neither an address nor a network", "senders.address"
             ) from None
+
+
+def _check_dimse(intake: Intake, images: frozenset[str]) -> None:
+    """An AE title alone is no secret: anybody may call himself by it."""
+    if intake.dimse.tls and not intake.tls:
+        raise _wrong("dimse.tls needs tls_certificate, tls_key and tls_authority", "dimse.tls")
+    for key, title in (("dimse", intake.dimse.ae_title), *((f"sender {s.name!r}", s.ae_title) for s in intake.senders)):
+        if title and AE_TITLE.fullmatch(title) is None:
+            raise _wrong(f"{key}: an AE title has 1 to 16 characters of ASCII", "dimse.ae_title")
+    for sender in (one for one in intake.senders if one.ae_title):
+        if sender.source not in images:
+            raise _wrong(f"sender {sender.name!r} sends by DIMSE into {sender.source!r}, which is no sources.images", "senders.source")  # fmt: skip
+        if not sender.address and not (intake.dimse.tls and sender.certificate):
+            raise _wrong(
+                f"sender {sender.name!r} has an ae_title, but neither address nor, with dimse.tls, certificate",
+                "senders.address",
+            )
 
 
 def _unique(names: list[str], what: str) -> None:

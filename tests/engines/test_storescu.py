@@ -41,7 +41,7 @@ def listening(tmp_path: Path) -> Iterator[Listening]:
     running: list[Listener] = []
 
     def listen(receiver: Kept, sender: Sender | None = None, associations: int = 4) -> int:
-        senders = [sender or Sender("MODALITY", (HOST,))]
+        senders = [sender or Sender("MODALITY", HOST.__eq__)]
         listener = Listener(
             HOST, 0, "ISTHMUS", senders, lambda _: receiver, tmp_path / "spool", associations=associations
         )
@@ -97,7 +97,7 @@ def test_who_is_not_known_sends_nothing(
 ) -> None:
     files, kept = SyntheticStudy(instances=1, rows=16, columns=16).write(tmp_path / "made"), Kept()
 
-    ended = send(listening(kept, Sender("MODALITY", addresses)), *files, calling=calling, called=called)
+    ended = send(listening(kept, Sender("MODALITY", addresses.__contains__)), *files, calling=calling, called=called)
 
     assert ended.returncode != 0
     assert kept.files == []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -36,8 +37,9 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national import told as words
 from isthmus.national.retrievals import Discarded, Moved, Retrieval
 from isthmus.national.told import Held, HeldSeries
+from isthmus.sections import AE_TITLE
 from isthmus.transport.dimse.arrivals import Arrival
-from isthmus.transport.dimse.inbound import Listener, Sender
+from isthmus.transport.dimse.inbound import ASSOCIATIONS_MAX, Listener, Sender
 from isthmus.transport.dimse.outbound import Asked, Outcome, Peer, Questions, get, move
 
 LOG = logging.getLogger("isthmus.national")
@@ -46,7 +48,6 @@ READERS: Final = 64  # askers who wait for bytes at a time
 RECALLED_S: Final = 600.0  # a near-line study is asked for again after this long
 COME_BACK_S: Final = 60.0
 _PATTERN: Final = re.compile(r"[*?\\\x00-\x1f\x7f]")
-_AE_TITLE: Final = re.compile(r"(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )")
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ class DimsePacs:
 
     def _for_moves(self, settings: Settings) -> Listener:
         """Where the PACS moves to: opened with the first retrieval, since who only asks needs no port."""
-        sender = Sender(self._source.peer_ae_title, (self._source.host,))
+        sender = Sender(self._source.peer_ae_title, partial(_is_at, self._source.host), parallel=ASSOCIATIONS_MAX, per_s=1000)
         return Listener(
             "0.0.0.0", self._source.move_port, self._source.ae_title, [sender], lambda _: self._moved, self._folder,  # noqa: S104  # the PACS must reach it; anybody else is hung up on
             silence_s=self._source.timeout_s, tls=partial(_server_context, settings, self._source) if self._source.tls else None,
@@ -263,8 +264,16 @@ def _check(source: Source) -> None:
     if source.retrieve == "move" and not source.move_port:
         raise SettingsProblem(f"{where}: C-MOVE needs move_port, a port of ours", key="sources.images.move_port")
     for key in ("ae_title", "peer_ae_title"):
-        if _AE_TITLE.fullmatch(getattr(source, key)) is None:
+        if AE_TITLE.fullmatch(getattr(source, key)) is None:
             raise SettingsProblem(f"{where}: {key} has 1 to 16 characters of ASCII", key=f"sources.images.{key}")
+
+
+def _is_at(host: str, address: str) -> bool:
+    """Whether an address is one of a host's, as its name is looked up now."""
+    try:
+        return address in {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
 
 
 def _keys(held: Held, series: str = "", sop: str = "") -> dict[str, str]:

@@ -50,7 +50,7 @@ def kept() -> Kept:
 
 @pytest.fixture
 def port(kept: Kept, tmp_path: Path) -> Iterator[int]:
-    senders = [Sender("MODALITY", (HOST,))]
+    senders = [Sender("MODALITY", HOST.__eq__)]
     listener = Listener(HOST, 0, "ISTHMUS", senders, lambda _: kept, tmp_path, silence_s=SILENCE_S, associations=2)
     yield listener.start()
     listener.stop()

@@ -8,7 +8,6 @@ Source: PS3.4 Annex B; PS3.8 §9.3.4; trust.md T99.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import ssl
@@ -17,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from pydicom.uid import UID
@@ -34,15 +34,23 @@ LOG = logging.getLogger("isthmus.transport")
 ASSOCIATIONS_MAX: Final = 16
 REQUEST_S: Final = 10.0  # from the connection to the association's request
 _NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)  # rejected for good, by the user, calling AE title not recognised
+_LATER: Final = (0x02, 0x03, 0x02)  # rejected for now, by the provider, local limit exceeded
+
+
+def _whatever(certificate: bytes | None) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who may send: an AE title from addresses of its own (names are looked up at start)."""
+    """Who may send, and how it is known: all of it has to hold. `shows` is asked about its certificate (DER), None without TLS."""
 
     ae_title: str
-    addresses: tuple[str, ...]
+    calls_from: Callable[[str], bool]
     name: str = ""
+    shows: Callable[[bytes | None], bool] = _whatever
+    parallel: int = 4
+    per_s: float = 20.0  # associations; burst twice that
 
 
 class Listener:
@@ -56,7 +64,7 @@ class Listener:
         self._at, self._take, self._folder, self._silence_s = (host, port), take, folder, silence_s
         self._tls = tls
         self._server: _Server | None = None
-        self._senders = [(sender, _resolved(sender.addresses)) for sender in senders]
+        self._senders = [(sender, _Pace(sender.per_s)) for sender in senders]
         self._entity = ApplicationEntity(ae_title=ae_title)
         self._entity.add_supported_context(VERIFICATION)
         self._entity.require_called_aet = True
@@ -81,7 +89,7 @@ class Listener:
             )
         except OSError as error:
             raise SettingsProblem(f"port {self._at[1]} cannot be listened on: {error.strerror}") from error
-        server.known = frozenset(address for _, addresses in self._senders for address in addresses)
+        server.calls_from = lambda address: any(sender.calls_from(address) for sender, _ in self._senders)
         server.handshake, server.silence_s = self._tls, self._silence_s
         server.connections = 2 * self._entity.maximum_associations
         self._entity._servers.append(server)
@@ -99,24 +107,61 @@ class Listener:
         made = event.assoc
         asked = made.requestor.primitive
         if asked is None or not isinstance(made.dimse, Messages):
-            return
+            return None
         calling = (asked.calling_ae_title or "").strip()
-        sender = next((s for s, at in self._senders if s.ae_title == calling and made.requestor.address in at), None)
-        if sender is None:
+        shown = made.dul.socket.socket if made.dul.socket is not None else None
+        certificate = shown.getpeercert(binary_form=True) if isinstance(shown, ssl.SSLSocket) else None
+        address = made.requestor.address
+        known = (
+            (s, pace) for s, pace in self._senders
+            if s.ae_title == calling and s.calls_from(address) and s.shows(certificate)
+        )  # fmt: skip
+        sender, pace = next(known, (None, None))
+        if sender is None or pace is None:
             LOG.warning("an association of an unknown sender was rejected at port %d", self._at[1])
-            made.acse.send_reject(*_NOT_RECOGNISED)
-            made.kill()
-            return
+            return _reject(event, _NOT_RECOGNISED)
+        if self._held_by(sender) >= sender.parallel or not pace.may():
+            LOG.warning("%s has too many associations at port %d", sender.name or sender.ae_title, self._at[1])
+            return _reject(event, _LATER)
+        made.dimse.sender = sender
         made.dimse.receiver = self._take(sender)
         for context in asked.presentation_context_definition_list or ():
             context.transfer_syntax = [UID(preferred([str(uid) for uid in context.transfer_syntax]))]
+        return None
+
+    def _held_by(self, sender: Sender) -> int:
+        running = self._server.active_associations if self._server is not None else []
+        return sum(isinstance(one.dimse, Messages) and one.dimse.sender is sender for one in running)
+
+
+def _reject(event: Event, words: tuple[int, int, int]) -> None:
+    event.assoc.acse.send_reject(*words)
+    event.assoc.kill()
+
+
+class _Pace:
+    """How often: a bucket that fills."""
+
+    def __init__(self, per_s: float) -> None:
+        self._per_s, self._left, self._at = per_s, 2 * per_s, monotonic()
+        self._lock = threading.Lock()
+
+    def may(self) -> bool:
+        with self._lock:
+            now = monotonic()
+            self._left = min(2 * self._per_s, self._left + (now - self._at) * self._per_s)
+            self._at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
 
 
 class _Server(ThreadedAssociationServer):
     """The library's server, with nobody waiting for anybody else's handshake, and a bound on connections."""
 
     daemon_threads = True
-    known: frozenset[str] = frozenset()
+    calls_from: Callable[[str], bool] | None = None
     handshake: Callable[[], ssl.SSLContext] | None = None
     silence_s = 30.0
     connections = 2 * ASSOCIATIONS_MAX
@@ -126,7 +171,11 @@ class _Server(ThreadedAssociationServer):
         connection, address = self.socket.accept()
         try:
             connection.settimeout(self.silence_s)
-            if address[0] not in self.known or len(self.active_associations) >= self.connections:
+            if (
+                self.calls_from is None
+                or not self.calls_from(address[0])
+                or len(self.active_associations) >= self.connections
+            ):
                 raise ConnectionRefusedError
             if self.handshake is not None:
                 connection = self.handshake().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -142,11 +191,3 @@ class _Server(ThreadedAssociationServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         LOG.info("a connection to a DIMSE port ended before it was an association")
-
-
-def _resolved(addresses: Sequence[str]) -> frozenset[str]:
-    found: set[str] = set()
-    for address in addresses:
-        with contextlib.suppress(OSError):
-            found.update(str(entry[4][0]) for entry in socket.getaddrinfo(address, None))
-    return frozenset(found)

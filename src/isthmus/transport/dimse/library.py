@@ -125,6 +125,7 @@ class Messages(DIMSEServiceProvider):
         self._silence_s, self._heard_at = silence_s, monotonic()
         self._folder = folder
         self.left = False
+        self.sender: object = None  # who it is of, where we answer
         self._spool: Spool | None = None
 
     def receive_primitive(self, primitive: P_DATA) -> None:
