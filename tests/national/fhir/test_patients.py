@@ -109,10 +109,15 @@ def test_a_merged_record_counts_as_the_one_that_took_it_over(behind: Behind, rep
         {"link": [{"other": {"reference": "https://elsewhere.example/fhir/Patient/p2"}, "type": "replaced-by"}]},
         {"link": [{"other": {"reference": "Patient/p1"}, "type": "replaced-by"}]},  # itself, for ever
         {"link": [{"type": "replaced-by"}]},
+        {"link": [{"other": {"reference": "Patient/.."}, "type": "replaced-by"}]},
+        {"id": ".."},
+        {"id": "p1,Patient/p2"},
+        {"id": ""},
     ],
 )
 def test_a_record_out_of_use_is_nobody(behind: Behind, repository: FhirRepository, members: Node) -> None:
-    repository.put(patient_node("p1", MINE, **members))
+    answer = _bundle({"resource": patient_node("p1", MINE, **members)})
+    repository.alter = lambda path, held: answer if path.startswith("Patient?") else held
 
     assert not behind.find()
     assert behind.listed() == []

@@ -25,7 +25,8 @@ ENTRIES_MAX, PAGES_MAX = 10_000, 1_000
 DOCUMENT_MAX_BYTES = 64 << 20
 LONG_BYTES = 1 << 20
 GONE = (404, 410)
-_OWN = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(/_history/[A-Za-z0-9\-.]{1,64})?")
+_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}")
+_OWN = re.compile(r"([A-Z][A-Za-z]+)/((?!\.{1,2}(?:/|$))[A-Za-z0-9\-.]{1,64})(/_history/[A-Za-z0-9\-.]{1,64})?")
 
 
 class TooLargeThere(Exception):
@@ -45,7 +46,7 @@ class Client:
         self._upstream = Upstream(source, path)
 
     async def search(self, kind: str, parameters: Parameters) -> list[Node]:
-        """Every match of a search, each once, however many pages it has; what is included beside them is left out."""
+        """Every match of a search, each once, however many pages it has; what is included beside them, or has no id, is left out."""
         found: dict[str, Node] = {}
         page = await self._bundle(kind, (*parameters, ("_count", str(self.source.page_size))))
         asked: set[str] = set()
@@ -62,7 +63,7 @@ class Client:
             page = await self._bundle(self._own(following), ())
         if total is not None and total > len(found):
             raise NationalInfrastructureUnavailable(f"{self.source.name} lists fewer than it counts")
-        return [resource for id_, resource in found.items() if id_]
+        return [resource for id_, resource in found.items() if _ID.fullmatch(id_)]
 
     async def read(self, kind: str, id_: str) -> Node | None:
         """A resource as it is now; None when it is not there any more."""
@@ -126,16 +127,21 @@ class Client:
         """A link as a whole address below the base. Raises NationalInfrastructureUnavailable for any other."""
         try:
             whole = urljoin(f"{self.base}/", url)
-            parts, base = urlsplit(whole), urlsplit(self.base)
-            same = (parts.scheme, parts.hostname, parts.port) == (base.scheme, base.hostname, base.port)
-            inside = f"{parts.path.rstrip('/')}/".startswith(f"{base.path.rstrip('/')}/")
-        except ValueError:
-            same = inside = False
-            parts = urlsplit("")
-        climbs = {".", ".."} & set(re.split(r"/|%2[fF]", parts.path.replace("%2e", ".").replace("%2E", ".")))
-        if not (same and inside) or parts.username is not None or parts.password is not None or climbs:
-            raise NationalInfrastructureUnavailable(f"{self.source.name} names an address that is not its own")
-        return whole.partition("#")[0]
+            if _is_below(whole, self.base):
+                return whole.partition("#")[0]
+        except ValueError:  # no address at all
+            pass
+        raise NationalInfrastructureUnavailable(f"{self.source.name} names an address that is not its own")
+
+
+def _is_below(url: str, base: str) -> bool:
+    """Whether an address is the base's or below it, by its parts; nothing in it climbs, and nobody's name is in it. Raises ValueError."""
+    parts, root = urlsplit(url), urlsplit(base)
+    same = (parts.scheme, parts.hostname, parts.port) == (root.scheme, root.hostname, root.port)
+    inside = f"{parts.path.rstrip('/')}/".startswith(f"{root.path.rstrip('/')}/")
+    segments = re.split(r"/|%2[fF]", re.sub("%2[eE]", ".", parts.path))
+    named = parts.username is not None or parts.password is not None
+    return same and inside and url.isprintable() and not named and not {".", ".."} & set(segments)
 
 
 async def _bundle_in(body: bytes) -> Node:
