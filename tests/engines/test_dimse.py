@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.opening import open_sources
 from isthmus.storage.database import open_index
 from isthmus.testing.connector_contract import ConnectorContract, Offered
-from isthmus.testing.engines.counterparts import free_ports
+from isthmus.testing.engines.counterparts import free_ports, need
 from isthmus.testing.engines.orthanc import Orthanc, orthanc
 from isthmus.testing.studies import SyntheticStudy
 
@@ -147,3 +148,29 @@ def test_a_pacs_that_is_not_there_is_said_and_soon(tmp_path: Path, pacs: Orthanc
     with pytest.raises(NationalInfrastructureUnavailable):
         asyncio.run(behind.sources.find_documents(DocumentQuery(patient=MINE.identifier)))
     behind.close()
+
+
+@pytest.mark.parametrize(
+    ("seed", "writer", "syntax"),
+    [
+        (11, "dcmcrle", "1.2.840.10008.1.2.5"),
+        (12, "dcmcjpeg", "1.2.840.10008.1.2.4.70"),
+        (13, "dcmcjpls", "1.2.840.10008.1.2.4.80"),
+    ],
+    ids=["RLE", "JPEG lossless", "JPEG-LS"],
+)
+def test_nothing_is_compressed_anew(
+    tmp_path: Path, pacs: Orthanc, behind: Behind, seed: int, writer: str, syntax: str
+) -> None:
+    study = SyntheticStudy(seed, MINE, instances=2, rows=64, columns=64)
+    program = need(writer, "dcmtk")
+    files = []
+    for number, plain in enumerate(study.write(tmp_path / "plain")):
+        files.append(tmp_path / f"{number}.dcm")
+        subprocess.run([program, plain, files[-1]], check=True)
+    pacs.load(files)
+
+    came = whole(behind, study)
+
+    assert {file_syntax(one) for one in came} == {syntax}
+    assert [one[-1000:] for one in came] == [file.read_bytes()[-1000:] for file in files]
