@@ -567,6 +567,28 @@ def test_content_that_became_another_patients_does_not_leave(behind: Behind, rep
     with pytest.raises(DocumentNotFound):
         behind.get(document.id)
 
+    assert behind.listed() == []
+    repository.put_binary("b1", FHIR, report())
+    behind.again()
+    assert _only(behind).id == document.id
+
+
+def test_a_document_whose_bytes_are_gone_is_not_listed_again_until_they_are_back(
+    behind: Behind, repository: FhirRepository
+) -> None:
+    repository.put_binary("b1", PDF_TYPE, PDF)
+    repository.put(entry("d1", (PDF_TYPE, "Binary/b1")))
+    document = _only(behind)
+    repository.delete("Binary", "b1")
+
+    with pytest.raises(DocumentNotFound):
+        behind.get(document.id)
+
+    assert behind.listed() == []
+    repository.put_binary("b1", PDF_TYPE, PDF)
+    assert behind.get(_only(behind).id).body == PDF
+    assert _only(behind).id == document.id
+
 
 @pytest.mark.fault("F38")
 def test_documents_of_others_that_a_repository_answers_with_are_nobodys_business(

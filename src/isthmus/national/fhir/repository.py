@@ -13,9 +13,11 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
+
+from sqlalchemy import Row
 
 from isthmus.archive import queries, register
 from isthmus.config import Settings, Source
@@ -28,7 +30,7 @@ from isthmus.model.people import Patient
 from isthmus.model.queries import DocumentQuery, PatientQuery
 from isthmus.national.fhir import rows
 from isthmus.national.fhir.client import Client
-from isthmus.national.fhir.contents import MEDIA_TYPES, NotOffered, Reader, log_refusal
+from isthmus.national.fhir.contents import MEDIA_TYPES, NotOffered, Reader, Said, log_refusal
 from isthmus.national.fhir.entries import COMPOSITION, KINDS, RADIOLOGY, REFERENCE, REPORT, TYPE_OF
 from isthmus.national.fhir.patients import Person, find_people
 from isthmus.national.fhir.told import Teller, Told
@@ -39,7 +41,8 @@ from isthmus.wire.packs.pack import load_pack
 LOG = logging.getLogger("isthmus.national")
 T = TypeVar("T")
 _Noted = tuple[int, str]
-REFUSALS_MAX = 10_000  # documents that are not offered, remembered so that they are not fetched at every search
+REFUSALS_MAX, REFUSED_FOR = 10_000, timedelta(minutes=10)
+"""Documents that are not offered are remembered for a while, so that they are not fetched at every search."""
 
 
 class Repository:
@@ -58,7 +61,7 @@ class Repository:
         self._teller = Teller(self._client, self._pack)
         self._reader = Reader(self._client, self._sandbox, self._pack)
         self._turns = asyncio.Semaphore(max(1, source.parallel))
-        self._refused: OrderedDict[tuple[str, str, PatientIdentifier], str] = OrderedDict()
+        self._refused: OrderedDict[tuple[str, str, PatientIdentifier], datetime] = OrderedDict()
 
     async def find_patients(self, query: PatientQuery) -> Sequence[Patient]:
         """Everyone who carries all identifiers and fits. Without identifier nobody is looked for: names would fold another way there."""
@@ -90,22 +93,31 @@ class Repository:
         kind, _, id_ = row.family.partition("/")
         node = await self._client.read(kind, id_)
         told = self._mine([node], person) if node is not None else []
-        said = None
-        for one in told:
-            try:
-                said = await self._reader.read(one, person)
-            except NotOffered as refusal:
-                self._refuse(one, person, refusal.reason)
-                continue
-            if said is not None and not (rows.is_as_told(row, one) and said.sha256 == row.sha256):
-                number = await self._index.write(
-                    partial(rows.keep, source=self._held_by, patient=patient, told=one, said=said, now=self._clock())
-                )
-                said = said if str(number) == id else None
+        said = await self._given(told[0], person, row) if told else None
         if said is None:
             raise DocumentNotFound("this patient has no such document")
         document = replace(queries.document_of(row), sensitivity=told[0].document.sensitivity)
         return DocumentContent(document, MEDIA_TYPES[document.kind], said.body, etag=said.sha256)
+
+    async def _given(self, told: Told, person: Person, row: Row[Any]) -> Said | None:
+        """The document under a row's number, when it is still the one: not another's, not gone, not other bytes."""
+        try:
+            said = await self._reader.read(told, person)
+        except NotOffered as refusal:
+            self._refuse(told, person, refusal.reason)
+            said = None
+        if said is None:
+            await self._index.write(partial(rows.doubt, number=row.number))
+            return None
+        if rows.is_as_told(row, told) and said.sha256 == row.sha256:
+            return said
+        return said if await self._kept(told, said, person) == row.number else None
+
+    async def _kept(self, told: Told, said: Said, person: Person) -> int:
+        patient, now = person.patient.identifier, self._clock()
+        return await self._index.write(
+            partial(rows.keep, source=self._held_by, patient=patient, told=told, said=said, now=now)
+        )
 
     async def close(self) -> None:
         await self._client.close()
@@ -139,7 +151,7 @@ class Repository:
         """Number and digest of a document, read first where this version was not seen yet; None for one that is not offered."""
         if as_told:
             return int(known[told.reference].number), str(known[told.reference].sha256)
-        if (told.reference, told.version, person.patient.identifier) in self._refused:
+        if self._is_refused(told, person):
             return None
         async with self._turns:
             try:
@@ -150,17 +162,19 @@ class Repository:
             if said is None:
                 log_refusal(self.source.name, told.reference, "gone")
                 return None
-            patient = person.patient.identifier
-            number = await self._index.write(
-                partial(rows.keep, source=self._held_by, patient=patient, told=told, said=said, now=self._clock())
-            )
-            return number, said.sha256
+            return await self._kept(told, said, person), said.sha256
 
     def _refuse(self, told: Told, person: Person, reason: str) -> None:
         log_refusal(self.source.name, told.reference, reason)
-        self._refused[told.reference, told.version, person.patient.identifier] = reason
+        key = told.reference, told.version, person.patient.identifier
+        self._refused.pop(key, None)
+        self._refused[key] = self._clock() + REFUSED_FOR
         while len(self._refused) > REFUSALS_MAX:
             self._refused.popitem(last=False)
+
+    def _is_refused(self, told: Told, person: Person) -> bool:
+        until = self._refused.get((told.reference, told.version, person.patient.identifier))
+        return until is not None and self._clock() < until
 
 
 def _searches(source: Source) -> list[tuple[str, list[tuple[str, str]]]]:

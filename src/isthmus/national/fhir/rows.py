@@ -67,6 +67,11 @@ def keep(connection: Connection, source: str, patient: PatientIdentifier, told: 
     return index.insert_document(connection, columns)
 
 
+def doubt(connection: Connection, number: int) -> None:
+    """Let a document be read again before it is listed: what it was listed for could not be had."""
+    connection.execute(update(documents).where(documents.c.number == number).values(foreign_id=None))
+
+
 def _columns(document: Document) -> dict[str, Any]:
     """What may be told otherwise of the same bytes."""
     custodian = document.custodian
