@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from isthmus.consent.decision import Decision, DirectiveSet, decide
+from isthmus.consent.decision import Decision, DirectiveSet, decide, joined
 from isthmus.consent.records import Directive, checked_scope, read_record, write_record
 from isthmus.consent.rules import Rules
 from isthmus.errors import InsufficientRights, InvalidAssertion, MalformedRequest, NationalInfrastructureUnavailable
@@ -223,3 +223,13 @@ def test_a_consent_that_cannot_be_followed_whole_closes(body: bytes) -> None:
 def test_a_scope_that_says_nothing_is_refused(kind: str, scope: str) -> None:
     with pytest.raises(MalformedRequest):
         checked_scope(kind, scope)
+
+
+def test_a_permission_counts_only_where_every_number_of_a_person_has_one() -> None:
+    one, other = said("permit"), said("restrict-modality", "CT")
+    both = joined([DirectiveSet((one,)), DirectiveSet((other,))], NOW)
+    agreed = joined([DirectiveSet((one,)), DirectiveSet((said("permit"), other))], NOW)
+
+    assert [d.kind for d in both.directives] == ["restrict-modality"]
+    assert sorted(d.kind for d in agreed.directives) == ["permit", "permit", "restrict-modality"]
+    assert joined([DirectiveSet((one,))], NOW).directives == (one,)

@@ -67,6 +67,8 @@ async def get_patient(admitted: Admitted, request: Request, handle: str, nationa
     if handle != admitted.handle:
         raise DocumentNotFound("no such patient under this token")
     found = list(await national.find_patients(PatientQuery(identifiers=(admitted.patient,))))
+    if not found:  # merged into another since, or taken out of the register
+        raise DocumentNotFound("no such patient under this token")
     if len(found) != 1:
-        raise NationalInfrastructureUnavailable("the register does not know the attested patient any more")
+        raise NationalInfrastructureUnavailable("the register has the attested patient more than once")
     return fhir_answer(wire.write_patient(replace(found[0], handle=handle), admitted.pack))
