@@ -10,6 +10,7 @@ import pytest
 from tests.archive.conftest import NOW, Node, dicom, settings_in
 from tests.national.test_files import _patient
 
+from isthmus.archive.reports import Envelope, Reports
 from isthmus.errors import ContentMismatch, DocumentNotFound, ImagesNotFound, ImagesPreparing
 from isthmus.model.documents import Document
 from isthmus.model.pieces import Arriving, StoredInstance
@@ -17,10 +18,12 @@ from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.opening import open_sources
 from isthmus.national.pacs import PacsImages
 from isthmus.national.sources import Sources
+from isthmus.sandbox import Sandbox
 from isthmus.storage.database import open_index
 from isthmus.testing.connector_contract import ConnectorContract, Offered
 from isthmus.testing.pacs import PracticePacs
 from isthmus.testing.studies import SyntheticStudy
+from isthmus.wire.packs.pack import load_pack
 
 MINE, STRANGER = _patient("123", "Müller", "Eva"), _patient("124", "Other", "Ada")
 STUDY, THEIRS = (
@@ -184,3 +187,20 @@ def test_a_study_of_the_archive_is_not_taken_over_by_a_pacs(behind: Behind) -> N
 
     assert len(listed) == 2
     assert all(document.instance_count == 3 for document in listed)
+
+
+def test_reports_are_those_of_the_sources_of_reports_alone(behind: Behind) -> None:
+    node = Node(behind.settings, behind.index)
+    node.bring(*(b"".join(STUDY.pieces(n)) for n in range(3)))
+    intake = node.intake()
+    sandbox = Sandbox()
+    reports = Reports(behind.index, intake.container, lambda: NOW, load_pack(), sandbox)
+    reports.take(b"%PDF-1.7", "pdf", "r", Envelope(MINE.identifier, (STUDY.study_instance_uid,)))
+    intake.close()
+    sandbox.close()
+    embedded = open_sources(behind.settings, behind.index, lambda: NOW)
+    images_alone = Sources(embedded.patients, (), embedded.images, embedded.zone)
+
+    kinds = [[d.kind.value for d in asyncio.run(s.find_documents(QUERY))] for s in (embedded, images_alone)]
+
+    assert kinds == [["report-pdf", "manifest-fhir", "manifest-kos"], ["manifest-fhir", "manifest-kos"]]

@@ -61,18 +61,19 @@ class Sources:
         return tuple(dict.fromkeys(patient for some in found for patient in some))
 
     async def find_documents(self, query: DocumentQuery) -> Sequence[Document]:
-        asked = list(dict.fromkeys((*self.images, *self.reports)))  # a source of images comes before all others
-        images = len(set(map(id, self.images)))
+        asked = list(dict.fromkeys((*self.images, *self.reports)))
         found = await asyncio.gather(*(source.find_documents(query) for source in asked))
-        taken: dict[Any, int] = {}
-        listed = {
-            document.id: document
-            for number, some in enumerate(found)
-            for document in some
-            if not document.kind.is_manifest
-            or document.status == WITHDRAWN
-            or (number < images and taken.setdefault(document.study_instance_uids, number) == number)
-        }
+        holds: dict[Any, GivesDocuments] = {}
+
+        def counts(document: Document, source: GivesDocuments) -> bool:
+            if not document.kind.is_manifest:
+                return source in self.reports
+            if document.status == WITHDRAWN or source not in self.images:
+                return source in self.images
+            return holds.setdefault(document.study_instance_uids, source) is source
+
+        every = ((document, source) for source, some in zip(asked, found, strict=True) for document in some)
+        listed = {document.id: document for document, source in every if counts(document, source)}
         return described(sorted(listed.values(), key=lambda document: int(document.id)))
 
     async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
