@@ -30,7 +30,7 @@ from isthmus.storage.database import Database, open_index, open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.telemetry import set_up
 from isthmus.transport.inbound import Inbound
-from isthmus.transport.listeners import Listener
+from isthmus.transport.listeners import Listener, Listening
 from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
 from isthmus.trust.directory import Directory
@@ -146,7 +146,7 @@ class Node:
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
         self.sandbox = Sandbox()  # one for the whole node: no child before something is to be decoded
-        self.listeners: list[Listener] = []
+        self.listeners: list[Listening] = []
         self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch]
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self._index: Database | None = None
@@ -158,10 +158,19 @@ class Node:
             self._mount_border()
         if settings.portal is not None:
             self._mount_portal()
+        if settings.intake is not None:
+            self._mount_intake()
         if not self.listeners:
             raise SettingsProblem("the settings have neither [border] nor [portal]: nothing to serve", key="border")
         if settings.operations is not None:
             self._mount_operations()
+
+    @property
+    def index(self) -> Database:
+        """The archive's index, opened by whoever needs it first."""
+        if self._index is None:
+            self._index = open_index(self.ground.settings)
+        return self._index
 
     def _mount_border(self) -> None:
         from isthmus.consent.directives import Directives
@@ -173,8 +182,7 @@ class Node:
         if settings.answers:
             from isthmus.national.opening import open_sources
 
-            self._index = open_index(settings)
-            national = open_sources(settings, self._index, now)
+            national = open_sources(settings, self.index, now)
             self._closing.append(national.close)
         app = border_app(
             settings=settings,
@@ -250,6 +258,14 @@ class Node:
             self.listeners.append(Listener("ohif", viewer, ohif.host, ohif.port, tls=None))
 
         self.beside.append(partial(_sweep, visits, flights, recent, spool))
+
+    def _mount_intake(self) -> None:
+        from isthmus.archive.doors.opening import open_doors
+
+        opened = open_doors(self.ground.settings, self.index, self.sandbox, now)
+        self.listeners += opened.listeners
+        self.beside += opened.beside
+        self._closing.append(opened.close)
 
     def _mount_operations(self) -> None:
         from isthmus.operations.health import operations_app

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO, cast
 
 import structlog
@@ -29,6 +29,13 @@ DURATION = Histogram(
 )
 TOLERANCES = Counter(
     "isthmus_tolerances", "Answers of a country in which something was forgiven", ("peer", "word"), registry=REGISTRY
+)
+
+INTAKE = Counter(
+    "isthmus_intake",
+    "What was brought into the archive, by verdict",
+    ("sender", "transaction", "verdict"),
+    registry=REGISTRY,
 )
 
 
@@ -109,6 +116,36 @@ def tolerated(*, country: str, transaction: str, words: Iterable[str]) -> None:
         TOLERANCES.labels(country, word).inc()
         if structlog.is_configured():
             log().info("tolerated", country=country, transaction=transaction, word=word)
+
+
+def brought(
+    *,
+    exchange_id: str,
+    sender: str,
+    source: str,
+    transaction: str,
+    outcome: str,
+    verdicts: Mapping[str, int],
+    reasons: Mapping[str, int],
+    size_bytes: int,
+    duration_ms: float,
+) -> None:
+    """Somebody of the country brought something: who, into which source, what became of how much, and why. One line each."""
+    for verdict, count in verdicts.items():
+        INTAKE.labels(sender, transaction, verdict).inc(count)
+    if structlog.is_configured():
+        log().info(
+            "intake",
+            exchange_id=exchange_id,
+            sender=sender,
+            source=source,
+            transaction=transaction,
+            outcome=outcome,
+            verdicts=dict(verdicts),
+            reasons=dict(reasons),
+            size_bytes=size_bytes,
+            duration_ms=round(duration_ms, 1),
+        )
 
 
 def metrics_text() -> bytes:

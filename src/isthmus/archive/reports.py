@@ -119,7 +119,7 @@ class Reports:
         patient = envelope.patient
         if patient is not None and patient not in cda.patients:
             return held(REFUSED, path, "contradicts-assignment")
-        named = (patient,) if patient else cda.patients
+        named = (patient,) if patient else tuple(one for one in cda.patients if self._may_name(one)) or cda.patients
         ours = f"urn:oid:{self.source.accession_issuer}"
         numbers = cda.index.accession_numbers or tuple(n for n in cda.order_numbers if n.system == ours)
         place = self._kept(body)
@@ -138,6 +138,8 @@ class Reports:
         kind, said, place, path = what.kind, what.said, what.place, what.path
         known = register.person_row(connection, said.patient)
         traits = register.Traits(said.names, said.birth_date, said.gender)
+        if not self._may_name(said.patient):
+            return held(REFUSED, path, "other-issuer")
         if known is None and not traits.suffice:
             return held(REFUSED, path, "unknown-patient")
         same = _same_bytes(connection, place, known[0] if known else None)
@@ -164,6 +166,10 @@ class Reports:
         columns = self._columns(kind, said, _never_used(connection, what.unique, said.version), place)
         columns |= {"patient_id": number, "family": family}
         return self._inserted(connection, columns, before, replaced, path)
+
+    def _may_name(self, patient: PatientIdentifier) -> bool:
+        """A sender outside speaks for the issuer of its source alone. Source: trust.md T99."""
+        return not (self.through and self.source.patient_issuer) or patient.system == self.source.patient_system
 
     def _of_another(self, before: Row[Any]) -> bool:
         """Whether a document came through another source than this one, neither being the operator's own hand."""
@@ -225,8 +231,8 @@ class Reports:
 
     def _pdf(self, body: bytes, path: str, envelope: Envelope) -> Verdict:
         patient = envelope.patient
-        if patient is None:
-            return held(REFUSED, path, "no-patient")
+        if patient is None or not self._may_name(patient):
+            return held(REFUSED, path, "no-patient" if patient is None else "other-issuer")
         place = self._kept(body)
 
         def decided(connection: Connection) -> Verdict:

@@ -77,10 +77,9 @@ def _order(patient: str | None, studies: list[str], as_: str | None) -> Order:
 def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) -> list[Verdict]:
     from datetime import UTC, datetime
 
+    from isthmus.archive.doors.offers import Offers
     from isthmus.archive.folders import bring
     from isthmus.archive.intake import Intake
-    from isthmus.archive.metadata import Metadata
-    from isthmus.archive.prepared import Manifests
     from isthmus.archive.reports import Reports
     from isthmus.sandbox import Sandbox
     from isthmus.storage.database import open_index
@@ -104,8 +103,7 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
                     sys.stderr.write(f"{len(verdicts)} files\n")
         intake.close()
         if not stop:
-            Manifests(settings, database, clock, pack).make(sorted(intake.touched))
-            Metadata(settings, database).make(sorted(intake.touched))
+            Offers(settings, database, clock, pack).make(intake.touched)
     finally:
         sandbox.close()
         database.close()

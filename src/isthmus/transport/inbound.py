@@ -69,7 +69,10 @@ class Request:
 
 
 class Inbound:
-    """An ASGI app around `handle`. `hosts` are the values of Host that are ours, lower case, with port where not the default."""
+    """An ASGI app around `handle`. `hosts` are the values of Host that are ours, lower case, with port where not the default.
+
+    The body of a method that is `streamed` is left to `handle`, which bounds it.
+    """
 
     def __init__(
         self,
@@ -79,11 +82,12 @@ class Inbound:
         render: Render,
         max_body_bytes: int = 1 << 20,
         methods: tuple[str, ...] = ("GET", "HEAD", "POST"),
+        streamed: frozenset[str] = frozenset(),
     ) -> None:
         self._handle, self._render = handle, render
         self._hosts = frozenset(host.lower() for host in hosts)
         self._max_body_bytes = max_body_bytes
-        self._methods = methods
+        self._methods, self._streamed = methods, streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,7 +143,7 @@ class Inbound:
         query = _pairs(scope["query_string"], "query")
         _codings(headers)
         try:
-            body = await self._body(headers, receive)
+            body = b"" if scope["method"] in self._streamed else await self._body(headers, receive)
         except TimeoutError:
             raise MalformedRequest("the body came too slowly", path="body") from None
         client = scope.get("client")

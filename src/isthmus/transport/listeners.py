@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -43,6 +43,15 @@ def peer_certificate(scope: Mapping[str, Any]) -> bytes | None:
     """The certificate the peer showed, DER; None without TLS or certificate."""
     chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", ())
     return ssl.PEM_cert_to_DER_cert(chain[0]) if chain else None
+
+
+class Listening(Protocol):
+    """What listens on an address of a node, whatever is spoken there."""
+
+    name: str
+
+    async def start(self) -> int: ...
+    async def stop(self) -> None: ...
 
 
 class Listener:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -73,6 +74,30 @@ def server_context(settings: Settings, directory: Directory) -> ssl.SSLContext:
 def client_context(settings: Settings, directory: Directory) -> ssl.SSLContext:
     """What we ask other countries with; the pin of the server's key is looked at by `transport/outbound.py`."""
     return _dressed(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), settings, directory)
+
+
+def intake_context(certificate: Path, key: Path, authority: Path, env: str) -> ssl.SSLContext:
+    """What senders of the country are served with: modalities and PACS, whose stacks are older than other countries'.
+
+    Source: RFC 9325 (TLS 1.2 at least).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        if env == "prod" and is_demo(x509.load_pem_x509_certificate(certificate.read_bytes())):
+            raise SettingsProblem(f'the certificate {certificate} is marked demo and cannot be used in env = "prod"')
+        context.load_cert_chain(certificate, key)
+        context.load_verify_locations(authority)
+    except (ssl.SSLError, ValueError) as error:
+        raise SettingsProblem(
+            f"intake: {certificate}, its key and {authority} are not what a listener needs"
+        ) from error
+    except OSError as error:
+        raise SettingsProblem(f"intake: {error.filename or certificate} cannot be read: {error.strerror}") from error
+    return context
 
 
 def _dressed(context: ssl.SSLContext, settings: Settings, directory: Directory) -> ssl.SSLContext:
