@@ -28,13 +28,18 @@ def operations_app(hosts: frozenset[str], checks: Mapping[str, Check]) -> Inboun
 
 
 async def _answer(path: str, checks: Mapping[str, Check]) -> Answer:
-    if path == "/healthz":
-        return json_answer(200, b'{"status": "alive"}')
-    if path == "/readyz":
-        return await _ready(checks)
-    if path == "/metrics":
-        return Answer(200, (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),), (metrics_text(),))
-    raise UnsupportedRequest("no such page here: /healthz, /readyz, /metrics", reason="no-route")
+    page = PAGES.get(path)
+    if page is None:
+        raise UnsupportedRequest(f"no such page here: {', '.join(PAGES)}", reason="no-route")
+    return await page(checks)
+
+
+async def _alive(checks: Mapping[str, Check]) -> Answer:
+    return json_answer(200, b'{"status": "alive"}')
+
+
+async def _counted(checks: Mapping[str, Check]) -> Answer:
+    return Answer(200, (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),), (metrics_text(),))
 
 
 async def _ready(checks: Mapping[str, Check]) -> Answer:
@@ -50,6 +55,13 @@ async def _ready(checks: Mapping[str, Check]) -> Answer:
     return json_answer(
         200 if ready else 503, orjson.dumps({"status": "ready" if ready else "not ready", "checks": found})
     )
+
+
+PAGES: Mapping[str, Callable[[Mapping[str, Check]], Awaitable[Answer]]] = {
+    "/healthz": _alive,
+    "/readyz": _ready,
+    "/metrics": _counted,
+}
 
 
 def _render(error: IsthmusError, request: Request | None, exchange_id: str) -> Answer:

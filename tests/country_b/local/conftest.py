@@ -61,6 +61,7 @@ class Hospital:
     database: Database
     master: MasterKey
     writing: Trail
+    sandbox: Sandbox
 
     def browser(self) -> Browser:
         return Browser(self.app, "en-GB")
@@ -84,23 +85,32 @@ class Hospital:
     def stop_trail(self) -> None:
         self.writing.stop()
 
+    def close(self) -> None:
+        self.sandbox.close()
+        self.writing.stop()
+        self.database.close()
+
     def trail(self, kind: str) -> list[Any]:
         account = Account(self.database, self.master, self.portal.desk.settings.folder)
         return [e for e in account.exchanges(100) if e.transaction == kind]
 
 
-@pytest.fixture
-def hospital(tmp_path: Path) -> Iterator[Hospital]:
-    portal = portal_in(tmp_path)
+def hospital_in(folder: Path) -> Hospital:
+    """A hospital on a fresh database in a folder; `close` it."""
+    portal = portal_in(folder)
     desk, clock = portal.desk, portal.clock
     database, master, sandbox = open_state(desk.settings), MasterKey(bytes(32)), Sandbox()
-    trail = Trail(database, master, clock, tmp_path)
+    trail = Trail(database, master, clock, folder)
     trail.start()
     cookie = cookie_name(desk.settings.country, PUBLIC)
     access = Access(database, desk.sessions, desk.visits, trail, clock, public=PUBLIC, cookie=cookie)
     holdings = Holdings(desk.verbs, desk.flights, desk.recent)
     local = Local(access, holdings, portal.directory, desk.spool, sandbox, PUBLIC, clock, "http://ohif.example:8702")
-    yield Hospital(portal, Doors(local_app(local), app_of(desk)), database, master, trail)
-    sandbox.close()
-    trail.stop()
-    database.close()
+    return Hospital(portal, Doors(local_app(local), app_of(desk)), database, master, trail, sandbox)
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Iterator[Hospital]:
+    made = hospital_in(tmp_path)
+    yield made
+    made.close()
