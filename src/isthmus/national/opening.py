@@ -12,6 +12,7 @@ from typing import Any
 
 from isthmus.config import Settings, Source
 from isthmus.errors import SettingsProblem
+from isthmus.national.dicomweb import DicomWeb
 from isthmus.national.fhir.repository import Repository
 from isthmus.national.files import Files
 from isthmus.national.pacs import PacsImages
@@ -55,9 +56,15 @@ def _dimse(source: Source, opening: Opening) -> PacsImages:
     return PacsImages(opening.settings, opening.index, source, pacs, opening.clock)
 
 
+def _dicomweb(source: Source, opening: Opening) -> PacsImages:
+    pacs = DicomWeb(opening.settings, source)
+    return PacsImages(opening.settings, opening.index, source, pacs, opening.clock)
+
+
 _KINDS: dict[str, Callable[[Source, Opening], Any]] = {
     "files": lambda source, opening: opening.files(source),
     "fhir": lambda source, opening: opening.repository(source),
+    "dicomweb": _dicomweb,
     "dimse": _dimse,
 }
 

@@ -19,6 +19,7 @@ from isthmus.config import Source
 from isthmus.dicom.names import read_person_name
 from isthmus.dicom.uids import is_uid
 from isthmus.dicom.values import iso_date, iso_offset, iso_time, whole_number
+from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
 
@@ -147,6 +148,15 @@ def told_instance(row: DicomJson, held: Held, series: HeldSeries) -> Told | None
         study_facts=held.facts,
         series_facts=series.facts,
     )
+
+
+def told_instances(rows: Iterable[DicomJson], held: Held, series: HeldSeries) -> list[Told]:
+    """The instances of a series in order. Raises NationalInfrastructureUnavailable for fewer than are counted."""
+    found = [one for row in rows if (one := told_instance(row, held, series)) is not None]
+    unique = {one.sop_instance_uid: one for one in found}
+    if len(unique) < (series.instance_count or 0):
+        raise NationalInfrastructureUnavailable("the PACS lists fewer instances than it counts")
+    return sorted(unique.values(), key=lambda one: (one.number is None, one.number or 0, one.sop_instance_uid))
 
 
 def study_facts(row: DicomJson, series: Sequence[DicomJson] = ()) -> str:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +27,7 @@ from isthmus.errors import NationalInfrastructureUnavailable
 CHUNK_BYTES = 256 << 10
 CONNECT_S, ATTEMPTS = 3.0, 2
 MAX_BODY_BYTES = 64 << 20
+RETRY_MAX_S = 3600.0
 
 Parameters = Sequence[tuple[str, str]]
 
@@ -46,6 +49,11 @@ class Streaming:
         self.status = answer.status
         self.headers: Mapping[str, str] = {key.lower(): value for key, value in answer.headers.items()}
 
+    @property
+    def delimited(self) -> bool:
+        """Whether the end of the body shows; else a body that broke off looks like a whole one."""
+        return "content-length" in self.headers or "chunked" in self.headers.get("transfer-encoding", "").lower()
+
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The body in pieces. Raises NationalInfrastructureUnavailable when it breaks off."""
         try:
@@ -64,6 +72,18 @@ class Streaming:
                     raise NationalInfrastructureUnavailable(f"{self._name} answers with more than {limit_bytes} bytes")
                 parts.append(chunk)
         return b"".join(parts)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """After how many seconds to come back, as an answer says: a number, or a date beside its own. Source: RFC 9110 §10.2.3."""
+    said = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", said):
+        return min(float(said), RETRY_MAX_S)
+    try:
+        wait = parsedate_to_datetime(said) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return min(max(wait.total_seconds(), 0.0), RETRY_MAX_S)
 
 
 class Upstream:
