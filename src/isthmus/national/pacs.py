@@ -24,6 +24,7 @@ from isthmus.archive.studies import Told, describe_rows
 from isthmus.config import Settings, Source
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import Header, read_header
+from isthmus.dicom.uids import is_uid
 from isthmus.dicom.windows import BytesSource
 from isthmus.errors import (
     ContentMismatch,
@@ -156,7 +157,9 @@ class PacsImages:
                 yield chunk
 
     async def _held(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> list[Held]:
-        """What the PACS holds of this patient now. Rows of anybody else fall out, and are counted."""
+        """What the PACS holds of this patient now. Rows of anybody else fall out, and are counted; it is not asked for what is no UID."""
+        if study_instance_uid is not None and not is_uid(study_instance_uid):
+            return []
         told = await self.pacs.find_studies(patient, study_instance_uid)
         held = mine(told, patient)
         if len(held) < len(told):
