@@ -200,6 +200,45 @@ def test_one_that_the_series_lacked_is_asked_for_by_itself(behind: Behind) -> No
 
 
 @pytest.mark.fault("F47")
+def test_an_association_that_breaks_in_the_middle_is_made_good(behind: Behind) -> None:
+    pacs = behind.lying(*(dicom(number) for number in range(8)))
+    broken: list[int] = []
+
+    def once(event: Event, held: list[Dataset]) -> Iterator[Any]:
+        yield len(held)
+        for number, one in enumerate(held):
+            if number == 3 and not broken:
+                broken.append(number)
+                event.assoc.abort()
+                return
+            yield PENDING, one
+
+    pacs.retrieve = once
+
+    files, error = run(came(behind.images(pacs)))
+
+    assert (len(files), error, broken) == (8, None, [3])
+
+
+def test_a_node_that_ends_waits_for_nobody(behind: Behind) -> None:
+    pacs = behind.lying()
+    pacs.hush_s = 0.3
+    images = behind.images(pacs, parallel=1)
+
+    async def ask() -> None:
+        tasks = [asyncio.create_task(came(images)) for _ in range(3)]
+        await asyncio.sleep(1.0)
+        await images.close()
+        await asyncio.wait(tasks, timeout=5)
+        assert all(task.done() for task in tasks)
+        assert [type(error) for task in tasks if (error := task.result()[1])] != []
+
+    started = time.monotonic()
+    run(ask())
+    assert time.monotonic() - started < 6
+
+
+@pytest.mark.fault("F47")
 def test_a_private_class_comes_as_any_other(behind: Behind) -> None:
     private = "1.3.12.2.1107.5.9.1"
     pacs = behind.lying(*(dicom(number, SOPClassUID=private) for number in range(3)))

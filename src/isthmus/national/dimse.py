@@ -22,7 +22,7 @@ from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from isthmus.archive.studies import Told
 from isthmus.config import Settings, Source
@@ -81,6 +81,8 @@ class DimsePacs:
         self._reading = ThreadPoolExecutor(READERS, "dimse-read")
         self._askers: WeakKeyDictionary[Any, _Asker] = WeakKeyDictionary()
         self._listed: OrderedDict[tuple[str, str], Sequence[Told]] = OrderedDict()
+        self._closed = False
+        self._running: WeakSet[Retrieval] = WeakSet()
         self._recalled: dict[str, float] = {}
         self._moved = Moved()
         self._listener = self._for_moves(settings) if source.retrieve == "move" else None
@@ -88,7 +90,9 @@ class DimsePacs:
 
     def _for_moves(self, settings: Settings) -> Listener:
         """Where the PACS moves to: opened with the first retrieval, since who only asks needs no port."""
-        sender = Sender(self._source.peer_ae_title, partial(_is_at, self._source.host), parallel=ASSOCIATIONS_MAX, per_s=1000)
+        sender = Sender(
+            self._source.peer_ae_title, partial(_is_at, self._source.host), parallel=ASSOCIATIONS_MAX, per_s=1000
+        )
         return Listener(
             "0.0.0.0", self._source.move_port, self._source.ae_title, [sender], lambda _: self._moved, self._folder,  # noqa: S104  # the PACS must reach it; anybody else is hung up on
             silence_s=self._source.timeout_s, tls=partial(_server_context, settings, self._source) if self._source.tls else None,
@@ -165,8 +169,9 @@ class DimsePacs:
                 retrieval.leave()
 
     async def close(self) -> None:
-        for asker in list(self._askers.values()):
-            asker.leave()
+        self._closed = True
+        for retrieval in list(self._running):
+            retrieval.leave()
         for threads in (self._asking, self._getting, self._reading):
             threads.shutdown(wait=False, cancel_futures=True)
         if self._listener is not None:
@@ -188,12 +193,11 @@ class DimsePacs:
                 asked, [one for one in known if one.series_instance_uid == asker.series], rest
             )
         asker.given.add(sop)
-        if asker.retrieval is not None and asker.retrieval.has(sop):
-            if (arrival := await self._in(self._reading, partial(asker.retrieval.take, sop))) is not None:
-                return arrival, asker.retrieval
-            if asker.retrieval.error is not None:
-                raise asker.retrieval.error
-        return await self._alone(held, told)
+        coming = asker.retrieval
+        if coming is None or not coming.has(sop):
+            return await self._alone(held, told)
+        arrival = await self._in(self._reading, partial(coming.take, sop))
+        return (arrival, coming) if arrival is not None else await self._alone(held, told)
 
     async def _alone(self, held: Held, told: Told) -> tuple[Arrival, Retrieval]:
         """One instance by itself; where the PACS cannot send it as proposed, once more with every syntax by itself."""
@@ -220,7 +224,9 @@ class DimsePacs:
     def _begin(self, asked: Asked, known: Sequence[Told], awaited: Sequence[Told], *, apart: bool = False) -> Retrieval:
         retrieval = Retrieval((one.sop_instance_uid for one in known), (one.sop_instance_uid for one in awaited))
         work = partial(self._retrieve, asked, _classes(known), apart)
-        self._getting.submit(retrieval.run, work)
+        self._running.add(retrieval)
+        done = self._getting.submit(retrieval.run, work)
+        done.add_done_callback(lambda ended: retrieval.leave() if ended.cancelled() else None)
         return retrieval
 
     def _retrieve(
@@ -252,9 +258,14 @@ class DimsePacs:
     async def _known(self, held: Held) -> Sequence[Told]:
         return self._listed.get((held.study_instance_uid, held.content)) or await self.list_instances(held)
 
-    @staticmethod
-    async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
+        except (asyncio.CancelledError, RuntimeError) as error:
+            task = asyncio.current_task()
+            if not self._closed or (task is not None and task.cancelling()):
+                raise
+            raise NationalInfrastructureUnavailable("the connection to the PACS is being closed") from error
 
 
 def _check(source: Source) -> None:

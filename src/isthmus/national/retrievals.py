@@ -36,7 +36,8 @@ class Retrieval:
         self._news = Condition()
         self._taken: Arrival | None = None
         self._touched_at = monotonic()
-        self._begun = self._over = self._left = self._hungry = False
+        self._begun = self._over = self._left = False
+        self._wanted: str | None = None
 
     @property
     def over(self) -> bool:
@@ -100,14 +101,14 @@ class Retrieval:
     def take(self, sop_instance_uid: str) -> Arrival | None:
         """Wait for an instance to begin; None when it will not come. Raises NationalInfrastructureUnavailable when none is free."""
         with self._news:
-            self._hungry = True
+            self._wanted = sop_instance_uid
             self._touched_at = monotonic()
             self._news.notify_all()
             if not self._news.wait_for(lambda: self._begun or self.over, BEGUN_S):
                 self._leave()
                 raise NationalInfrastructureUnavailable("every association with the PACS is in use")
             self._news.wait_for(lambda: sop_instance_uid in self._there or self.over)
-            self._hungry = False
+            self._wanted = None
             self._taken = self._there.pop(sop_instance_uid, None)
             self._touched_at = monotonic()
             self._news.notify_all()
@@ -129,7 +130,7 @@ class Retrieval:
         waiting = sum(arrival.size_bytes for arrival in self._there.values())
         if waiting >= WAITING_MAX_BYTES:
             self._leave()
-        return waiting < WAITING_BYTES or self._hungry
+        return waiting < WAITING_BYTES or self._wanted in self.awaited
 
     def _touched(self) -> float:
         return max(self._touched_at, self._taken.touched_at if self._taken else 0.0)
