@@ -189,6 +189,12 @@ class ImagesNotFound(Absence):
     """No such study, series or instance for this patient."""
 
 
+class Withdrawn(Absence):
+    """It stood in the list of this visit and does not any more: Country B says so, no country answers with it."""
+
+    default_reason = "withdrawn"
+
+
 class Unavailable(IsthmusError):
     """The other side, or what lies behind it; again, later. Fact `retry_after_s`."""
 
@@ -383,6 +389,9 @@ MEANINGS: dict[str, Meaning] = {
         "These data fit more than one person. Add the family name.",
         None,
         "ERROR_PI_MULTIPLE_MATCHES",
+    ),
+    "withdrawn": Meaning(
+        "not-found", 404, "not-found", 4, 4, "The country does not give this any more, and does not say why."
     ),
     # again, later
     "preparing": Meaning("preparing", 503, "transient", 8, 5, "Being prepared from a slow archive."),

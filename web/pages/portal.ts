@@ -130,8 +130,8 @@ function watchThumbnails(): void {
   const ask = async () => {
     const answer = await fetch(place?.dataset.notes ?? '').catch(() => undefined);
     if (answer?.ok !== true) return;
-    const said = (await answer.json()) as { explained: boolean; stopped: boolean };
-    if (said.stopped) location.reload();
+    const said = (await answer.json()) as { explained: boolean; stopped: boolean; changed: boolean };
+    if (said.stopped || said.changed) location.reload();
     for (const note of document.querySelectorAll<HTMLElement>('[data-explained]')) note.hidden &&= !said.explained;
   };
   const soon = (event: Event) => {

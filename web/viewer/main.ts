@@ -15,6 +15,7 @@ import { language, learn, say } from './words.ts';
 
 const root = document.querySelector<HTMLElement>('#viewer');
 const page = document.documentElement;
+const ASK_AGAIN_MS = 30_000;
 
 async function start(main: HTMLElement): Promise<void> {
   const element = main.querySelector<HTMLElement>('.port') ?? main.appendChild(Object.assign(document.createElement('div'), { className: 'port' }));
@@ -42,6 +43,7 @@ class Desk {
   #cine = 0;
   #first = true;
   #stopped = false;
+  #asked = Date.now();
 
   constructor(
     private readonly main: HTMLElement,
@@ -78,6 +80,7 @@ class Desk {
       },
       progress: () => this.#progress(),
       stopped: () => this.#stop(),
+      withdrawn: () => this.#putAway(),
     });
   }
 
@@ -96,6 +99,7 @@ class Desk {
   #listen(): void {
     this.main.addEventListener('click', (event) => this.#onClick(event));
     document.addEventListener('keydown', (event) => this.#onKey(event));
+    for (const what of ['pointerdown', 'wheel', 'keydown']) document.addEventListener(what, () => this.#askAgain(), { passive: true });
     interceptImageLinks((sop, frame) => this.#showImage(sop, frame));
     if (document.activeElement === document.body) this.#port.element.focus({ preventScroll: true });
   }
@@ -285,7 +289,26 @@ class Desk {
   async #notes(): Promise<void> {
     const said = await notesAt(this.main.dataset.notes);
     if (said.stopped) this.#stop();
+    else if (said.changed) this.#putAway();
     for (const note of this.main.querySelectorAll<HTMLElement>('[data-explained]')) note.hidden &&= !said.explained;
+  }
+
+  /** The country gives it no more, or not all of it: the screen is cleared, and the page made anew says so. */
+  #putAway(): void {
+    if (this.#stopped) return;
+    this.#play(false);
+    this.#stopped = true;
+    this.#stack.shut();
+    this.#emptyPort();
+    page.dataset.viewer = 'withdrawn';
+    location.reload();
+  }
+
+  /** While somebody looks, the portal is asked now and then whether what is on the screen still stands. */
+  #askAgain(): void {
+    if (this.#stopped || Date.now() - this.#asked < ASK_AGAIN_MS) return;
+    this.#asked = Date.now();
+    void this.#notes();
   }
 
   /** What came may be of another person: nothing of the study stays on the screen. */

@@ -29,6 +29,9 @@ class Preparing extends Error {
 /** The portal stopped: what came may be of another person. Nothing is tried again. */
 export class AnotherPerson extends Error {}
 
+/** The country does not give it any more. Nothing is tried again. */
+class Withdrawn extends Error {}
+
 export class Readahead {
   #wanted: string[] = [];
   #flying = new Map<string, AbortController>();
@@ -40,6 +43,7 @@ export class Readahead {
     private readonly failed: (url: string) => void,
     private readonly stopped: () => void,
     private readonly preparing: (url: string, seconds: number) => void,
+    private readonly withdrawn: () => void = () => undefined,
   ) {}
 
   /** Wants these addresses, in this order; the first does not wait for a free place. */
@@ -93,6 +97,10 @@ export class Readahead {
         this.stopped();
         return;
       }
+      if (problem instanceof Withdrawn) {
+        this.withdrawn();
+        return;
+      }
       this.#failed.add(url);
       this.failed(url);
     } finally {
@@ -109,7 +117,7 @@ export class Readahead {
       try {
         return await this.#ask(url, signal);
       } catch (problem) {
-        if (signal.aborted || problem instanceof AnotherPerson) throw problem;
+        if (signal.aborted || problem instanceof AnotherPerson || problem instanceof Withdrawn) throw problem;
         const waits = problem instanceof Preparing && Date.now() < until;
         const pause = waits ? 1000 * Math.min(LONGEST_PAUSE_S, problem.seconds) : pauses.shift();
         if (pause === undefined) throw problem;
@@ -124,6 +132,7 @@ export class Readahead {
     const answer = await fetch(url, { headers: { Accept: 'application/dicom' }, signal });
     const reason = answer.headers.get('X-Isthmus-Reason');
     if (reason === 'wrong-patient') throw new AnotherPerson();
+    if (reason === 'withdrawn') throw new Withdrawn();
     if (reason === 'preparing') throw new Preparing(Math.max(1, Number(answer.headers.get('Retry-After')) || LONGEST_PAUSE_S));
     const type = answer.headers.get('Content-Type') ?? '';
     if (!answer.ok || !type.startsWith('application/dicom')) throw new Error(String(answer.status));

@@ -23,6 +23,7 @@ export interface Listener {
   trouble(slide: Slide, what: 'failed' | 'undecodable' | 'no_pixels'): void;
   progress(): void;
   stopped(): void;
+  withdrawn(): void;
 }
 
 export class Stack {
@@ -49,6 +50,10 @@ export class Stack {
     },
     (url, seconds) => {
       if (this.current?.url === url) this.#tell.waiting(this.current, seconds);
+    },
+    () => {
+      this.shut();
+      this.#tell.withdrawn();
     },
   );
   readonly #tell: Listener;

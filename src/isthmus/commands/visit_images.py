@@ -29,6 +29,7 @@ from isthmus.errors import (
     ImagesPreparing,
     NationalInfrastructureUnavailable,
     Unavailable,
+    Withdrawn,
 )
 from isthmus.model.queries import ImagesQuery
 
@@ -111,11 +112,13 @@ class Received:
         key = (arrived.header.series_instance_uid, arrived.header.sop_instance_uid)
         self._told[key] = _told(key, arrived.size_bytes, arrived.sha256, arrived.recoded_from)
 
-    def write(self, wanted: Sequence[Wanted]) -> dict[str, Any]:
-        """Write `received.json`, true to the files as they lie, and give it."""
+    def write(self, wanted: Sequence[Wanted], everything: Sequence[Wanted]) -> dict[str, Any]:
+        """Write `received.json`, true to the files as they lie, and give it; `withdrawn` are those that the study has no more."""
         here = self._shelf.here()
         instances = [self._entry(key, path) for key, path in here.items()]
         missing = [w for w in wanted if (w.series_instance_uid, w.sop_instance_uid) not in here]
+        listed = {(w.series_instance_uid, w.sop_instance_uid) for w in everything}
+        withdrawn = [key for key in here if key not in listed]
         note = {
             "study_instance_uid": self._study,
             "count": len(instances),
@@ -125,6 +128,8 @@ class Received:
                 {"series_instance_uid": w.series_instance_uid, "sop_instance_uid": w.sop_instance_uid} for w in missing
             ],
         }
+        if withdrawn:
+            note["withdrawn"] = [{"series_instance_uid": key[0], "sop_instance_uid": key[1]} for key in withdrawn]
         part = self._shelf.folder / f".part-{secrets.token_hex(8)}"
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(orjson.dumps(note, option=orjson.OPT_INDENT_2))
@@ -152,6 +157,26 @@ def chosen(everything: Sequence[Wanted], series: Iterable[str], instance: str | 
     if not wanted:
         raise ImagesNotFound("the study has no such series or instance")
     return wanted
+
+
+def _count(folder: Path) -> int:
+    """How many images lie in a study's folder."""
+    return sum(1 for _ in folder.glob("*/*.dcm"))
+
+
+async def _listed(
+    client: Client, visit: Visit, country: str, study: str, folder: Path, count: int
+) -> tuple[Wanted, ...]:
+    """What the study's manifest lists now. Raises ImagesNotFound; Withdrawn when `count` images of it lie here already."""
+    try:
+        return await wanted_of(client, visit, country, study)
+    except ImagesNotFound:
+        if not count:
+            raise
+        raise Withdrawn(
+            f"{country} does not give this study any more, and does not say why; {count} images of it lie in {folder}: do not rely on them",
+            country=country,
+        ) from None
 
 
 async def _patiently(
@@ -186,10 +211,10 @@ async def fetch_study(
 ) -> dict[str, Any]:
     """Fetch into a folder. A broken transfer leaves whole files and a true `received.json`.
 
-    Raises ContentMismatch (exit 6) when something is missing at the end, with what to do; ImagesPreparing when all of it is still
-    being prepared.
+    Raises Withdrawn (exit 4) when the country does not list the study any more; ContentMismatch (exit 6) when something is missing
+    at the end, with what to do; ImagesPreparing when all of it is still being prepared.
     """
-    everything = await wanted_of(client, visit, country, study)
+    everything = await _listed(client, visit, country, study, folder / study, _count(folder / study))
     marked = await marked_of(client, visit, country, study, everything) if key_images else everything
     wanted = chosen(marked, series, instance)
     shelf = Folder(folder / study)
@@ -197,7 +222,7 @@ async def fetch_study(
     here = shelf.here() if resume else {}
     missing = [w for w in wanted if (w.series_instance_uid, w.sop_instance_uid) not in here]
     notices: set[str] = set()
-    broken: ContentMismatch | Unavailable | None = None
+    broken: ContentMismatch | Unavailable | ImagesNotFound | None = None
     total, done = len(wanted), len(wanted) - len(missing)
     bar(done, total)
     try:
@@ -212,11 +237,22 @@ async def fetch_study(
                             notices.add(EXPLAINABLE)
             except (ContentMismatch, NationalInfrastructureUnavailable) as error:
                 broken = error  # of this query alone; the rest is still asked for
-    except Unavailable as error:
+    except (Unavailable, ImagesNotFound) as error:
         broken = error
     finally:
         shelf.drop()
-        note = received.write(wanted)
+        note = received.write(wanted, everything)
+    if isinstance(broken, ImagesNotFound):  # listed, and gone when it was asked for
+        await _listed(client, visit, country, study, folder / study, _count(folder / study))
+        broken = ContentMismatch("the study has changed meanwhile")
+    _judge(note, wanted, broken)
+    if gone := note.get("withdrawn"):
+        notices.add(f"{len(gone)} images that lie here are not in the study any more; do not rely on them.")
+    return {**note, "notices": sorted(notices)}
+
+
+def _judge(note: Mapping[str, Any], wanted: Sequence[Wanted], broken: ContentMismatch | Unavailable | None) -> None:
+    """Raise what a fetch ended with, when that was not all of it."""
     if isinstance(broken, ImagesPreparing) and len(note["missing"]) == len(wanted):
         raise broken
     if note["missing"]:
@@ -227,4 +263,3 @@ async def fetch_study(
         )
     if broken is not None:
         raise broken
-    return {**note, "notices": sorted(notices)}

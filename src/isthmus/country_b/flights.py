@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from isthmus.country_b.arrivals import Arrived, Likeness
 from isthmus.country_b.fetch import Wanted, plan
-from isthmus.country_b.spool import Arriving, Spool
+from isthmus.country_b.spool import PART_OF, Arriving, Spool
 from isthmus.country_b.verbs import Verbs
 from isthmus.country_b.visit import Visit
 from isthmus.errors import Absence, ContentMismatch, ImagesNotFound, ImagesPreparing, IntegrityLost, IsthmusError
@@ -88,6 +88,16 @@ def explained(study: str) -> tuple[str, ...]:
 def stopped(study: str) -> tuple[str, ...]:
     """The note that an image of another person came under a study; its text is the number of the exchange."""
     return ("stopped", study)
+
+
+def listed_as(study: str) -> tuple[str, ...]:
+    """The note under which manifest a study was opened last."""
+    return ("manifest", study)
+
+
+def changed(study: str) -> tuple[str, ...]:
+    """The note that a study stands under another manifest than when it was opened; its text is that manifest."""
+    return ("changed", study)
 
 
 class _Flight:
@@ -198,6 +208,25 @@ class Flights:
         with contextlib.suppress(IntegrityLost, Absence):
             await self._flight(_key(visit, query), visit, country, query).wait(query.sop_instance_uid or "")
         return await self._spool.find(visit.id, *item_of(*_parts(query)))
+
+    async def stands(self, visit: Visit, study: str, manifest: str) -> None:
+        """Say under which manifest a study is listed now. Under another than before, what was spooled of it goes, and that is noted."""
+        before = await self._spool.noted(visit.id, *listed_as(study))
+        if before == manifest:
+            return
+        await self._spool.note_anew(visit.id, manifest, *listed_as(study))
+        if before is not None:
+            await self._spool.note_anew(visit.id, manifest, *changed(study))
+            await self.put_away(visit, study)
+
+    async def put_away(self, visit: Visit, study: str) -> None:
+        """What is on its way of a study is cut, and what is spooled of it goes."""
+        for key, flight in list(self._flights.items()):
+            if key[:2] == (visit.id, study) and flight.task is not None:
+                flight.task.cancel()
+        self._begun = {key for key in self._begun if key[:2] != (visit.id, study)}
+        self._singly = {key for key in self._singly if key[:2] != (visit.id, study)}
+        await self._spool.drop(visit.id, *item_of(study, "", "")[:PART_OF])
 
     def forget(self, *visits: str) -> None:
         """Cut what still arrives for these visits."""

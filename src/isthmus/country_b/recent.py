@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 LIST_AGE, DOCUMENT_AGE = timedelta(minutes=1), timedelta(minutes=10)
+FRESH_AGE = timedelta(seconds=10)  # of the list, before something that is here already is shown once more
 LIMIT_BYTES = 64 << 20
 
 
@@ -29,6 +30,11 @@ class Recent:
         self._held[visit, name] = (now, size_bytes, value)
         while len(self._held) > 1 and sum(size for _, size, _ in self._held.values()) > LIMIT_BYTES:
             del self._held[next(iter(self._held))]
+
+    def drop(self, visit: str, *names: str) -> None:
+        """What was taken back meanwhile goes."""
+        for name in names:
+            self._held.pop((visit, name), None)
 
     def forget(self, *visits: str) -> None:
         self._held = {key: held for key, held in self._held.items() if key[0] not in visits}

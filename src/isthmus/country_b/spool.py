@@ -25,6 +25,7 @@ from isthmus.storage.sealed import MasterKey, SealedReader, SealedWriter
 
 t, n = spool_table, spool_note_table
 PREAMBLE_BYTES = 128
+PART_OF = 2  # so many words of an item's name say what it is a part of: an instance of a study
 ARRIVING_S = 600  # a file that was written to in this time may still be arriving
 
 
@@ -75,6 +76,7 @@ class Spool:
         values = {
             "visit": visit,
             "item": self._item(*item),
+            "part_of": self._item(*item[:PART_OF]),
             "file": arriving.name,
             "wrapped_key": wrapped,
             "size_bytes": float(arriving.size_bytes),
@@ -102,6 +104,16 @@ class Spool:
         values = {"visit": visit, "item": self._item(*item), "text": text}
         await self._db.write(lambda c: c.execute(insert(n).prefix_with("OR IGNORE").values(values)) and None)
 
+    async def note_anew(self, visit: str, text: str, *item: str) -> None:
+        """Remember it in place of what was to be said before."""
+        values = {"visit": visit, "item": self._item(*item), "text": text}
+
+        def work(c: Connection) -> None:
+            c.execute(delete(n).where(n.c.visit == visit, n.c.item == values["item"]))
+            c.execute(insert(n).values(values))
+
+        await self._db.write(work)
+
     async def noted(self, visit: str, *item: str) -> str | None:
         """What is to be said about it, or None."""
         said = select(n.c.text).where(n.c.visit == visit, n.c.item == self._item(*item))
@@ -117,6 +129,17 @@ class Spool:
             return names
 
         self._delete(await self._db.write(work) if visits else [])
+
+    async def drop(self, visit: str, *part_of: str) -> None:
+        """Delete what was kept of something for a visit: the keys first, then the files."""
+        mine = (t.c.visit == visit) & (t.c.part_of == self._item(*part_of))
+
+        def work(c: Connection) -> list[str]:
+            names = [row.file for row in c.execute(select(t.c.file).where(mine))]
+            c.execute(delete(t).where(mine))
+            return names
+
+        self._delete(await self._db.write(work))
 
     async def sweep(self) -> None:
         """Forget what arrived for a visit after its end, and delete files that no row names and nobody writes."""

@@ -124,13 +124,14 @@ class FakeCountry:
     studies: dict[str, SyntheticStudy] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)  # other instances, by SOP Instance UID
     problem: IsthmusError | None = None
+    problem_of: str = ""  # the question it is for; "" the next one, whichever
     asked: list[str] = field(default_factory=list)
     slow: asyncio.Event | None = None
     speaks: str = "eu-2026-09"  # the pack agreed with it
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
-        if self.problem is not None:
+        if self.problem is not None and what.startswith(self.problem_of):
             problem, self.problem = self.problem, None
             raise problem
 

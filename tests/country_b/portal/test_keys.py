@@ -142,7 +142,7 @@ async def test_a_line_that_is_down_leaves_the_study_open(portal: FakePortal) -> 
     await browser.get(address)
     await portal.desk.spool.forget(visit)
     portal.desk.recent._held.pop((visit, f"keys {address.rpartition('/')[2]}"))
-    portal.country.problem = CountryUnreachable("down", country="AA")
+    portal.country.problem, portal.country.problem_of = CountryUnreachable("down", country="AA"), "images"
 
     down, again = await browser.get(address), await browser.get(address)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from isthmus.country_b.fetch import Wanted
 from isthmus.country_b.flights import Flights
 from isthmus.country_b.local.access import Reader
-from isthmus.country_b.recent import DOCUMENT_AGE, LIST_AGE, Recent
+from isthmus.country_b.recent import DOCUMENT_AGE, FRESH_AGE, Recent
 from isthmus.country_b.verbs import Verbs
 from isthmus.errors import DocumentNotFound, ImagesNotFound
 from isthmus.model.documents import Document, DocumentKind
@@ -28,7 +28,7 @@ class Holdings:
 
     async def documents(self, reader: Reader) -> Sequence[Document]:
         """The list of the visit's person. Raises what asking raises."""
-        held: Sequence[Document] | None = self.recent.get(reader.visit.id, "list", LIST_AGE)
+        held: Sequence[Document] | None = self.recent.get(reader.visit.id, "list", FRESH_AGE)
         if held is None:
             held = await self.verbs.find_documents(reader.visit, reader.country, DocumentQuery(statuses=STATUSES))
             self.recent.put(reader.visit.id, "list", held)
@@ -68,9 +68,11 @@ class Holdings:
         return held
 
     async def study(self, reader: Reader, uid: str) -> Study:
-        """One study. Raises ImagesNotFound."""
+        """One study. What is here of one that the list has no more, or under another manifest, goes. Raises ImagesNotFound."""
         for entry in await self.manifests(reader, uid):
+            await self.flights.stands(reader.visit, uid, entry.id)
             return await self.described(reader, entry)
+        await self.flights.put_away(reader.visit, uid)
         raise ImagesNotFound("this patient has no such study here", country=reader.country)
 
     async def content(self, reader: Reader, entry: Document) -> bytes:

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
 from urllib.parse import urlencode
 
+from isthmus.country_b.flights import changed
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.timeline import Filters, Row, chips, is_pdf, kept, rows_of
 from isthmus.country_b.portal.words import STATUSES
-from isthmus.country_b.recent import DOCUMENT_AGE, LIST_AGE
+from isthmus.country_b.recent import DOCUMENT_AGE, FRESH_AGE, LIST_AGE
+from isthmus.country_b.visit import LIFE as VISIT_LIFE
+from isthmus.errors import Absence, ImagesNotFound, Unavailable, Withdrawn
 from isthmus.model.documents import Document
 from isthmus.model.imaging import Manifest
 from isthmus.model.pairing import pair
-from isthmus.model.queries import DocumentQuery
+from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.pages.language import Language
 from isthmus.transport.answers import Answer
 
 STATUSES_ASKED = ("current", "superseded")
+SEEN, SILENT = "seen", "silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +63,46 @@ class Shown:
     together: str  # said when a report is about more than this study
 
 
-async def listing(ask: Ask, *, again: bool = False) -> Sequence[Document]:
+async def listing(ask: Ask, *, again: bool = False, age: timedelta = LIST_AGE) -> Sequence[Document]:
     """The documents of this visit's person. Raises what asking raises."""
-    held: Sequence[Document] | None = ask.desk.recent.get(ask.visiting.id, "list", LIST_AGE)
+    recent, visit = ask.desk.recent, ask.visiting.id
+    held: Sequence[Document] | None = recent.get(visit, "list", age)
     if held is None or again:
         query = DocumentQuery(statuses=STATUSES_ASKED)
         held = await ask.desk.verbs.find_documents(ask.visiting, ask.country, query)
-        ask.desk.recent.put(ask.visiting.id, "list", held)
+        recent.put(visit, "list", held)
+        recent.put(visit, SEEN, _seen(ask) | {name for d in held for name in (d.id, *d.study_instance_uids)})
     return held
+
+
+async def fresh(ask: Ask, *, again: bool = False) -> Sequence[Document]:
+    """The list as it is now, before something that is here already is shown once more.
+
+    A country that does not answer takes nothing away: what it listed some minutes ago stands.
+    """
+    recent, visit = ask.desk.recent, ask.visiting.id
+    held: Sequence[Document] | None = recent.get(visit, "list", DOCUMENT_AGE)
+    if held is not None and recent.get(visit, SILENT, FRESH_AGE):
+        return held
+    try:
+        return await listing(ask, again=again, age=FRESH_AGE)
+    except Unavailable:
+        if held is None:
+            raise
+        recent.put(visit, SILENT, True)
+        return held
+
+
+def _seen(ask: Ask) -> frozenset[str]:
+    """What this visit was told of so far: ids of documents, and studies."""
+    return ask.desk.recent.get(ask.visiting.id, SEEN, VISIT_LIFE) or frozenset()
+
+
+def gone(ask: Ask, name: str, otherwise: Absence) -> Absence:
+    """What to say of a document or study that the list does not have: that it was there, or that it is not."""
+    if name in _seen(ask):
+        return Withdrawn("it was in the list of this visit and is not any more", country=ask.country)
+    return otherwise
 
 
 async def manifest(ask: Ask, entry: Document) -> Manifest:
@@ -78,6 +115,38 @@ async def manifest(ask: Ask, entry: Document) -> Manifest:
     return held
 
 
+async def study_gone(ask: Ask, study: str) -> Absence:
+    """What is here of a study that the list has no more is put away."""
+    await ask.desk.flights.put_away(ask.visiting, study)
+    ask.desk.recent.drop(ask.visiting.id, f"keys {study}")
+    return gone(ask, study, ImagesNotFound("this patient has no such study here", country=ask.country))
+
+
+async def now_listed(ask: Ask, study: str) -> Document | None:
+    """The manifest under which the list has a study now."""
+    manifests = (d for one in pair(await fresh(ask)) if (d := one.manifest) is not None)
+    return next((d for d in manifests if d.study_instance_uids[0] == study), None)
+
+
+async def has_changed(ask: Ask, study: str, entry: Document | None) -> bool:
+    """Whether the study stands under another manifest than when it was first opened in this visit."""
+    return entry is not None and await ask.desk.spool.noted(ask.visiting.id, *changed(study)) == entry.id
+
+
+async def still_part(ask: Ask, query: ImagesQuery) -> None:
+    """Whether the country still lists the study, and this image in it. Raises Withdrawn, ImagesNotFound."""
+    study, wanted = query.study_instance_uid, (query.series_instance_uid, query.sop_instance_uid)
+    entry = await now_listed(ask, study)
+    if entry is None:
+        raise await study_gone(ask, study)
+    await ask.desk.flights.stands(ask.visiting, study, entry.id)
+    described = (await manifest(ask, entry)).study
+    if wanted not in {(s.series_instance_uid, i.sop_instance_uid) for s in described.series for i in s.instances}:
+        if await has_changed(ask, study, entry):
+            raise Withdrawn("the image was in the study and is not any more", country=ask.country)
+        raise ImagesNotFound("the study has no such image", country=ask.country)
+
+
 async def examinations(ask: Ask) -> Answer:
     """The list, as the filters in the address say; words that name a choice move into it."""
     spoken, asked = ask.spoken, Filters.read(ask.request.query)
@@ -87,7 +156,7 @@ async def examinations(ask: Ask) -> Answer:
     address = f"{here}?{urlencode(filters.query)}" if filters.any else here
     if filters.query != asked.query and not swapped:
         return ask.to(address)
-    rows = rows_of(pair(await listing(ask, again="again" in ask.query)), spoken)
+    rows = rows_of(pair(await listing(ask, again="again" in ask.query, age=_age(filters, swapped=swapped))), spoken)
     found = kept(rows, filters, ask.today)
     shown = [show(ask, row) for row in found]
     return ask.page(
@@ -103,6 +172,11 @@ async def examinations(ask: Ask) -> Answer:
         offer=ask.offer,
         phone=ask.desk.directory.country(ask.country).phone,
     )
+
+
+def _age(filters: Filters, *, swapped: bool) -> timedelta:
+    """A filter asks nobody; whoever comes back to the whole list sees it as it is now."""
+    return LIST_AGE if swapped or filters.any else FRESH_AGE
 
 
 def show(ask: Ask, row: Row) -> Shown:

@@ -19,7 +19,17 @@ from isthmus.consent.roles import Act
 from isthmus.country_b.flights import explained, stopped
 from isthmus.country_b.marks import Mark
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.documents import Plate, foreign, listing, manifest, plate
+from isthmus.country_b.portal.documents import (
+    Plate,
+    foreign,
+    fresh,
+    has_changed,
+    manifest,
+    now_listed,
+    plate,
+    still_part,
+    study_gone,
+)
 from isthmus.country_b.portal.keys import is_image, is_light, key_lines, marks_of
 from isthmus.country_b.portal.pictures import ImageLink, places_in, seen_in
 from isthmus.country_b.portal.report import facts, read
@@ -65,19 +75,23 @@ class SeriesLine:
     marked: int
 
 
-async def opened(ask: Ask) -> Opened:
-    """The study that the address names. Raises ImagesNotFound when the list has none such, and ArrivalRefused when an image of
-    another person came under it: then it stays shut for this visit."""
+async def opened(ask: Ask, *, again: bool = False) -> Opened:
+    """The study that the address names; with `again` the country is asked whether it still lists it.
+
+    Raises Withdrawn when it does no more, ImagesNotFound when it never did, and ArrivalRefused when an image of another person came
+    under it: then it stays shut for this visit.
+    """
     uid = checked_uid(ask.parts["study"])
     await _still_open(ask, uid)
-    for row in rows_of(pair(await listing(ask)), ask.spoken):
+    for row in rows_of(pair(await fresh(ask, again=again)), ask.spoken):
         if row.manifest is not None and row.manifest.study_instance_uids[0] == uid:
+            await ask.desk.flights.stands(ask.visiting, uid, row.manifest.id)
             study = (await manifest(ask, row.manifest)).study
             if study.study_instance_uid != uid:
                 break
             reports = (*row.reports, *row.maybe)
             return Opened(row, study, tuple(plate(ask, report, row) for report in reports))
-    raise ImagesNotFound("this patient has no such study here", country=ask.country)
+    raise await study_gone(ask, uid)
 
 
 async def _still_open(ask: Ask, study: str) -> None:
@@ -95,7 +109,7 @@ def _require_images(ask: Ask) -> None:
 
 
 async def study_page(ask: Ask) -> Answer:
-    found, spoken = await opened(ask), ask.spoken
+    found, spoken = await opened(ask, again=True), ask.spoken
     study, entry = found.study, found.row.manifest
     listed = entry.instance_count if entry is not None else None
     address = f"{ask.at_visit}/studies/{study.study_instance_uid}"
@@ -117,6 +131,8 @@ async def study_page(ask: Ask) -> Answer:
         country=ask.country_name(ask.country),
         offer=ask.offer,
         address=address,
+        manifest_id=entry.id if entry is not None else "",
+        changed=await has_changed(ask, study.study_instance_uid, entry),
         explained=await _explained(ask, study.study_instance_uid),
     )
 
@@ -165,7 +181,7 @@ def _counts(ask: Ask, found: Opened) -> str:
 async def viewer(ask: Ask) -> Answer:
     """The frame around the images: series at the left, the report one came from at the right."""
     _require_images(ask)
-    found, query = await opened(ask), ask.query
+    found, query = await opened(ask, again=True), ask.query
     report_id, image, series = query.get("report", ""), query.get("image", ""), query.get("series", "")
     frame = query.get("frame", "")
     beside: dict[str, Any] = {}
@@ -195,6 +211,8 @@ async def viewer(ask: Ask) -> Answer:
         up=here or address,
         report_href=here or (found.reports[0].href if found.reports else ""),
         code=ask.country,
+        manifest_id=found.row.manifest.id if found.row.manifest is not None else "",
+        changed=await has_changed(ask, found.study.study_instance_uid, found.row.manifest),
         explained=await _explained(ask, found.study.study_instance_uid),
     )
 
@@ -288,10 +306,12 @@ async def _explained(ask: Ask, study: str) -> bool:
 
 async def notes(ask: Ask) -> Answer:
     """What is to be said about the images that came so far, for the pages that show them."""
-    study = checked_uid(ask.parts["study"])
+    study, shown = checked_uid(ask.parts["study"]), ask.query.get("manifest", "")
+    entry = await now_listed(ask, study)
     said = {
         "explained": await _explained(ask, study),
         "stopped": await ask.desk.spool.noted(ask.visiting.id, *stopped(study)) is not None,
+        "changed": entry is None or shown not in ("", entry.id),  # what stands on the page is no more, or not all of it
     }
     return Answer(200, (("Content-Type", "application/json"), *HEADERS), (json.dumps(said).encode(),))
 
@@ -303,6 +323,7 @@ async def instance(ask: Ask) -> Answer:
 
     async def pieces() -> AsyncIterator[bytes]:
         await _still_open(ask, query.study_instance_uid)
+        await still_part(ask, query)
         with closing(await ask.desk.flights.instance(ask.visiting, ask.country, query)) as held:
             await _still_open(ask, query.study_instance_uid)
             source, offset = Spooled(held), 0

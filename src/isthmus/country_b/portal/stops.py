@@ -51,6 +51,16 @@ _UNREACHABLE = Stop(
 )
 _NOT_WHOLE = Stop(N_("What came cannot be shown"), "", (AGAIN, NUMBER), "alert")
 _GONE = Stop(N_("This is not available here"), "", (N_("Go back to the examinations; the list shows what there is."),))
+_WITHDRAWN = Stop(
+    N_("Withdrawn since it was listed"),
+    "",
+    (
+        N_("Do not rely on what you read or saw of it before."),
+        N_("Go back to the examinations; the list shows what there is."),
+        N_("If you have acted on it already, call the hospital there."),
+    ),
+    "alert",
+)
 _REFUSED = Stop(N_("This is not open to you"), "", (N_("Ask a colleague whose role may, or call the service desk."),))
 _ASKED_WRONG = Stop(N_("This cannot be answered"), "", (N_("Go back, and try the way over the links."), NUMBER))
 _NOT_OFFERED = Stop(
@@ -90,6 +100,7 @@ BY_REASON: Mapping[str, Stop] = {
     "peer-response": _NOT_WHOLE,
     "peer-limit": _NOT_WHOLE,
     "not-found": _GONE,
+    "withdrawn": _WITHDRAWN,
     "no-route": _GONE,
     "no-consent": _GONE,
     "role": _REFUSED,

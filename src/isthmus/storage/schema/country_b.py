@@ -22,6 +22,7 @@ spool_table = Table(
     STATE,
     Column("visit", String(32), nullable=False, primary_key=True),
     Column("item", String(64), nullable=False, primary_key=True),  # keyed digest of what it is
+    Column("part_of", String(64), nullable=False, server_default=""),  # keyed digest of the study it is of
     Column("file", String(64), nullable=False),  # random name
     Column("wrapped_key", LargeBinary, nullable=False),
     Column("size_bytes", Float, nullable=False),
