@@ -34,6 +34,7 @@ from isthmus.errors import IsthmusError
 from isthmus.sections import Sender as Listed
 from isthmus.transport.dimse.arrivals import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, Arrival
 from isthmus.transport.dimse.inbound import Listener, Sender
+from isthmus.trust.certificates import intake_context
 
 LOG = logging.getLogger("isthmus.archive")
 KEPT_WITH_WARNING: Final = 0xB000
@@ -67,6 +68,8 @@ class CStore:
 
     def start(self) -> int:
         """Listen; gives the port. Raises SettingsProblem."""
+        if self._intake.dimse.tls:
+            self._context()  # what is wrong with it is said now
         return self._listener.start()
 
     def stop(self) -> None:
@@ -76,11 +79,9 @@ class CStore:
         return _Sent(self._desk, sender.name, self._sources[self._listed[sender.name].source])
 
     def _context(self) -> ssl.SSLContext:
-        intake, path = self._intake, self._settings.path
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(path(intake.tls_authority)))
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(path(intake.tls_certificate), path(intake.tls_key))
-        return context
+        files = self._intake.tls_certificate, self._intake.tls_key, self._intake.tls_authority
+        certificate, key, authority = map(self._settings.path, files)
+        return intake_context(certificate, key, authority, self._settings.env)
 
 
 class _Sent:
