@@ -343,6 +343,20 @@ def test_fewer_rows_than_are_counted_are_no_study(behind: Behind, level: str) ->
         titles(behind.images(pacs))
 
 
+def test_a_class_that_is_not_told_is_no_empty_list(behind: Behind) -> None:
+    pacs = behind.lying()
+
+    def untold(level: str, row: Dataset) -> Dataset:
+        if level == "IMAGE":
+            del row.SOPClassUID
+        return row
+
+    pacs.answer = untold
+
+    with pytest.raises(NationalInfrastructureUnavailable):
+        titles(behind.images(pacs))
+
+
 def test_a_near_line_study_is_asked_for_and_promised(behind: Behind) -> None:
     pacs = behind.lying()
 

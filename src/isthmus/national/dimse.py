@@ -303,6 +303,8 @@ def _instances(rows: Sequence[Mapping[str, Any]], held: Held, series: HeldSeries
     """The instances of a series in order. Raises NationalInfrastructureUnavailable for fewer than are counted."""
     found = [one for row in rows if (one := words.told_instance(row, held, series)) is not None]
     unique = {one.sop_instance_uid: one for one in found}
+    if len(unique) < len({words.uid(row, words.SOP_UID) for row in rows} - {None}):
+        raise NationalInfrastructureUnavailable("the PACS does not tell the SOP class of every instance")
     if len(unique) < (series.instance_count or 0):
         raise NationalInfrastructureUnavailable("the PACS lists fewer instances than it counts")
     return sorted(unique.values(), key=lambda one: (one.number is None, one.number or 0, one.sop_instance_uid))
