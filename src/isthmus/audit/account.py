@@ -5,7 +5,9 @@ Source: interfaces.md §2; trust.md §4.3.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from isthmus.storage.sealed import MasterKey
 
 @dataclass(frozen=True)
 class Exchange:
-    """One exchange as `audit list` shows it: no name, no birth date, no identifier of a patient."""
+    """One exchange as `audit list` shows it: no name, no birth date, no identifier of a patient. `person` and `organisation` are who
+    asked, shown only to whoever looks for what was seen of a study."""
 
     exchange_id: str
     side: str
@@ -37,6 +40,8 @@ class Exchange:
     instances: int
     bytes: int
     reason: str | None
+    person: str = ""
+    organisation: str = ""
 
 
 class Account:
@@ -45,9 +50,12 @@ class Account:
     def __init__(self, db: Database, master: MasterKey, folder: Path) -> None:
         self.database, self._master, self._writers = db, master, Writers(folder)
 
-    def exchanges(self, limit: int) -> list[Exchange]:
-        """The newest first. What does not open is left out here, and found by `verify`."""
-        return self.database.read_now(lambda connection: self._exchanges(connection, limit))
+    def exchanges(self, limit: int, of: str | None = None) -> list[Exchange]:
+        """The newest first; those alone that were `of` a study, series, instance or document, when one is named.
+
+        What does not open is left out here, and found by `verify`.
+        """
+        return self.database.read_now(lambda connection: self._exchanges(connection, limit, of))
 
     def verify(self) -> Verified:
         """Prove the whole trail, of one moment."""
@@ -73,9 +81,11 @@ class Account:
 
         return self.database.read_now(proving)
 
-    def _exchanges(self, connection: Connection, limit: int) -> list[Exchange]:
+    def _exchanges(self, connection: Connection, limit: int, of: str | None) -> list[Exchange]:
         unseal = MonthKeys(self._master).unsealer(connection)
-        intents = list(rows(connection, audit_trail.c.kind == "intent", newest_first=True, limit=limit))
+        newest = rows(connection, audit_trail.c.kind == "intent", newest_first=True, limit=None if of else limit)
+        wanted = (row for row in newest if of is None or _is_of(opened(row, unseal)[0], of))
+        intents = list(islice(wanted, limit))
         if not intents:
             return []
         oldest = intents[-1].number
@@ -88,6 +98,12 @@ class Account:
             if intent is not None:
                 found.append(_exchange(row, intent, outcome))
         return sorted(found, key=lambda exchange: exchange.opened, reverse=True)
+
+
+def _is_of(intent: dict[str, Any] | None, name: str) -> bool:
+    """Whether an exchange named this: in the path that was asked for, or among what was corrected."""
+    details = intent["details"] if intent is not None else {}
+    return any(name in re.split(r"[/ ?=&]", value) for key, value in details.items() if key != "reason")
 
 
 def _is_edge(edge: bytes, head: Head) -> bool:
@@ -111,4 +127,6 @@ def _exchange(row: Row, intent: dict[str, Any], outcome: dict[str, Any] | None) 
         instances=ended["instances"],
         bytes=ended["bytes"],
         reason=ended["reason"],
+        person=intent["person"],
+        organisation=intent["organisation"],
     )

@@ -31,16 +31,27 @@ def audit() -> None:
 def list_(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many, the newest.")] = LIMIT,
+    of: Annotated[
+        str | None,
+        typer.Option("--of", metavar="UID", help="Those about this study, series or instance, with who asked."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the newest exchanges: with whom, why, and how they ended. No patient is named.
 
+    With --of it tells who has seen a study that was wrong: whom to call.
+
     \b
     Example:
       isthmus --config aa/isthmus.toml audit list --limit 20
+      isthmus --config aa/isthmus.toml audit list --of 2.25.1234
     """
     with _account(ctx) as account:
-        emit({"events": [asdict(each) for each in account.exchanges(limit)]}, json, _tell_exchanges)
+        events = [asdict(each) for each in account.exchanges(limit, of)]
+    for event in events:
+        if of is None:
+            del event["person"], event["organisation"]
+    emit({"events": events}, json, _tell_exchanges)
 
 
 @app.command("verify")
@@ -101,7 +112,10 @@ def _tell_exchanges(answer: dict[str, Any]) -> None:
     if not answer["events"]:
         show("No exchange yet.")
         return
-    shown = table("opened", "side", "transaction", "peer", "purpose", "outcome", "instances", "bytes", "exchange")
+    asked = ("person", "organisation") if "person" in answer["events"][0] else ()
+    shown = table(
+        "opened", "side", "transaction", "peer", "purpose", "outcome", "instances", "bytes", "exchange", *asked
+    )
     for event in answer["events"]:
         ended = event["outcome"] if not event["reason"] else f"{event['outcome']} ({event['reason']})"
         shown.add_row(
@@ -114,6 +128,7 @@ def _tell_exchanges(answer: dict[str, Any]) -> None:
             str(event["instances"] or ""),
             str(event["bytes"] or ""),
             event["exchange_id"],
+            *(event[name] for name in asked),
         )
     show(shown)
 
