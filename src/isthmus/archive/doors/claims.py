@@ -31,6 +31,7 @@ NAME_MAX_BYTES: Final = 200
 ENDING_MAX_BYTES: Final = 20
 SMALL_BYTES: Final = 64 << 10
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -83,7 +84,7 @@ def begin(places: Places, name: str, beside: str | None) -> str:
     at = os.open(id, _FOLDER, dir_fd=places.claims)
     try:
         names = {DOCUMENT: os.fsencode(name).hex(), SIDECAR: os.fsencode(beside).hex() if beside else None}
-        write(at, NAMES, orjson.dumps(names))
+        write(at, NAMES, orjson.dumps(names), id)
         for part, moved in ((SIDECAR, beside), (DOCUMENT, name)):
             if moved is not None:
                 with contextlib.suppress(FileNotFoundError):  # its writer has taken it back
@@ -115,7 +116,9 @@ def decide(places: Places, claim: Claim, told: dict[str, Any], *, done: bool) ->
     """Write down what was decided, and under which name it is kept."""
     place = DONE if done else REFUSED_FOLDER
     kept_as = _free_name(places.done if done else places.refused, claim)
-    write(claim.at, VERDICT, orjson.dumps({"place": place, "kept_as": os.fsencode(kept_as).hex(), "told": told}))
+    write(
+        claim.at, VERDICT, orjson.dumps({"place": place, "kept_as": os.fsencode(kept_as).hex(), "told": told}), claim.id
+    )
 
 
 def put_away(places: Places, claim: Claim) -> None:
@@ -125,7 +128,7 @@ def put_away(places: Places, claim: Claim) -> None:
     for part, ending in ((DOCUMENT, ""), (SIDECAR, ".sidecar.json")):
         with contextlib.suppress(FileNotFoundError):  # moved before
             os.rename(part, f"{kept_as}{ending}", src_dir_fd=claim.at, dst_dir_fd=to)
-    write(to, f"{kept_as}.reason.json", orjson.dumps(said["told"], option=orjson.OPT_INDENT_2))
+    write(to, f"{kept_as}.reason.json", orjson.dumps(said["told"], option=orjson.OPT_INDENT_2), claim.id)
     for part in (VERDICT, NAMES):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part, dir_fd=claim.at)
@@ -186,10 +189,10 @@ def read(folder: int, name: str, limit_bytes: int) -> bytes:
         return bytes(body)
 
 
-def write(folder: int, name: str, body: bytes) -> None:
-    """A file that is there whole or not at all."""
-    unfinished = f".{secrets.token_hex(4)}.part"
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+def write(folder: int, name: str, body: bytes, id: str) -> None:
+    """A file that is there whole or not at all; what an earlier attempt of the same claim left is written over."""
+    unfinished = f".{id}.part"
+    fd = os.open(unfinished, _NEW, 0o600, dir_fd=folder)
     with open(fd, "wb") as file:
         file.write(body)
         file.flush()

@@ -81,14 +81,22 @@ class Drop:
             ) from error
 
     def _looked(self, places: Places) -> int:
-        ended, problem = 0, None
-        for id in [*sorted(os.listdir(places.claims)), *self._begun(places)]:
+        """What was claimed before comes first: it may have to give a sidecar back."""
+        problems: list[Exception] = []
+        ended = self._all_finished(places, sorted(os.listdir(places.claims)), problems)
+        ended += self._all_finished(places, self._begun(places), problems)
+        if problems:
+            raise problems[0]
+        return ended
+
+    def _all_finished(self, places: Places, ids: list[str], problems: list[Exception]) -> int:
+        """Bring each to its end; one that has to wait does not keep the others waiting."""
+        ended = 0
+        for id in ids:
             try:
                 ended += self._finish(places, id)
-            except (IsthmusError, OSError) as error:  # this one has to wait; the others need not
-                problem = error
-        if problem is not None:
-            raise problem
+            except (IsthmusError, OSError) as error:
+                problems.append(error)
         return ended
 
     def _begun(self, places: Places) -> list[str]:
