@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.archive.conftest import NOW, Node, dicom, settings_in
+from tests.archive.conftest import ISSUER, NOW, Node, dicom, settings_in
 from tests.national.test_files import _patient
 
+from isthmus.commands.root import run
 from isthmus.config import Settings
 from isthmus.dicom.syntaxes import IMPLICIT_LE
 from isthmus.errors import NationalInfrastructureUnavailable
@@ -120,3 +122,28 @@ def test_several_askers_at_once_each_get_all_of_it(behind: Behind) -> None:
 def test_a_pacs_that_does_not_know_us_is_said(behind: Behind) -> None:
     with pytest.raises(NationalInfrastructureUnavailable, match="authorization"):
         behind.run(behind.sources.find_documents(DocumentQuery(patient=MINE.identifier)))
+
+
+@pytest.mark.parametrize("kind", ["dicomweb", "dimse"])
+def test_the_command_finds_no_error_in_it(
+    pacs: Orthanc, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where: dict[str, object] = {"url": pacs.dicomweb, "authorization": AUTHORIZATION}
+    if kind == "dimse":
+        pacs.know("TRIAL", 104)
+        where = {"host": pacs.host, "port": pacs.dicom_port, "peer_ae_title": pacs.ae_title, "ae_title": "TRIAL"}
+    said = {"name": "pacs", "kind": kind, **where, "time_zone": "Europe/Athens"}
+    issuers = {"patient_issuer": ISSUER, "accession_issuer": "2.999.5.1"}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in (said | issuers).items()]
+    node = ['env = "test"', 'country = "AA"', 'ncp_id = "urn:ncp:aa"', "[[sources.patients]]", "[[sources.reports]]"]
+    file = tmp_path / "isthmus.toml"
+    file.write_text("\n".join([*node, "[[sources.images]]", *lines, ""]))
+    who = f"{MINE.identifier.system}|{MINE.identifier.value}"
+
+    words = ["--source", "pacs", "--patient", who, "--study", STUDY.study_instance_uid, "--json"]
+    status = run(["--config", str(file), "connector", "test", *words])
+
+    answer = json.loads(capsys.readouterr().out)
+    assert status == 0, answer["findings"]
+    assert {one["outcome"] for one in answer["questions"]} == {"works"}
+    assert answer["summary"]["error"] == 0

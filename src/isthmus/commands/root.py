@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("token", "An access token for your own client (demo and test only)."),
     "pki": ("pki", "Keys, certificates and a trust list for practice countries."),
     "trust": ("trust", "The trust list: who is at the other end."),
+    "connector": ("connector", "What lies behind Country A: try its sources."),
     "consent": ("consent", "A patient's directives in Country A."),
     "terminology": ("terminology", "National codes: which are not mapped yet."),
     "audit": ("audit", "The trail: show it, prove it."),

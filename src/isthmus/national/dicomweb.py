@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -90,6 +90,16 @@ class DicomWeb:
         self._recalling: set[asyncio.Task[None]] = set()
         self._come_back: dict[str, float] = {}
 
+    @property
+    def accept(self) -> str:
+        """What an image was last given for."""
+        return self._accepts[self._accept]
+
+    @property
+    def forms(self) -> Mapping[str, Form]:
+        """How rows are asked for now, by level; a level without an entry takes everything."""
+        return {level: FORMS[number] for level, number in self._forms.items()}
+
     async def find_studies(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> Sequence[Held]:
         asked = [] if _PATTERN.search(patient.value) or not patient.value else [("PatientID", patient.value)]
         if study_instance_uid is not None:
@@ -112,11 +122,11 @@ class DicomWeb:
 
     async def list_instances(self, held: Held) -> Sequence[Told]:
         if len(held.series) < (held.counts[0] or 0):
-            raise NationalInfrastructureUnavailable("the PACS lists fewer series than it counts")
+            raise self._short("series", len(held.series), held.counts[0])
         listed = await asyncio.gather(*(self._instances_of(held, series) for series in held.series))
         told = [one for some in listed for one in some]
         if len(told) < (held.counts[1] or 0):
-            raise NationalInfrastructureUnavailable("the PACS lists fewer instances than it counts")
+            raise self._short("instances", len(told), held.counts[1])
         return told
 
     async def _instances_of(self, held: Held, series: HeldSeries) -> list[Told]:
@@ -211,7 +221,7 @@ class DicomWeb:
             if counted and len(found) >= counted and len(page) < self._source.page_size:
                 break
         if len(found) < (counted or 0):
-            raise NationalInfrastructureUnavailable(f"{self._source.name} lists fewer than it counts")
+            raise self._short("rows", len(found), counted)
         return list(found.values())
 
     async def _page(
@@ -242,6 +252,11 @@ class DicomWeb:
                 self._json = number
                 break
         return reply
+
+    def _short(self, what: str, listed: int, counted: int | None) -> NationalInfrastructureUnavailable:
+        return NationalInfrastructureUnavailable(
+            f"{self._source.name} lists {listed} {what} and counts {counted}", listed=listed, counted=counted
+        )
 
     def _refused(self, status: int) -> NationalInfrastructureUnavailable:
         advice = ": look at authorization in its settings" if status in NOT_ALLOWED else ""

@@ -155,7 +155,10 @@ def told_instances(rows: Iterable[DicomJson], held: Held, series: HeldSeries) ->
     found = [one for row in rows if (one := told_instance(row, held, series)) is not None]
     unique = {one.sop_instance_uid: one for one in found}
     if len(unique) < (series.instance_count or 0):
-        raise NationalInfrastructureUnavailable("the PACS lists fewer instances than it counts")
+        listed, counted = len(unique), series.instance_count
+        raise NationalInfrastructureUnavailable(
+            f"the PACS lists {listed} instances and counts {counted}", listed=listed, counted=counted
+        )
     return sorted(unique.values(), key=lambda one: (one.number is None, one.number or 0, one.sop_instance_uid))
 
 

@@ -29,8 +29,7 @@ from isthmus.model.people import Patient
 from isthmus.model.pieces import Arriving, FileRange, StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
 from isthmus.national.connector import DescribesImages, NationalConnector
-
-FULL_WIDTH = {ord("0") + n: 0xFF10 + n for n in range(10)}
+from isthmus.national.trial import nearly
 
 
 @dataclass(frozen=True)
@@ -217,19 +216,6 @@ class ConnectorContract:
         for instance, file in one:
             assert instance.size_bytes in (None, len(file))
             assert instance.sha256 in (None, sha256(file).hexdigest())
-
-
-def nearly(known: PatientIdentifier) -> Sequence[PatientIdentifier]:
-    """Other identifiers that a source may take for this one: as a pattern, as a list, without padding, in another case."""
-    value = known.value
-    values = [
-        "*", "%", f"{value}*", f"{value[:-1]}*", f"{value[:-1]}?", f"{value[:-1]}%", f"{value[:-1]}_", value[:-1], f"{value}0",
-        f"{value}\\{value}", f"{value},{value}", f"{value}^", f"{value} x", f"x|{value}", f"{value}'--",
-        value.swapcase(), value.translate(FULL_WIDTH),
-    ]  # fmt: skip
-    systems = [f"{known.system}.1", known.system[:-1], f"{known.system}|", "*"]
-    others = [*(replace(known, value=one) for one in values if one), *(replace(known, system=one) for one in systems)]
-    return [other for other in others if other != known]
 
 
 async def whole(instance: StoredInstance) -> bytes:
