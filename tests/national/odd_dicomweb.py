@@ -59,6 +59,7 @@ class OddDicomWeb:
     breaks_at: int | None = None
     announced: bool = True  # the length
     asked: list[tuple[str, list[tuple[str, str]], str]] = field(default_factory=list)
+    encodings: dict[str, str] = field(default_factory=dict)  # what each path was last asked to be packed with
 
     def questions(self, key: str) -> list[str]:
         """The values of a key in all searches so far."""
@@ -115,6 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = address.path.removeprefix("/dicom-web/")
         parameters = parse_qsl(address.query, keep_blank_values=True)
         pacs.asked.append((path, parameters, accept))
+        pacs.encodings[path] = self.headers.get("Accept-Encoding", "")
         if re.search(r"(^|/)(studies|series|instances)$", path):
             self._search(path, parameters, accept)
         else:

@@ -245,12 +245,12 @@ def test_an_instance_comes_in_whatever_form_it_is_given_and_that_is_remembered(
     images = behind.images()
 
     assert behind.files(images) == ordered()
-    accepts = [accept for path, _, accept in behind.web.asked if re_instance(path)]
+    accepts = [accept for path, _, accept in behind.web.asked if of_image(path)]
     assert [takes(accept) for accept in accepts].count(True) == 7
     assert all(takes(accept) for accept in accepts[-6:])
 
 
-def re_instance(path: str) -> bool:
+def of_image(path: str) -> bool:
     return "/instances/" in path
 
 
@@ -258,7 +258,7 @@ def test_the_settings_say_what_to_accept_and_nothing_else_is_tried(behind: Behin
     behind.web.takes, behind.web.bare = lambda accept: accept == "application/dicom", True
 
     assert behind.files(behind.images(accept="application/dicom")) == ordered()
-    assert {accept for path, _, accept in behind.web.asked if re_instance(path)} == {"application/dicom"}
+    assert {accept for path, _, accept in behind.web.asked if of_image(path)} == {"application/dicom"}
     with pytest.raises(NationalInfrastructureUnavailable):
         behind.files(behind.images(accept="application/octet-stream"))
 
@@ -269,6 +269,13 @@ def test_what_was_packed_on_the_way_is_unpacked(behind: Behind, bare: bool) -> N
     behind.web.packed, behind.web.bare = True, bare
 
     assert behind.files(behind.images()) == ordered()
+
+
+def test_rows_may_be_packed_and_images_are_asked_for_as_they_are(behind: Behind) -> None:
+    behind.files(behind.images())
+
+    assert {e for path, e in behind.web.encodings.items() if of_image(path)} == {"identity"}
+    assert all("gzip" in e for path, e in behind.web.encodings.items() if not of_image(path))
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ class DicomWeb:
     async def _asked(self, path: str) -> AsyncIterator[Streaming]:
         """The answer to a request for images, in the first of the forms we can read that the PACS gives."""
         for number in range(self._accept, len(self._accepts)):
-            async with self._images.stream(path, accept=self._accepts[number]) as answer:
+            async with self._images.stream(path, accept=self._accepts[number], plain=True) as answer:
                 if answer.status in NOT_THAT_MEDIA | NOT_THAT_FORM and number + 1 < len(self._accepts):
                     continue
                 if answer.status == 200 and number > self._accept:

@@ -109,13 +109,17 @@ class Upstream:
         raise AssertionError("unreachable")
 
     @contextlib.asynccontextmanager
-    async def stream(self, path: str, parameters: Parameters = (), *, accept: str) -> AsyncIterator[Streaming]:
-        """Ask, and have the body as it arrives; leaving closes the connection. Raises NationalInfrastructureUnavailable."""
+    async def stream(
+        self, path: str, parameters: Parameters = (), *, accept: str, plain: bool = False
+    ) -> AsyncIterator[Streaming]:
+        """Ask, and have the body as it arrives; leaving closes the connection. Raises NationalInfrastructureUnavailable.
+
+        `plain` asks for it unpacked: of images packing takes a source longer than sending.
+        """
+        headers = {"Accept": accept, **({"Accept-Encoding": "identity"} if plain else {})}
         async with self._turns:
             try:
-                answer = await self._entered().get(
-                    self._url(path, parameters), headers={"Accept": accept}, allow_redirects=False
-                )
+                answer = await self._entered().get(self._url(path, parameters), headers=headers, allow_redirects=False)
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 raise NationalInfrastructureUnavailable(f"{self.source.name} does not answer") from error
             try:
