@@ -211,6 +211,17 @@ async def test_a_token_request_that_is_not_well_formed_is_refused(border: Practi
     assert wide.json()["error"] == "invalid_scope"
 
 
+async def test_what_is_refused_before_it_is_read_is_refused_as_a_token_endpoint_does(border: PracticeBorder) -> None:
+    put = await border.ask("/oauth/token", method="PUT")
+    packed = await border.ask("/oauth/token", method="POST", headers={"content-encoding": "gzip"})
+    endless = await border.ask("/oauth/token", method="POST", body=b"x" * (1 << 21))
+    elsewhere = await border.ask("/fhir/Patient", method="PUT")
+
+    assert [reply.status for reply in (put, packed, endless, elsewhere)] == [405, 415, 413, 405]
+    assert [reply.json()["error"] for reply in (put, packed, endless)] == ["invalid_request"] * 3
+    assert elsewhere.json()["resourceType"] == "OperationOutcome"
+
+
 # the token
 
 

@@ -159,6 +159,11 @@ def test_a_body_announced_too_large_is_not_waited_for() -> None:
     assert heard.status == 413
 
 
+@pytest.mark.parametrize("said", [b"x", b"-1", b"1_0", b"\xb2", b"9" * 40])
+def test_a_length_that_is_no_number_is_malformed(said: bytes) -> None:
+    assert ask(FORM, (b"content-length", said), method="POST").status == 400
+
+
 def test_a_form_is_read_in_order_with_its_doubles() -> None:
     heard = ask(FORM, method="POST", body=(b"a=1&b=%C3%A9&", b"a="), handle=read_form)
 

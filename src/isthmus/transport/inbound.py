@@ -115,7 +115,8 @@ class Inbound:
             telemetry.log().error("internal fault", exchange_id=exchange_id, **_where(fault))
             problem = IsthmusError("internal fault")
         if not started:  # otherwise the listener cuts the connection: never a clean end
-            await answer_whole(self._rendered(problem, request, exchange_id), scope["method"], sending)
+            about = request or _unread(scope, exchange_id)
+            await answer_whole(self._rendered(problem, about, exchange_id), scope["method"], sending)
 
     def refuse(self, error: IsthmusError) -> Answer:
         """The answer to what the listener could not make a request of."""
@@ -161,7 +162,7 @@ class Inbound:
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """The body, bounded. One that is too large is read past for a while, so that the asker hears the answer."""
-        announced = int(headers.get("content-length", "0"))
+        announced = _length(headers)
         if announced > self._max_body_bytes and "expect" in headers:
             raise TooLarge("the body is too large", limit_bytes=self._max_body_bytes)
         parts, size, more, until = [], 0, True, time.monotonic() + DRAIN_S
@@ -227,6 +228,22 @@ def _path(scope: Scope) -> str:
     if _PATH.fullmatch(path) is None or "//" in path or any(part in (".", "..") for part in path.split("/")):
         raise MalformedRequest("the path has what no path of ours has", path="path")
     return str(path)
+
+
+def _unread(scope: Scope, exchange_id: str) -> Request | None:
+    """Of what was refused before it was read, the method and the path: the refusal then has the form of its address."""
+    path = scope["raw_path"].decode("latin-1")
+    if _PATH.fullmatch(path) is None:
+        return None
+    return Request(scope["method"], path, (), {}, b"", exchange_id, None, None, scope)
+
+
+def _length(headers: Mapping[str, str]) -> int:
+    """The length a body is announced with. Raises MalformedRequest."""
+    said = headers.get("content-length", "0")
+    if re.fullmatch(r"[0-9]{1,18}", said) is None:
+        raise MalformedRequest("a length is a number", path="Content-Length")
+    return int(said)
 
 
 def _codings(headers: Mapping[str, str]) -> None:

@@ -30,6 +30,7 @@ from isthmus.dicom.header import KEY_OBJECT_SELECTION, Code
 from isthmus.dicom.part10 import file_meta
 from isthmus.dicom.syntaxes import EXPLICIT_LE
 from isthmus.errors import (
+    DocumentNotFound,
     ImagesNotFound,
     InsufficientRights,
     IsthmusError,
@@ -151,7 +152,9 @@ class FakeCountry:
 
     async def get_report(self, visit: Visit, country: str, document_id: str) -> tuple[ImagingReport, bytes]:
         self._ask("report")
-        body = self.bodies[document_id]
+        body = self.bodies.get(document_id)
+        if body is None:
+            raise DocumentNotFound("no such document", country=country)
         return read_report(body, load_pack()), body
 
     async def get_manifest(self, visit: Visit, country: str, document: Document) -> tuple[Manifest, bytes]:
@@ -168,7 +171,7 @@ class FakeCountry:
     async def get_images(self, visit: Visit, country: str, query: ImagesQuery, shelf: Shelf) -> AsyncIterator[Arrived]:
         self._ask(f"images {'instance' if query.sop_instance_uid else 'series'}")
         study = self.studies.get(query.study_instance_uid)
-        if study is None:
+        if study is None or not self._has_series(query):
             raise ImagesNotFound("no such study", country=country)
         bodies = {study.sop_instance_uid(n): list(study.pieces(n)) for n in range(study.instances)}
         if query.sop_instance_uid in self.objects:
@@ -194,6 +197,16 @@ class FakeCountry:
                 raise
             await shelf.keep(arrived)
             yield arrived
+
+    def _has_series(self, query: ImagesQuery) -> bool:
+        made = (m.study for m in self.manifests.values())
+        known = {
+            s.series_instance_uid
+            for one in made
+            if one.study_instance_uid == query.study_instance_uid
+            for s in one.series
+        }
+        return query.series_instance_uid in (None, *known)
 
     def with_report(self, report_id: str, **changes: Any) -> Document:
         """A demo report on its person's list."""

@@ -143,3 +143,15 @@ async def test_a_document_of_another_person_stops_and_clears_the_screen(portal: 
     assert "Try again" not in page.text
     assert "Back to the examinations" in page.text
     assert "Thalassinou" not in page.text
+
+
+async def test_a_manifest_is_no_report_and_is_not_asked_for_as_one(portal: FakePortal) -> None:
+    study = portal.country.with_study(PEOPLE["eleni"])
+    browser = portal.browser("en")
+    visit = (await browser.visit(PEOPLE["eleni"])).path.removesuffix("/examinations")
+
+    page = await browser.get(f"{visit}/reports/manifest-0")
+    described = await browser.get(f"{visit}/studies/{study.study_instance_uid}/study.json?report=manifest-0")
+
+    assert (page.status, described.status) == (404, 404)
+    assert "report" not in portal.country.asked

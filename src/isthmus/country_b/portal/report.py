@@ -56,11 +56,13 @@ class Fold:
 
 
 async def read(ask: Ask, report_id: str) -> Read:
-    """The report, fetched or as it came minutes ago."""
+    """The report, fetched or as it came minutes ago. Raises DocumentNotFound, also for what is listed as no report."""
     name = f"report {checked_id(report_id)}"
     held: Read | None = ask.desk.recent.get(ask.visiting.id, name, DOCUMENT_AGE)
     if held is None:
         entry = next((d for d in await listing(ask) if d.id == report_id), None)
+        if entry is not None and entry.kind.is_manifest:
+            raise DocumentNotFound("this document is no report", country=ask.country)
         if entry is not None and entry.kind in ISSUED_ALONE:
             held = await _issued(ask, entry)
         else:
