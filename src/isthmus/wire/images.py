@@ -17,6 +17,7 @@ from typing import Literal
 
 from isthmus.errors import ContentMismatch, CountryMisanswered, MalformedRequest, UnsupportedRequest
 from isthmus.model.identifiers import checked_uid
+from isthmus.model.media import Range, read_ranges
 from isthmus.model.pieces import Late, Mark, Piece, StoredInstance
 from isthmus.model.queries import ImagesQuery
 
@@ -29,9 +30,6 @@ OUTSIDE_MAX_BYTES = 1024 * 1024
 _PADDING_MAX = 128
 _NEVER = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
 _SENTENCE = f"ask for what is stored, with transfer-syntax=* (Accept: {IMAGES_ACCEPT})"
-_WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~\-]+"
-_PARAMETER = re.compile(rf'\s*;\s*({_WORD})\s*=\s*("(?:[^"\\]|\\.)*"|[^;,"\s]+)')
-_RANGE = re.compile(rf"\s*(\*/\*|{_WORD}/{_WORD})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +39,6 @@ class Wanted:
     single_part: bool
     syntaxes: frozenset[str] | None
     default: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    media: str
-    parameters: dict[str, str]
-    quality: float
-
-
-def read_ranges(value: str) -> list[_Range]:
-    """Read a header of media ranges, in any spelling that RFC 9110 allows; best first, in their order.
-
-    Raises UnsupportedRequest when it cannot be read.
-    """
-    ranges, position = [], 0
-    while position < len(value):
-        start = _RANGE.match(value, position)
-        if start is None:
-            raise UnsupportedRequest(f"the Accept header cannot be read; {_SENTENCE}", reason="media")
-        position, parameters = start.end(), dict[str, str]()
-        while (found := _PARAMETER.match(value, position)) is not None:
-            parameters.setdefault(found[1].lower(), _unquoted(found[2]))
-            position = found.end()
-        ranges.append(_Range(start[1].lower(), parameters, _quality(parameters.pop("q", "1"))))
-        rest = re.compile(r"\s*(,|$)").match(value, position)
-        if rest is None:
-            raise UnsupportedRequest(f"the Accept header cannot be read; {_SENTENCE}", reason="media")
-        position = rest.end()
-    return sorted((r for r in ranges if r.quality > 0), key=lambda r: -r.quality)
-
-
-def _unquoted(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
-
-
-def _quality(text: str) -> float:
-    return float(text) if re.fullmatch(r"[01](\.[0-9]{0,3})?", text) else 1.0
 
 
 def read_accept(value: str | None, *, level: Level) -> Wanted:
@@ -90,7 +51,7 @@ def read_accept(value: str | None, *, level: Level) -> Wanted:
         return Wanted(single_part=False, syntaxes=frozenset({EXPLICIT_LE}), default=True)
     syntaxes: set[str] = set()
     single: bool | None = None
-    for media in read_ranges(value):
+    for media in read_ranges(value, hint=f"; {_SENTENCE}"):
         part = _part(media, level)
         if part is None or (single is not None and part != single):
             continue
@@ -109,7 +70,7 @@ def read_accept(value: str | None, *, level: Level) -> Wanted:
     return Wanted(single_part=single, syntaxes=named)
 
 
-def _part(media: _Range, level: Level) -> bool | None:
+def _part(media: Range, level: Level) -> bool | None:
     """True for a bare instance, False for multipart, None for a range that is not served."""
     if media.media == "application/dicom":
         return True if level == "instance" else None

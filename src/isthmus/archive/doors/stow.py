@@ -17,8 +17,9 @@ from isthmus.archive.intake import Intake
 from isthmus.archive.verdicts import REFUSED, Unreadable, held
 from isthmus.errors import ContentMismatch, CountryMisanswered, MalformedRequest, TooLarge, UnsupportedRequest
 from isthmus.model.identifiers import checked_uid
+from isthmus.model.media import read_ranges
 from isthmus.transport.inflow import Inflow
-from isthmus.wire.images import PartEnd, PartReader, PartStart, boundary_of, read_ranges
+from isthmus.wire.images import PartEnd, PartReader, PartStart, boundary_of
 
 MAX_PARTS: Final = 100_000
 DICOM, DICOM_JSON = "application/dicom", "application/dicom+json"

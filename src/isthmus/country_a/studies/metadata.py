@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from isthmus.country_a.holdings import may_give
-from isthmus.country_a.media import ranges
+from isthmus.country_a.media import takes, weights_of
 from isthmus.country_a.passes import Admitted
 from isthmus.errors import ImagesNotFound, UnsupportedRequest
 from isthmus.model.pieces import Arriving
@@ -20,7 +20,6 @@ from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
 from isthmus.wire.studies.metadata import MEDIA_TYPE, SERVICE, read_uids
 
-_ACCEPTED = (MEDIA_TYPE, "application/json", "application/*", "*/*")
 _GZIP, _PIECE_BYTES = 31, 256 << 10
 
 
@@ -36,7 +35,7 @@ async def get_metadata(
     query = read_uids(uids)
     if request.query:
         raise UnsupportedRequest("metadata take no parameters", reason="param", path=request.query[0][0])
-    if not any(name in _ACCEPTED for name, _ in ranges(request.accept)):
+    if not takes(request.accept, MEDIA_TYPE, "application/json"):
         raise UnsupportedRequest(f"this border gives {MEDIA_TYPE}", reason="media")
     if not await may_give(admitted, admitted.decision, query, national):
         raise ImagesNotFound("no such study of this patient")
@@ -48,7 +47,9 @@ async def get_metadata(
 
 
 def _takes_gzip(accepted: str | None) -> bool:
-    return accepted is not None and any(name in ("gzip", "x-gzip", "*") for name, _ in ranges(accepted))
+    """Source: RFC 9110 §12.5.3."""
+    weights = {} if accepted is None else dict(weights_of(accepted))
+    return max((weights[name] for name in ("gzip", "x-gzip") if name in weights), default=weights.get("*", 0.0)) > 0
 
 
 async def _inflated(packed: bytes) -> AsyncIterator[bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from isthmus.country_a.media import ranges
+from isthmus.country_a.media import takes
 from isthmus.country_a.passes import Admitted
 from isthmus.country_a.studies.manifests import read_study, visible_manifests
 from isthmus.errors import UnsupportedRequest
@@ -17,8 +17,6 @@ from isthmus.transport.answers import Answer
 from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire.studies import qido as wire
-
-_DICOM_JSON = (wire.MEDIA_TYPE, "application/json", "application/*", "*/*")
 
 
 async def find_rows(
@@ -36,7 +34,7 @@ async def find_rows(
 
     Source: PS3.18 §10.6; RAD-129; WAD-19; field-faults F37.
     """
-    if not any(name in _DICOM_JSON for name, _ in ranges(request.accept)):
+    if not takes(request.accept, wire.MEDIA_TYPE, "application/json"):
         raise UnsupportedRequest(f"this border gives {wire.MEDIA_TYPE}", reason="media")
     query = wire.read_search(request.query, level, above, (admitted.patient.value, admitted.handle))
     rows = [

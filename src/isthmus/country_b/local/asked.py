@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -10,14 +10,14 @@ from typing import Protocol
 from isthmus.country_b.local.access import Access, Reader
 from isthmus.country_b.local.holdings import Holdings
 from isthmus.country_b.spool import Spool
-from isthmus.errors import UnsupportedRequest
+from isthmus.errors import MalformedRequest, UnsupportedRequest
 from isthmus.model.identifiers import checked_uid
+from isthmus.model.media import best, every_range
 from isthmus.model.queries import ImagesQuery
 from isthmus.sandbox import Sandbox
 from isthmus.storage.sealed import SealedReader
 from isthmus.transport.inbound import Request
 from isthmus.trust.trustlist import Participant
-from isthmus.wire.images import read_ranges
 from isthmus.wire.packs.pack import Pack
 
 PREAMBLE_BYTES = 128
@@ -71,14 +71,35 @@ class Asked:
         """The drafts in which we and the visit's country speak; what is written here is written in them too."""
         return self.local.holdings.verbs.pack(self.reader.country)
 
+    @property
+    def accept(self) -> str:
+        """What is accepted; at `dicom-web` the parameter `accept` stands for the header. Raises MalformedRequest.
+
+        Source: PS3.18 §8.3.3.1.
+        """
+        said = [value for name, value in self.request.query if name == "accept"]
+        return read_accept_parameter(said) if said else self.request.accept or "*/*"
+
     def accepts(self, *media_types: str) -> str:
-        """The first of the accepted media types that is offered. Raises UnsupportedRequest."""
-        wanted = read_ranges(self.request.accept or "*/*") or read_ranges("*/*")
-        for one in wanted:
-            for offered in media_types:
-                if one.media in (offered, "*/*", f"{offered.partition('/')[0]}/*"):
-                    return offered
-        raise UnsupportedRequest(f"what is given here is {' or '.join(media_types)}", reason="media", path="Accept")
+        """The offered media type that is wanted most. Raises UnsupportedRequest, MalformedRequest."""
+        if (chosen := best(self.accept, media_types)) is None:
+            raise UnsupportedRequest(f"what is given here is {' or '.join(media_types)}", reason="media", path="Accept")
+        return chosen
+
+
+def read_accept_parameter(said: Sequence[str]) -> str:
+    """Media types without wildcards, of DICOM or of pictures and not of both. Raises MalformedRequest.
+
+    Source: PS3.18 §8.3.3.1.
+    """
+    try:
+        named = {one.media for one in every_range(said[0])} if len(said) == 1 else set()
+    except UnsupportedRequest:
+        named = set()
+    of_dicom = {name for name in named if name.startswith(("application/", "multipart/"))}
+    if not named or any("*" in name for name in named) or (of_dicom and of_dicom != named):
+        raise MalformedRequest("accept names media types, of DICOM or of pictures", reason="value", path="accept")
+    return said[0]
 
 
 class Spooled:

@@ -33,12 +33,12 @@ from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import Identifier, checked_id
+from isthmus.model.media import best
 from isthmus.model.queries import DocumentQuery, Page, StudyQuery
 from isthmus.transport.answers import Answer
 from isthmus.wire import documents
 from isthmus.wire.capability import declared
 from isthmus.wire.entries import document_path, write_entry
-from isthmus.wire.images import read_ranges
 from isthmus.wire.studies import imaging_study
 from isthmus.wire.studies.imaging_study import Listed
 
@@ -199,12 +199,10 @@ async def _content(asked: Asked, entry: Document) -> bytes:
 
 
 def _wants_resource(asked: Asked, media_type: str) -> bool:
-    for one in read_ranges(asked.request.accept or "*/*"):
-        if one.media in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
-            return False
-        if one.media in _FHIR_TYPES:
-            return True
-    raise UnsupportedRequest(f"this document is {media_type}", reason="media", path="Accept")
+    chosen = best(asked.request.accept or "*/*", (media_type, *_FHIR_TYPES))
+    if chosen is None:
+        raise UnsupportedRequest(f"this document is {media_type}", reason="media", path="Accept")
+    return chosen != media_type
 
 
 def _pairs(asked: Asked) -> list[tuple[str, str]]:

@@ -22,8 +22,8 @@ from isthmus.dicom.pixels.frames import Image, read_frame, read_image
 from isthmus.dicom.syntaxes import EXPLICIT_LE
 from isthmus.dicom.windows import AT_THE_BORDER
 from isthmus.errors import MalformedRequest, UnsupportedRequest
+from isthmus.model.media import read_ranges
 from isthmus.transport.answers import Answer
-from isthmus.wire.images import read_ranges
 
 NATIVE = "application/octet-stream"
 FRAMES_MAX = 64
@@ -51,7 +51,7 @@ async def get_frames(asked: Asked) -> Answer:
             image = await asyncio.to_thread(read_image, source, AT_THE_BORDER)
         except (PixelFault, DicomFault) as fault:
             raise fault_of(fault.reason) from fault
-        media, single = _choose(asked.request.accept, image)
+        media, single = _choose(asked.accept, image)
         syntax = EXPLICIT_LE if media == NATIVE else image.syntax.uid
         if any(number > image.frames for number in numbers):
             raise fault_of("no-frame")
@@ -84,10 +84,10 @@ def read_numbers(text: str) -> list[int]:
     return numbers
 
 
-def _choose(accept: str | None, image: Image) -> tuple[str, bool]:
+def _choose(accept: str, image: Image) -> tuple[str, bool]:
     """The media type of the frames, and whether one comes without envelope. Raises UnsupportedRequest."""
     stored = MEDIA_TYPES.get(image.syntax.uid)
-    for one in read_ranges(accept or "*/*") or read_ranges("*/*"):
+    for one in read_ranges(accept):
         multipart = one.media in ("multipart/related", "multipart/*", "*/*")
         media = one.parameters.get("type", "*/*").lower() if multipart else one.media
         syntax = one.parameters.get("transfer-syntax", "*")

@@ -99,7 +99,7 @@ async def each(asked: Asked, chosen: Chosen) -> AsyncGenerator[tuple[Wanted, Spo
 
 async def get_images(level: Level, asked: Asked) -> Answer:
     """A study or a series. Raises UnsupportedRequest when its first instance cannot be given as accepted."""
-    accepted, chosen = read_accept(asked.request.accept, level=level), await choose(asked)
+    accepted, chosen = read_accept(asked.accept, level=level), await choose(asked)
     boundary = secrets.token_hex(16)
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -117,7 +117,7 @@ async def get_images(level: Level, asked: Asked) -> Answer:
 
 async def get_instance(asked: Asked) -> Answer:
     """One instance, bare or in an envelope. Raises ImagesNotFound, UnsupportedRequest."""
-    accepted = read_accept(asked.request.accept, level="instance")
+    accepted = read_accept(asked.accept, level="instance")
     query, boundary = asked.query, secrets.token_hex(16)
     one = Wanted(query.series_instance_uid or "", query.sop_instance_uid or "")
     with closing(await opened(asked)) as held:

@@ -19,14 +19,15 @@ from isthmus.country_b.local.asked import Asked, Spooled
 from isthmus.country_b.local.images import CHUNK_BYTES, choose, each, opened
 from isthmus.dicom import dicomjson
 from isthmus.dicom.pixels.attributes import syntax_of
-from isthmus.dicom.syntaxes import TransferSyntax
+from isthmus.dicom.syntaxes import EXPLICIT_LE, TransferSyntax
 from isthmus.dicom.walker import UNDEFINED
 from isthmus.dicom.windows import AT_THE_BORDER
 from isthmus.errors import ImagesNotFound, UnsupportedRequest
+from isthmus.model.media import read_ranges
 from isthmus.model.pieces import Arriving
 from isthmus.transport.answers import Answer
 
-DICOM_JSON = "application/dicom+json"
+DICOM_JSON, OCTETS = "application/dicom+json", "application/octet-stream"
 SAMPLES, PHOTOMETRIC, PLANAR = "00280002", "00280004", "00280006"
 LOSSY_JPEG = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 
@@ -75,10 +76,22 @@ def _first(said: dicomjson.Json, tag: str) -> object:
     return values[0] if isinstance(values, list) and values else None
 
 
+def _in_an_envelope(accept: str) -> bool:
+    """Whether plain bytes are wanted as a part, rather than bare. Raises UnsupportedRequest when they are not wanted."""
+    for one in read_ranges(accept):
+        envelope = one.media in ("multipart/related", "multipart/*")
+        media = one.parameters.get("type", OCTETS).lower() if envelope else one.media
+        if media in (OCTETS, "application/*", "*/*") and one.parameters.get("transfer-syntax", "*") in (
+            "*",
+            EXPLICIT_LE,
+        ):
+            return envelope
+    raise UnsupportedRequest(f"bulk values are given as {OCTETS}", reason="media", path="Accept")
+
+
 async def get_bulk(asked: Asked) -> Answer:
     """A value that metadata give by address, its bytes as they lie. Compressed pixels are given by frame instead."""
-    media_type = "application/octet-stream"
-    multipart = asked.accepts(media_type, "multipart/related").startswith("multipart")
+    media_type, multipart = OCTETS, _in_an_envelope(asked.accept)
     with closing(await opened(asked)) as held:
         found = await asyncio.to_thread(dicomjson.bulk_value, Spooled(held), asked.parts["path"], AT_THE_BORDER)
     if found is None:

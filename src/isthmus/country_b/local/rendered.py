@@ -5,6 +5,7 @@ Source: PS3.18 §10.4.1.1.3, §8.3.5; WAD-11.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -41,40 +42,55 @@ async def get_thumbnail(asked: Asked) -> Answer:
 
 
 async def _picture(asked: Asked, options: Options) -> Answer:
-    media_type = options.pop("accept", None) or asked.accepts(*FORMS)
+    media_type = asked.accepts(*FORMS)
     number = asked.parts.get("frames", "1")
-    if not number.isascii() or not number.isdecimal() or not 0 < int(number[:10]) < 1 << 31:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
         raise MalformedRequest("one frame at a time, from 1", reason="value", path="frames")
     with closing(await opened(asked)) as held:
         body = await in_child(
             asked, "picture", Spooled(held), {**options, "frame": int(number), "media_type": media_type}
         )
-    return Answer(200, (("Content-Type", str(media_type)),), (body,))
+    return Answer(200, (("Content-Type", media_type),), (body,))
 
 
 def read_options(query: tuple[tuple[str, str], ...]) -> Options:
-    """Read `window`, `viewport`, `quality`, `accept`. Raises MalformedRequest, and UnsupportedRequest for what is not done here."""
+    """Read `window`, `viewport`, `quality`, `charset`; `accept` is read with the header it stands for (`Asked.accept`).
+
+    Raises MalformedRequest, and UnsupportedRequest for what is not done here.
+    """
     options: Options = {}
     for name, value in query:
+        if [other for other, _ in query].count(name) > 1:
+            raise MalformedRequest(f"{name[:64]} is given twice", reason="value", path=name[:64])
         if name == "window":
             options |= _window(value)
         elif name == "viewport":
             options |= _viewport(value)
         elif name == "quality":
             options["quality"] = _whole(name, value, 100)
-        elif name == "accept" and value in FORMS:
-            options["accept"] = value
-        else:
-            raise UnsupportedRequest("pictures know window, viewport, quality and accept", reason="param", path=name)
+        elif name == "charset":
+            _check_charset(value)
+        elif name != "accept":
+            raise UnsupportedRequest(
+                "pictures know window, viewport, quality, accept and charset", reason="param", path=name[:64]
+            )
     return options
 
 
+def _check_charset(value: str) -> None:
+    """No text is drawn into a picture, so any list with the one character set that is written here will do.
+
+    Source: PS3.18 §8.3.3.2, §8.8.
+    """
+    if "utf-8" not in (one.partition(";")[0].strip().lower() for one in value.split(",")):
+        raise MalformedRequest("the character set here is utf-8", reason="value", path="charset")
+
+
 def _window(value: str) -> Options:
-    """Centre, width and function. Source: PS3.18 §8.3.5.1.4."""
+    """Centre, width and function, all three. Source: PS3.18 §8.3.5.1.4."""
     parts = value.split(",")
     try:
-        center, width = float(parts[0]), float(parts[1])
-        function = FUNCTIONS[parts[2].lower()] if len(parts) == 3 else None
+        center, width, function = float(parts[0]), float(parts[1]), FUNCTIONS[parts[2].lower()]
     except (ValueError, IndexError, KeyError):
         raise MalformedRequest("window is centre, width, function", reason="value", path="window") from None
     if len(parts) > 3 or not abs(center) < 1e9 or not 0 < width < 1e9:

@@ -28,6 +28,7 @@ MEDIA_TYPE = "application/dicom+json"
 Value = str | int | dict[str, str] | None
 LIMIT_MAX = 5000
 VALUE_MAX, VALUES_MAX = 64, 100
+_TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _FIELD = re.compile(r"[0-9A-Fa-f]{8}(\.[0-9A-Fa-f]{8})*|[A-Za-z][A-Za-z0-9]{0,63}(\.[A-Za-z][A-Za-z0-9]{0,63})*")
 
 
@@ -164,6 +165,7 @@ def read_search(
     seen: set[str] = set()
     known = keys_of(level)
     for name, value in pairs:
+        name = name.upper() if _TAG.fullmatch(name) else name
         attribute = _BY_NAME.get("ModalitiesInStudy" if level == "study" and name in _MODALITY else name)
         canonical = "PatientID" if name in _PATIENT else attribute.keyword if attribute else name
         if canonical not in (*known, *_CONTROLS):
