@@ -385,3 +385,20 @@ def test_killed_in_the_middle_nothing_answered_for_is_lost_and_everything_listed
     assert set(told) <= {instance.sop_instance_uid for instance in stored}
     assert all(hashlib.sha256(_read(instance)).hexdigest() == instance.sha256 for instance in stored)
     assert [verdict.outcome for verdict in again] == ["unchanged", "accepted"]
+
+
+def test_what_is_held_already_takes_no_more_room_however_often_it_comes(node: Node) -> None:
+    node.bring(dicom())
+    odd = dicom(2, study="2.25.20", PatientName="Contradictus^Otho", PatientBirthDate="19310131")
+    intake = node.intake()
+
+    sizes = []
+    for _ in range(3):
+        intake.dicom(io.BytesIO(odd), "odd")
+        intake.dicom(io.BytesIO(odd), "again")
+        intake.flush()
+        sizes.append(sum(file.stat().st_size for file in intake.blobs.rglob("*") if file.is_file()))
+
+    assert sizes == [len(dicom()) + len(odd)] * 3
+    assert _outcomes(intake.dicom(io.BytesIO(dicom(3)), "next") + intake.close()) == [("accepted", None)]
+    assert [len(_read(stored)) for stored in _images(node, EVA)] == [len(dicom()), len(dicom(3))]

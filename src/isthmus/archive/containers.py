@@ -78,6 +78,13 @@ class Container:
         self._end = self._start if offset is None else offset
         os.ftruncate(self._fd, self._end)
 
+    def give_back(self, slices: Iterable[Slice]) -> None:
+        """Forget the last slices again, durable or not, which nothing names; they are told from the last one on."""
+        for slice_ in slices:
+            if slice_.container != self._name or slice_.offset + slice_.size != self._end:
+                return
+            self.take_back(slice_.offset)
+
     def read_at(self, offset: int, size: int) -> bytes:
         """Read back what was just written, durable or not."""
         return os.pread(self._fd, size, offset)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, delete
@@ -122,9 +123,21 @@ class Intake:
             return [_decide(connection, arrival, self.source, touched) for arrival in self._waiting]
 
         verdicts = self.database.write_now(decided)
+        self._give_back()
         self._waiting.clear()
         self.touched |= touched
         return verdicts
+
+    def _give_back(self) -> None:
+        """Take back what came last and is named by no row: who sends again and again what is held already fills no disk."""
+        last: list[Slice] = []
+        for arrival in reversed(self._waiting):
+            place = arrival.original
+            named = partial(queries.is_named, sha256=place.sha256, container=place.container, offset=place.offset)
+            if self.database.read_now(named):
+                break
+            last += [one for one in (arrival.crossing, arrival.original) if one is not None]
+        self.container.give_back(last)
 
     def close(self) -> list[Verdict]:
         verdicts = self.flush()

@@ -42,6 +42,13 @@ def quarantined(connection: Connection, sha256: str) -> list[int]:
     return list(connection.execute(rows).scalars())
 
 
+def is_named(connection: Connection, sha256: str, container: str, offset: int) -> bool:
+    """Whether some row says that its bytes lie there."""
+    i = instances.c
+    named = select(i.id).where(i.sha256 == sha256, i.container == container, i.offset == offset)
+    return connection.execute(named).first() is not None
+
+
 def study_patient(connection: Connection, study_instance_uid: str) -> int | None:
     """The row of the patient to whom a study belongs."""
     row = select(studies.c.patient_id).where(studies.c.study_instance_uid == study_instance_uid)
