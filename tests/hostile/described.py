@@ -82,6 +82,7 @@ class Operation:
     query: Mapping[str, Schema] = field(default_factory=dict)
     form: Mapping[str, Schema] | None = None
     needed: tuple[str, ...] = ()  # of query or form: without these nothing is answered
+    bodies: Mapping[str, Schema] = field(default_factory=dict)  # by media type, of what is no form
 
     def described(self) -> dict[str, Any]:
         parts = {name: PARTS[name] for name in re.findall(r"\{(\w+)\}", self.path)}
@@ -103,6 +104,9 @@ class Operation:
                 "required": True,
                 "content": {"application/x-www-form-urlencoded": {"schema": schema}},
             }
+        if self.bodies:
+            content = {media: {"schema": schema} for media, schema in self.bodies.items()}
+            told["requestBody"] = {"required": True, "content": content}
         return told
 
 
@@ -245,7 +249,33 @@ def operations_operations() -> Iterator[Operation]:
     yield from (Operation("GET", path) for path in health.PAGES)
 
 
+_PUBLISHED: Schema = {
+    "type": "object", "required": ["resourceType", "type", "entry"],
+    "properties": {
+        "resourceType": one_of("Bundle"), "type": one_of("transaction", "document"),
+        "entry": {"type": "array", "maxItems": 3, "items": {"type": "object", "required": ["resource"], "properties": {
+            "fullUrl": text("urn:uuid:6f1e3b9c-0d1f-4b57-9a9e-6f8a3a5b1c11"), "request": {"type": "object"},
+            "resource": {"type": "object", "required": ["resourceType"], "properties": {
+                "resourceType": one_of("List", "DocumentReference", "Binary", "Patient", "Bundle", "Composition"), "id": text("a"),
+                "data": text("AAAA"), "content": {"type": "array"}, "subject": {"type": "object"}, "identifier": {},
+            }},
+        }}},
+    },
+}  # fmt: skip
+
+
+def intake_operations() -> Iterator[Operation]:
+    """What is brought: images, and documents. The listener has no table; these are its addresses (`archive/doors/api.py`)."""
+    octets: Schema = {"type": "string", "format": "binary"}
+    for path in ("/dicom-web/studies", "/dicom-web/studies/{study}", "/studies"):
+        yield Operation("POST", path, bodies={"application/dicom": octets})
+    yield Operation("POST", "/fhir", bodies={"application/fhir+json": _PUBLISHED})
+    yield Operation("POST", "/fhir/DocumentReference", bodies={"application/fhir+json": {"type": "object"}})
+    yield Operation("GET", "/fhir/metadata")
+
+
 FACES = {
+    "intake": intake_operations,
     "border": border_operations, "portal": portal_operations, "visit": visit_operations, "ohif": ohif_operations,
     "operations": operations_operations,
 }  # fmt: skip

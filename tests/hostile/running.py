@@ -18,10 +18,16 @@ from urllib.parse import parse_qs, quote, urlsplit
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
+from tests.archive.conftest import NOW
+from tests.archive.doors.conftest import TOKENS, with_intake
 from tests.country_b.local.conftest import Hospital, hospital_in
 from tests.country_b.portal.fakes import PUBLIC, Browser
 from urllib3 import HTTPResponse
 
+from isthmus.archive.doors.api import Doors
+from isthmus.archive.doors.desk import Desk
+from isthmus.archive.doors.opening import hosts_of
+from isthmus.archive.doors.senders import Senders
 from isthmus.country_b.local.ohif import ohif_app
 from isthmus.demo.reports import reports
 from isthmus.model.documents import DocumentKind
@@ -29,8 +35,11 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.model.queries import ImagesQuery
 from isthmus.operations.health import operations_app
+from isthmus.sandbox import Sandbox
+from isthmus.storage.database import open_index
 from isthmus.testing.border import PracticeBorder, Reply
 from isthmus.testing.register import CT, SEEN, Register, fill
+from isthmus.wire.packs.pack import load_pack
 
 T = TypeVar("T")
 DEADLINE_S = 10.0
@@ -45,7 +54,7 @@ class Face:
     app: Any
     loop: asyncio.AbstractEventLoop
     at: str
-    words: dict[str, Callable[[], str]] = field(default_factory=dict)
+    words: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict)
     bare: Mapping[str, str] = field(default_factory=dict)  # what also an asker without credentials sends
     extensions: Mapping[str, Any] = field(default_factory=dict)
@@ -255,8 +264,26 @@ async def operations_face(folder: Path) -> Face:
     return Face(app, asyncio.get_running_loop(), "http://127.0.0.1:8701")
 
 
+async def intake_face(folder: Path) -> Face:
+    """The listener at which a source's own systems bring what is new."""
+    settings = with_intake(folder)
+    database, at, sandbox = open_index(settings), "http://127.0.0.1:8721", Sandbox()
+    assert settings.intake is not None
+    desk = Desk(settings, database, lambda: NOW, load_pack(), sandbox)
+    doors = Doors(Senders(settings.intake.senders), desk, f"{at}/fhir")
+
+    async def close() -> None:
+        await doors.close()
+        sandbox.close()
+        database.close()
+
+    held = {"authorization": f"Bearer {TOKENS['ct']}"}
+    words = {"the-study": partial(str, "2.25.10")}
+    return Face(doors.app(hosts_of(at)), asyncio.get_running_loop(), at, words, held, close=close)
+
+
 OPENED: Mapping[str, Callable[[Path], Awaitable[Face]]] = {
-    "border": border_face, "portal": portal_face, "visit": visit_face, "ohif": ohif_face, "operations": operations_face,
+    "border": border_face, "intake": intake_face, "portal": portal_face, "visit": visit_face, "ohif": ohif_face, "operations": operations_face,
 }  # fmt: skip
 
 

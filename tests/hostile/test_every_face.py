@@ -45,6 +45,11 @@ def test_the_service_of_a_visit(case: Any, faces: Callable[[str], Face]) -> None
     put(case, faces("visit"), "visit")
 
 
+@schema_of("intake", examples=4 * EXAMPLES).parametrize()  # type: ignore[untyped-decorator]  # theirs
+def test_the_listener_of_the_intake(case: Any, faces: Callable[[str], Face]) -> None:
+    put(case, faces("intake"), "intake")
+
+
 @schema_of("ohif", examples=EXAMPLES).parametrize()  # type: ignore[untyped-decorator]  # theirs
 def test_the_listener_of_ohif(case: Any, faces: Callable[[str], Face]) -> None:
     put(case, faces("ohif"), "ohif")
@@ -91,7 +96,7 @@ def test_every_row_of_a_table_is_described_and_nothing_else(name: str) -> None:
     assert bool(by_retrieval) == (name == "border")
 
 
-@pytest.mark.parametrize("name", list(FACES))
+@pytest.mark.parametrize("name", [name for name in FACES if name != "intake"])
 def test_each_parameter_alone_is_answered_and_every_address_is_reached(name: str, faces: Callable[[str], Face]) -> None:
     """Whoever holds all credentials gets more than refusals, wherever something is to be had."""
     face, unreached = faces(name), list[str]()
