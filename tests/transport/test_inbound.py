@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from isthmus.errors import AuditUnavailable, IsthmusError, TooOften
+from isthmus.errors import AuditUnavailable, IsthmusError, MalformedRequest, TooOften
 from isthmus.transport.answers import Answer, Receive, Send, answer_whole, json_answer
 from isthmus.transport.inbound import Inbound, Request
 
@@ -129,6 +129,12 @@ def test_a_method_not_offered_is_said_with_those_that_are(method: str) -> None:
     heard = ask(method=method)
 
     assert (heard.status, heard.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
+def test_an_address_may_say_itself_how_it_is_asked() -> None:
+    heard = ask(handle=failing(MalformedRequest("not so", reason="not-allowed", allowed=("GET", "HEAD"))))
+
+    assert (heard.status, heard.headers["allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize(

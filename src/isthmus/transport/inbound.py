@@ -130,7 +130,8 @@ class Inbound:
         if (wait_s := error.facts.get("retry_after_s", RETRY_S.get(error.meaning.status))) is not None:
             more.append(("Retry-After", str(int(float(str(wait_s)) + 0.999))))
         if error.meaning.status == 405:
-            more.append(("Allow", ", ".join(self._methods)))
+            allowed = error.facts.get("allowed")
+            more.append(("Allow", ", ".join(allowed if isinstance(allowed, tuple) else self._methods)))
         said = {name.lower() for name, _ in answer.headers}
         return Answer(answer.status, (*answer.headers, *(h for h in more if h[0].lower() not in said)), answer.body)
 

@@ -269,6 +269,8 @@ def _same(opened: Opened, case: Case) -> Page:
     assert page.status == case.status, (page.status, page.headers, page.body[:300])
     assert page.headers.get("content-type", "").startswith(case.media)
     assert page.headers["cache-control"] == "no-store"
+    if case.status == 405 and case.method == "POST":
+        assert page.headers["allow"] == "GET, HEAD"
     if case.status >= 400:
         said: Any = json.loads(page.body) if case.method != "HEAD" else {"resourceType": "OperationOutcome"}
         assert said["resourceType"] == "OperationOutcome"

@@ -175,6 +175,18 @@ async def test_the_browsers_language_is_the_first(portal: FakePortal) -> None:
     assert "Σύνδεση" in page.text
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("POST", "/about", "GET, HEAD"), ("GET", "/sign-out", "POST"), ("PUT", "/sign-in", "GET, HEAD, POST")],
+)
+async def test_a_page_says_how_it_may_be_asked(portal: FakePortal, method: str, path: str, allowed: str) -> None:
+    form = {"origin": PUBLIC, "content_type": "application/x-www-form-urlencoded"}
+
+    page = await portal.browser().once(method, path, b"a=b", form)
+
+    assert (page.status, page.headers["allow"]) == (405, allowed)
+
+
 async def test_a_service_worker_is_never_served(portal: FakePortal) -> None:
     page = await portal.browser().once("GET", "/static/portal.css", headers={"service-worker": "script"})
 

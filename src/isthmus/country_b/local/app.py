@@ -113,7 +113,7 @@ def local_app(local: Local) -> Inbound:
 async def _token(local: Local, request: Request, visit: str) -> Answer:
     """A token of the visit, for a page of ours. It takes no form. Source: interfaces.md §12; RFC 6749 §5.1."""
     if request.method != "POST":
-        raise MalformedRequest("a token is asked for by POST", reason="not-allowed", path="method")
+        raise MalformedRequest("a token is asked for by POST", reason="not-allowed", path="method", allowed=("POST",))
     said = {"access_token": await local.access.issue(request, visit), "token_type": "Bearer", "expires_in": LIFE_S}
     return json_answer(200, json.dumps(said).encode("ascii"), headers=HEADERS)
 
@@ -123,7 +123,7 @@ async def _ohif(local: Local, request: Request, visit: str) -> Answer:
     if local.ohif is None:
         raise UnsupportedRequest("no OHIF is set up here", reason="no-route", path="path")
     if request.method != "POST":
-        raise MalformedRequest("OHIF is opened by POST", reason="not-allowed", path="method")
+        raise MalformedRequest("OHIF is opened by POST", reason="not-allowed", path="method", allowed=("POST",))
     study = checked_uid(dict(request.form()).get("study", ""), "study")
     told = urlencode({"visit": visit, "token": await local.access.issue(request, visit), "expires_in": LIFE_S})
     url = f"{local.ohif}/viewer?StudyInstanceUIDs={study}#{told}"
@@ -140,7 +140,9 @@ def _find(path: str, method: str) -> tuple[Route, dict[str, str]]:
     for route in ROUTES:
         if (match := route.pattern.fullmatch(path)) is not None:
             if method not in route.methods:
-                raise MalformedRequest("this method is not offered here", reason="not-allowed", path="method")
+                raise MalformedRequest(
+                    "this method is not offered here", reason="not-allowed", path="method", allowed=route.methods
+                )
             return route, match.groupdict()
     raise UnsupportedRequest("nothing at this address", reason="no-route", path="path")
 

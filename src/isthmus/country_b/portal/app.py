@@ -53,6 +53,10 @@ class Route:
     get: Page | None = None
     post: Page | None = None
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return (("GET", "HEAD") if self.get else ()) + (("POST",) if self.post else ())
+
 
 def _route(path: str, needs: Needs, get: Page | None = None, post: Page | None = None) -> Route:
     """`{name}` stands for one part of the path."""
@@ -149,7 +153,9 @@ async def _answer(ask: Ask) -> Answer:
         ask.form = read_form(ask.request)
     page = route.post if ask.request.method == "POST" else route.get
     if page is None:
-        raise MalformedRequest("this method is not offered here", reason="not-allowed", path="method")
+        raise MalformedRequest(
+            "this method is not offered here", reason="not-allowed", path="method", allowed=route.methods
+        )
     if route.needs is Needs.NOBODY:
         return await page(ask)
     if ask.session is None:

@@ -123,6 +123,9 @@ def stop(ask: Ask, error: IsthmusError) -> Answer:
     if error.reason == "preparing" and isinstance(wait_s, int | float):
         said += (("Retry-After", str(max(1, int(wait_s)))),)
         said += (("Refresh", str(max(5, int(wait_s)))),) if ask.request.method != "POST" else ()
+    allowed = error.facts.get("allowed")
+    if isinstance(allowed, tuple):
+        said += (("Allow", ", ".join(allowed)),)
     return _page(ask, told, error.meaning.status, said, words=error.meaning.words, number=number, facts=error.facts)
 
 
