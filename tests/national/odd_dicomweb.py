@@ -43,6 +43,7 @@ class OddDicomWeb:
     page_max: int = 1000  # capped without a word
     ignores_offset: bool = False
     repeats: int = 0  # rows of the page before that come again
+    backwards: bool = False
     times: int = 1  # each row this often in a row
     refuses: frozenset[str] = frozenset()  # keys that it answers with 400
     alter: Callable[[Row], Row] = field(default=lambda row: row)
@@ -73,7 +74,7 @@ class OddDicomWeb:
         matching = [one for one in within if self.all_match or self._matches(one, dict(parameters))]
         firsts = {str(one[one_of].value): one for one in reversed(matching)}
         wanted = {value for name, value in parameters if name == "includefield"}
-        rows = [self._row(firsts[uid], level, read, wanted) for uid in sorted(firsts)]
+        rows = [self._row(firsts[uid], level, read, wanted) for uid in sorted(firsts, reverse=self.backwards)]
         return [row for row in rows for _ in range(self.times)]
 
     def _matches(self, one: Any, asked: dict[str, str]) -> bool:

@@ -44,7 +44,7 @@ def try_sources(
     """Ask each source the questions that every connector must answer, and say what works, what is missing, and what to ask the vendor.
 
     Nothing is changed at a source. Two images are read twice, so a small study is best. Without --patient only what concerns nobody
-    is asked. Exit status: 0 all is well, 6 something is an error, 5 a source does not answer.
+    is asked. A source with C-MOVE has one port: stop the node first. Exit status: 0 all is well, 6 something is an error, 5 a source does not answer.
 
     \b
     Example:

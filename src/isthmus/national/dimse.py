@@ -36,7 +36,7 @@ from isthmus.errors import (
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national import told as words
 from isthmus.national.retrievals import Discarded, Moved, Retrieval
-from isthmus.national.told import Held, HeldSeries
+from isthmus.national.told import Held
 from isthmus.sections import AE_TITLE
 from isthmus.transport.dimse.arrivals import Arrival
 from isthmus.transport.dimse.inbound import ASSOCIATIONS_MAX, Listener, Sender
@@ -133,7 +133,7 @@ class DimsePacs:
         with Questions.open(self._peer, self._folder) as questions:
             for series in held.series:
                 rows = questions.find(Asked("IMAGE", _keys(held, series.series_instance_uid), words.INSTANCE_KEYS))
-                listed += _instances(rows, held, series)
+                listed += words.told_instances(rows, held, series)
         if len(held.series) < (held.counts[0] or 0):
             raise NationalInfrastructureUnavailable("the PACS lists fewer series than it counts")
         return listed
@@ -297,17 +297,6 @@ def _keys(held: Held, series: str = "", sop: str = "") -> dict[str, str]:
 
 def _classes(told: Sequence[Told]) -> dict[str, str]:
     return {one.sop_instance_uid: one.sop_class_uid for one in told}
-
-
-def _instances(rows: Sequence[Mapping[str, Any]], held: Held, series: HeldSeries) -> list[Told]:
-    """The instances of a series in order. Raises NationalInfrastructureUnavailable for fewer than are counted."""
-    found = [one for row in rows if (one := words.told_instance(row, held, series)) is not None]
-    unique = {one.sop_instance_uid: one for one in found}
-    if len(unique) < len({words.uid(row, words.SOP_UID) for row in rows} - {None}):
-        raise NationalInfrastructureUnavailable("the PACS does not tell the SOP class of every instance")
-    if len(unique) < (series.instance_count or 0):
-        raise NationalInfrastructureUnavailable("the PACS lists fewer instances than it counts")
-    return sorted(unique.values(), key=lambda one: (one.number is None, one.number or 0, one.sop_instance_uid))
 
 
 def _client_context(settings: Settings, source: Source) -> ssl.SSLContext:

@@ -125,9 +125,9 @@ def held_study(row: DicomJson, series: Iterable[DicomJson], source: Source) -> H
     if study is None or patient is None:
         return None
     rows = [one for one in series if uid(one, SERIES_UID) is not None]
+    rows.sort(key=lambda one: (number(one, "00200011") or 0, uid(one, SERIES_UID) or ""))  # in whatever order they came
     told = tuple(
-        HeldSeries(uid(one, SERIES_UID) or "", series_facts(one), number(one, SERIES_INSTANCES))
-        for one in sorted(rows, key=lambda r: (number(r, "00200011") or 0, uid(r, SERIES_UID) or ""))
+        HeldSeries(uid(one, SERIES_UID) or "", series_facts(one), number(one, SERIES_INSTANCES)) for one in rows
     )
     away = {text(one, AVAILABILITY) for one in (row, *rows)} & NOT_AT_HAND
     counts = number(row, SERIES_COUNT), number(row, STUDY_INSTANCES)
