@@ -59,8 +59,11 @@ OF_SEARCH: Mapping[str, Schema] = {
 }  # fmt: skip
 PICTURES: Mapping[str, Schema] = {
     "window": one_of("40,400,linear", "-1.5,1e3,sigmoid"), "quality": {"type": "integer", "minimum": 1, "maximum": 100},
-    "viewport": one_of("64,64", "1,8000"), "accept": one_of("image/jpeg", "image/png"),
+    "viewport": one_of("64,64", "1,8000"), "accept": one_of("image/jpeg", "image/png,image/jpeg"), "charset": one_of("utf-8"),
 }  # fmt: skip
+RETRIEVAL: Mapping[str, Schema] = {
+    "accept": one_of("application/dicom+json", "application/octet-stream", "multipart/related,application/dicom")
+}
 HEADERS: Mapping[str, Schema] = {
     "Accept": one_of("*/*", "application/fhir+json, application/dicom+json;q=0.9, */*;q=0.1", "application/json, image/png, multipart/related;q=0.2"),
     "If-None-Match": text("*", '"x"'), "Accept-Language": text("el", "de;q=0.5, en"),
@@ -162,7 +165,7 @@ def searched(path: str, *, at_border: bool) -> Mapping[str, Schema]:
         "ImagingStudy": declared(imaging_study.DEFINITIONS, subject=True),
     }.get(last)
     if kinds is None:
-        return {}
+        return RETRIEVAL if "dicom-web" in path and not at_border else {}
     number = {name: MASK["identifier"] for name in kinds if name == "patient.identifier"}
     return {name: OF_FHIR[kind] for name, kind in kinds.items()} | number | CONTROLS
 
