@@ -180,9 +180,11 @@ class Node:
         assert settings.border is not None  # asked before
         national = None
         if settings.answers:
+            from isthmus.archive.corrections.ledger import keep_up
             from isthmus.national.opening import open_sources
 
             national = open_sources(settings, self.index, now)
+            self.beside.append(partial(keep_up, self.index, ground.trail, settings.ncp_id))
             self._closing.append(national.close)
         app = border_app(
             settings=settings,

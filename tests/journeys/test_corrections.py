@@ -158,6 +158,8 @@ async def test_a_merged_number_finds_nobody_and_the_one_that_stays_shows_both(
     assert (len(found), manifest.study.patient.identifier) == (2, ilias.identifier)
 
     pair.a.say(twice.identifier, "opt-out")
+    shown = json.loads(pair.a.command("consent", "show", "--patient", number(ilias), "--json").stdout)
+    assert [one["kind"] for one in shown["directives"]] == ["opt-out"]
     async with pair.b.visit(ilias) as silent:
         assert await silent.find_documents() == ()
 

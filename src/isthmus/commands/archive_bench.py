@@ -78,6 +78,7 @@ class Bench:
 
 @contextlib.contextmanager
 def bench_of(ctx: typer.Context) -> Iterator[Bench]:
+    from isthmus.archive.corrections.ledger import record
     from isthmus.audit.trail import Trail
     from isthmus.storage.database import open_index, open_state
     from isthmus.storage.sealed import MasterKey
@@ -88,6 +89,7 @@ def bench_of(ctx: typer.Context) -> Iterator[Bench]:
     trail = Trail(state, master, now_utc, settings.folder)
     try:
         trail.start()
+        record(index, trail, settings.ncp_id)
         yield Bench(settings, index, trail)
     finally:
         trail.stop()

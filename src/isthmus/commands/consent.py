@@ -100,7 +100,7 @@ def set_(
 
 @app.command("show")
 def show_(ctx: typer.Context, patient: Who, as_json: Json = False) -> None:
-    """Show what a patient said that is in force.
+    """Show what a patient said that is in force, under every number that was merged into this one too.
 
     \b
     Example:
@@ -108,10 +108,12 @@ def show_(ctx: typer.Context, patient: Who, as_json: Json = False) -> None:
     """
     identifier, settings = PatientIdentifier.read(patient), settings_of(ctx)
     from isthmus.app import Ground, now
+    from isthmus.consent.decision import joined
 
     ground = Ground.open(settings)
     try:
-        found = _directives(ground).of_now(identifier)
+        directives = _directives(ground)
+        found = joined([directives.of_now(one) for one in (identifier, *_former(ground, identifier))], now())
     finally:
         ground.state.close()
     told = [_told(directive) for directive in found.directives if directive.active and directive.holds(now())]
@@ -123,6 +125,22 @@ def _directives(ground: Ground) -> Directives:
     from isthmus.consent.directives import Directives
 
     return Directives.of_settings(ground.settings, ground.state, now)
+
+
+def _former(ground: Ground, identifier: PatientIdentifier) -> tuple[PatientIdentifier, ...]:
+    """The numbers that were merged into this one, where this node has a register. Decision 0012."""
+    from isthmus.archive import register
+    from isthmus.storage.database import open_index
+
+    if not ground.settings.answers:
+        return ()
+    index = open_index(ground.settings)
+    try:
+        return index.read_now(
+            lambda c: register.former_of(c, row) if (row := register.anchor_row(c, identifier)) is not None else ()
+        )
+    finally:
+        index.close()
 
 
 def _write(ground: Ground, directives: Directives, change: Change) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.archive.conftest import ISSUER, dicom
-from tests.archive.corrections.conftest import IDAS, OLD
+from tests.archive.corrections.conftest import IDAS, OLD, note
 from tests.archive.test_commands import SETTINGS
 
 from isthmus.archive.corrections.studies import What, to_be_erased
@@ -109,6 +109,16 @@ def test_merge_and_split(archive: Archive) -> None:
 
     split = archive("archive", "list", "--study", "2.25.60")["instances"][0]["patient"]
     assert (merged["value"], split["value"]) == ("1234567", "1111111")
+
+
+def test_what_a_rejection_note_did_is_recorded_whichever_door_it_came_in_by(archive: Archive) -> None:
+    archive.import_(note("2.25.100001"))
+
+    archive("archive", "delete", "--instance", "2.25.100002", *ORDERED)
+    archive("archive", "delete", "--instance", "2.25.100005", *ORDERED)
+
+    assert trail(archive)[-1] == ("correction", "reject", "complete", 1)
+    assert [row[1] for row in trail(archive)] == ["delete", "delete", "reject"]
 
 
 def test_delete_erase_and_restore(archive: Archive) -> None:

@@ -85,6 +85,16 @@ def test_a_split_gives_back_what_the_number_had_and_what_names_it_since(twice: K
     assert found(twice, OLD_EVA)[0].identifier == OLD_EVA
 
 
+def test_what_names_the_other_in_a_study_of_both_is_held_after_a_split(twice: Kept) -> None:
+    twice.merge(OLD_EVA, EVA)
+    twice.bring(dicom(7, **OLD))  # into a study of the survivor's own
+
+    done = twice.split(OLD_EVA)
+
+    assert (twice.served(EVA), twice.served(OLD_EVA), done.held) == (["001"], [], 1)
+    assert twice.states()["007"] == "corrected"
+
+
 def test_what_was_never_merged_is_not_split(twice: Kept) -> None:
     with pytest.raises(SettingsProblem):
         twice.split(EVA)

@@ -77,10 +77,22 @@ def split(connection: Connection, former: PatientIdentifier) -> Done:
     connection.execute(update(patients).where(patients.c.id == number).values(merged_into=None))
     connection.execute(delete(merged).where(merged.c.former == number))
     done = _hand_over(connection, sorted(uids), held, int(survivor), number)
+    _hold_strangers(connection, int(survivor), number, done)
     done.told = [
         "The number is valid again, with what it had; reports that came since the merge stay: see archive list."
     ]
     return done
+
+
+def _hold_strangers(connection: Connection, survivor: int, former: int, done: Done) -> None:
+    """What stays with the survivor and names the other is held: from now on it is a stranger's name."""
+    i = instances.c
+    theirs = (i.patient_id == survivor) & i.said_patient.in_(names_of(connection, former)) & (i.state == "served")
+    uids = list(connection.execute(select(i.study_instance_uid).where(theirs).distinct()).scalars())
+    done.held += connection.execute(update(instances).where(theirs).values(state="corrected")).rowcount
+    for uid in uids:
+        index.withdraw(connection, uid)
+    done.studies |= set(uids)
 
 
 def _named_by(connection: Connection, former: PatientIdentifier, survivor: int) -> set[str]:

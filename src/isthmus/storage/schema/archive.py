@@ -158,5 +158,6 @@ rejections = Table(  # what notes say of instances, whether they are here or not
     Column("patient_id", ForeignKey("patients.id"), nullable=False),  # of the note: it says nothing of a stranger's
     Column("code", String, nullable=False),
     Column("lifted", Boolean, nullable=False, server_default=text("0")),  # by the operator
+    Column("recorded", Boolean, nullable=False, server_default=text("0")),  # on the trail
     Index("rejections_of_instance", "sop_instance_uid"),
 )
