@@ -6,7 +6,7 @@ Source: trust.md §2.7; interfaces.md §5, §6, §9, §12.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import orjson
 import schemathesis
@@ -60,7 +60,11 @@ def well_said(response: Any, *, name: str, trusted: bool, face: Face) -> str | N
         return None
     if not body:
         return "a refusal that says nothing"
-    if (name != "portal" or not trusted) and any(word.encode() in body for word in face.untold):
+    page = b"<!doctype html>" in body[:20]  # leads back to the address that was asked
+    told = [
+        word for word in face.untold if word.encode() in body and not (page and word in unquote(response.request.url))
+    ]
+    if told and (name != "portal" or not trusted):
         return "a refusal that names the patient"
     return _as_promised(name, response)
 

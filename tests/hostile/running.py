@@ -85,7 +85,8 @@ class _Wire(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         face = self.face
-        parts = urlsplit(self._said(request.url or ""))
+        request.url = self._said(request.url or "")
+        parts = urlsplit(request.url)
         body: Any = request.body or b""
         posted = self._said(body if isinstance(body, str) else body.decode("latin-1")).encode("latin-1")
         headers = {name.lower(): value for name, value in request.headers.items()}
