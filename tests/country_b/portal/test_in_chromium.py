@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,22 @@ def test_an_image_of_another_person_clears_the_screen(chromium: Any, served: Ser
 
 async def _forget(served: Served, visit: str) -> None:
     await served.portal.desk.spool.forget(visit)
+
+
+def test_a_study_that_is_withdrawn_while_it_is_looked_at_clears_the_viewer(chromium: Any, served: Served) -> None:
+    walker = Walker(chromium, served)
+    page = walker.to_list()
+    page.goto(f"{_href(page, 'studies', 1)}/view")
+    page.wait_for_selector("html[data-viewer=ready]")
+
+    documents = served.portal.country.documents
+    documents[MARKOS.identifier.value] = [d for d in documents[MARKOS.identifier.value] if not d.kind.is_manifest]
+    served.portal.clock.now += timedelta(seconds=11)
+    page.evaluate("() => { const now = Date.now; Date.now = () => now.call(Date) + 60000; }")
+    page.keyboard.press("ArrowDown")
+
+    page.wait_for_selector("h1:has-text('Withdrawn since it was listed')")
+    assert page.query_selector("canvas") is None
 
 
 def test_words_typed_into_the_filter_become_chips(chromium: Any, served: Served) -> None:

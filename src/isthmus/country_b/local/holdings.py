@@ -10,12 +10,13 @@ from isthmus.country_b.flights import Flights
 from isthmus.country_b.local.access import Reader
 from isthmus.country_b.recent import DOCUMENT_AGE, FRESH_AGE, Recent
 from isthmus.country_b.verbs import Verbs
-from isthmus.errors import DocumentNotFound, ImagesNotFound
+from isthmus.errors import DocumentNotFound, ImagesNotFound, Unavailable
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.imaging import Manifest, Study
 from isthmus.model.queries import DocumentQuery
 
 STATUSES = ("current", "superseded")
+SILENT = "silent"
 
 
 @dataclass
@@ -27,12 +28,26 @@ class Holdings:
     recent: Recent
 
     async def documents(self, reader: Reader) -> Sequence[Document]:
-        """The list of the visit's person. Raises what asking raises."""
-        held: Sequence[Document] | None = self.recent.get(reader.visit.id, "list", FRESH_AGE)
-        if held is None:
-            held = await self.verbs.find_documents(reader.visit, reader.country, DocumentQuery(statuses=STATUSES))
-            self.recent.put(reader.visit.id, "list", held)
-        return held
+        """The list of the visit's person, some seconds old at most; a country that does not answer takes nothing away.
+
+        Raises what asking raises.
+        """
+        visit = reader.visit.id
+        held: Sequence[Document] | None = self.recent.get(visit, "list", FRESH_AGE)
+        if held is not None:
+            return held
+        held = self.recent.get(visit, "list", DOCUMENT_AGE)
+        if held is not None and self.recent.get(visit, SILENT, FRESH_AGE):
+            return held
+        try:
+            found = await self.verbs.find_documents(reader.visit, reader.country, DocumentQuery(statuses=STATUSES))
+        except Unavailable:
+            if held is None:
+                raise
+            self.recent.put(visit, SILENT, True)
+            return held
+        self.recent.put(visit, "list", found)
+        return found
 
     async def document(self, reader: Reader, id_: str) -> Document:
         """One entry of the list. Raises DocumentNotFound."""

@@ -141,6 +141,9 @@ async def get_instance(asked: Asked) -> Answer:
 async def opened(asked: Asked) -> SealedReader:
     """The instance that the path names, fetched when it is not there yet. Raises ImagesNotFound and what fetching raises."""
     asked.reader.visit.require(Act.PIXELS)
+    everything = listed(await asked.local.holdings.study(asked.reader, asked.query.study_instance_uid))
+    if not any(_is_named(one, asked.query) for one in everything):  # never was there, or was taken back
+        raise ImagesNotFound("this patient has no such image here", country=asked.reader.country)
     return await asked.local.holdings.flights.instance(asked.reader.visit, asked.reader.country, asked.query)
 
 
