@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def archive() -> None:
-    """What the embedded archive of Country A keeps."""
+    """What the embedded archive of Country A keeps, and how it is put right."""
 
 
 @app.command("list")

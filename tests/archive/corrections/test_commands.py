@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.archive.conftest import ISSUER, dicom
 from tests.archive.corrections.conftest import IDAS, OLD, note
+from tests.archive.corrections.test_reports import written
 from tests.archive.test_commands import SETTINGS
 
 from isthmus.archive.corrections.studies import What, to_be_erased
@@ -149,6 +150,26 @@ def test_quarantine_tells_both_people_and_is_judged_again_or_discarded(archive: 
     archive("archive", "discard", second["number"], *ORDERED, code=4)
     assert archive("archive", "held")["instances"] == []
     assert archive.states().count("served") == 5
+
+
+def test_a_report_is_moved_held_retracted_and_restored(archive: Archive) -> None:
+    file = archive.config.parent / "report.json"
+    file.write_bytes(written())
+    archive("import", file)
+    (report,) = archive("archive", "list")["reports"]
+
+    moved = archive("archive", "move", "--report", report["id"], "--to", IDA, *ORDERED)
+    (held,) = archive("archive", "held")["reports"]
+    back = archive("archive", "move", "--report", report["id"], "--to", EVA, *ORDERED)
+    archive("archive", "retract", report["id"], *ORDERED)
+    archive("import", file, code=6)
+    archive("archive", "restore", "--report", report["id"], *ORDERED)
+    archive("archive", "delete", "--report", report["id"], "--erase", *ORDERED)
+    archive("archive", "restore", "--report", report["id"], *ORDERED, code=2)
+
+    assert (moved["documents"], moved["held"], back["held"]) == (1, 1, 0)
+    assert (held["state"], held["patient"]) == ("corrected", IDA)
+    assert [row["state"] for row in archive("archive", "held")["reports"]] == ["deleted"]
 
 
 def test_what_names_nobody_is_assigned(archive: Archive) -> None:
