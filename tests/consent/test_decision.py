@@ -233,3 +233,4 @@ def test_a_permission_counts_only_where_every_number_of_a_person_has_one() -> No
     assert [d.kind for d in both.directives] == ["restrict-modality"]
     assert sorted(d.kind for d in agreed.directives) == ["permit", "permit", "restrict-modality"]
     assert joined([DirectiveSet((one,))], NOW).directives == (one,)
+    assert joined([DirectiveSet((one,))], NOW, [DirectiveSet((said("permit"), other))]).directives == (one, other)

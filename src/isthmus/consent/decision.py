@@ -47,15 +47,15 @@ class DirectiveSet:
         return hashlib.sha256(b"\n".join(records)).hexdigest()
 
 
-def joined(sets: Sequence[DirectiveSet], now: datetime) -> DirectiveSet:
+def joined(sets: Sequence[DirectiveSet], now: datetime, beside: Sequence[DirectiveSet] = ()) -> DirectiveSet:
     """What a person said under several identifiers that are known to be theirs: what restricts in any of them holds.
 
-    A permission counts only where each of them has one. Decision 0012.
+    A permission counts only where each of `sets` has one; `beside` is what was said under identifiers that nobody merged, which
+    only restricts. Decision 0012.
     """
-    if len(sets) < 2:
-        return sets[0] if sets else DirectiveSet()
-    agreed = all(any(d.permits and d.holds(now) for d in one.directives) for one in sets)
-    return DirectiveSet(tuple(d for one in sets for d in one.directives if agreed or not d.permits))
+    agreed = len(sets) < 2 or all(any(d.permits and d.holds(now) for d in one.directives) for one in sets)
+    said = [d for one in sets for d in one.directives if agreed or not d.permits]
+    return DirectiveSet((*said, *(d for one in beside for d in one.directives if not d.permits)))
 
 
 @dataclass(frozen=True, slots=True)

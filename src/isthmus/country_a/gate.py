@@ -35,7 +35,7 @@ from isthmus.errors import (
     UntrustedCountry,
 )
 from isthmus.model.identifiers import PatientIdentifier
-from isthmus.national.connector import KnowsCorrections, NationalConnector
+from isthmus.national.connector import KnowsCorrections, KnowsIdentifiers, NationalConnector
 from isthmus.transport.answers import Answer, Receive, Send
 from isthmus.transport.grid import ABSENT_MS, on_the_grid
 from isthmus.transport.inbound import Request
@@ -277,8 +277,10 @@ class Gate:
         if asker.patient is None or self._national is None:
             raise InsufficientRights("a token of the care stage is needed", reason="scope")
         former = await self._former(asker.patient)
-        said = [await self._directives.of(identifier) for identifier in (asker.patient, *(former or ()))]
-        directives = joined(said, self._clock())
+        said_under = (asker.patient, *(former or ()))
+        said = [await self._directives.of(identifier) for identifier in said_under]
+        beside = [await self._directives.of(other) for other in await self._others(asker.patient, said_under)]
+        directives = joined(said, self._clock(), beside)
         ours = self.directory.ours
         rules = Rules(opt_in=self._opt_in, presence=ours.policy.patient_presence, services=ours.services)
         decision = decide_for(
@@ -292,6 +294,16 @@ class Gate:
         """Under which other identifiers this patient may have said something. Decision 0012."""
         national = self._national
         return await national.former_identifiers(patient) if isinstance(national, KnowsCorrections) else ()
+
+    async def _others(
+        self, patient: PatientIdentifier, but: Sequence[PatientIdentifier]
+    ) -> Sequence[PatientIdentifier]:
+        """Under which further identifiers the same person is found, and may have restricted something."""
+        national = self._national
+        known: Sequence[PatientIdentifier] = ()
+        if isinstance(national, KnowsIdentifiers):
+            known = await national.other_identifiers(patient)
+        return [one for one in known if one not in but]
 
     async def decide_first(self, known: Known, asker: Asker) -> None:
         """The decision of the care stage: refuses by role, purpose and presence; its filter is asked for later, each time."""

@@ -58,6 +58,14 @@ class KnowsCorrections(Protocol):
 
 
 @runtime_checkable
+class KnowsIdentifiers(Protocol):
+    """What a connector may do beside the four verbs: know that one person has several identifiers, each of which finds them."""
+
+    async def other_identifiers(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier]:
+        """The further identifiers of whoever has this one, in stable order: what was said under them restricts here too."""
+
+
+@runtime_checkable
 class DescribesImages(Protocol):
     """What a connector may do beside the four verbs: have metadata of images ready. Without it this border offers none."""
 

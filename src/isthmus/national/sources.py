@@ -20,7 +20,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.model.pieces import StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
-from isthmus.national.connector import DescribesImages, KnowsCorrections
+from isthmus.national.connector import DescribesImages, KnowsCorrections, KnowsIdentifiers
 
 
 @runtime_checkable
@@ -67,7 +67,9 @@ class Sources:
 
         def counts(document: Document, source: GivesDocuments) -> bool:
             if not document.kind.is_manifest:
-                return source in self.reports
+                same = document.kind, document.unique_id
+                gone = document.status == WITHDRAWN
+                return source in self.reports and (gone or holds.setdefault(same, source) is source)
             if document.status == WITHDRAWN or source not in self.images:
                 return source in self.images
             return holds.setdefault(document.study_instance_uids, source) is source
@@ -114,6 +116,12 @@ class Sources:
                     return None
                 found += former
         return tuple(dict.fromkeys(found))
+
+    async def other_identifiers(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier]:
+        every = dict.fromkeys((*self.patients, *self.images, *self.reports))
+        knowing = [source for source in every if isinstance(source, KnowsIdentifiers)]
+        found = await asyncio.gather(*(source.other_identifiers(patient) for source in knowing))
+        return tuple(dict.fromkeys(other for some in found for other in some))
 
     async def corrections_of(self, study_instance_uid: str) -> int:
         knowing = [source for source in self.images if isinstance(source, KnowsCorrections)]

@@ -24,7 +24,7 @@ from isthmus.errors import (
     IsthmusError,
     NationalInfrastructureUnavailable,
 )
-from isthmus.model.documents import Document
+from isthmus.model.documents import WITHDRAWN, Document
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.pieces import Arriving, FileRange, StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
@@ -152,11 +152,13 @@ async def nobody_has_images(given: Given) -> str:
 
 async def listed(given: Given) -> str:
     assert given.patient is not None
-    given.documents = await given.opened.find_documents(DocumentQuery(patient=given.patient))
-    again = await given.opened.find_documents(DocumentQuery(patient=given.patient))
+    given.documents, again = [
+        [d for d in await given.opened.find_documents(DocumentQuery(patient=given.patient)) if d.status != WITHDRAWN]
+        for _ in range(2)
+    ]
     if any(document.patient != given.patient for document in given.documents):
         raise Wrong("documents of other patients are listed", "Ask for searches that give this patient's alone.")
-    if list(again) != list(given.documents):
+    if again != given.documents:
         raise Wrong("asked twice, the list differs", "Ask for a stable order, and whether something arrives just now.")
     studies = {uid for document in given.documents if document.kind.is_manifest for uid in document.study_instance_uids}
     given.study = given.study or next(iter(sorted(studies)), None)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from tests.archive.conftest import ISSUER, NOW, settings_in
 
 from isthmus.config import Source, Sources
-from isthmus.model.documents import Document, DocumentContent
+from isthmus.model.documents import WITHDRAWN, Document, DocumentContent
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.people import HumanName, Patient
 from isthmus.model.pieces import StoredInstance
@@ -125,6 +125,10 @@ class Behind:
         return self.run(self.connector.find_patients(query or PatientQuery((MINE.identifier,))))
 
     def listed(self, patient: Patient = MINE) -> list[Document]:
+        """What may be offered; earlier versions that are gone stand in the list for directives alone."""
+        return [document for document in self.known(patient) if document.status != WITHDRAWN]
+
+    def known(self, patient: Patient = MINE) -> list[Document]:
         return list(self.run(self.connector.find_documents(DocumentQuery(patient=patient.identifier))))
 
     def get(self, id_: str, patient: Patient = MINE) -> DocumentContent:

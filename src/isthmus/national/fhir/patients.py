@@ -23,7 +23,7 @@ from isthmus.national.fhir.client import Client
 from isthmus.wire.people import GENDERS, read_names
 
 LOG = logging.getLogger("isthmus.national")
-MERGES_MAX = 5
+MERGES_MAX, REPLACED_MAX = 5, 20
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 _USES = {"official": 0, "usual": 1, None: 2}  # of names; all others after them
 
@@ -35,6 +35,7 @@ class Person:
     patient: Patient
     identifiers: frozenset[PatientIdentifier]
     ids: frozenset[str]
+    replaced: frozenset[str] = frozenset()  # records that theirs says it replaces
 
     def __repr__(self) -> str:
         return "Person(…)"
@@ -55,7 +56,7 @@ async def find_people(client: Client, identifier: PatientIdentifier) -> tuple[Pe
         if survivor is not None and identifier in identifiers_of(survivor):
             identifiers = identifiers_of(survivor) | identifiers_of(node)
             ids = frozenset({str(survivor["id"]), id_})
-            people.append(Person(read_patient(survivor, identifier), identifiers, ids))
+            people.append(Person(read_patient(survivor, identifier), identifiers, ids, _replaced(client, survivor)))
     return _joined(people)
 
 
@@ -64,8 +65,26 @@ def _joined(people: Sequence[Person]) -> tuple[Person, ...]:
     joined: dict[Patient, Person] = {}
     for one in people:
         held = joined.get(one.patient, one)
-        joined[one.patient] = Person(one.patient, held.identifiers | one.identifiers, held.ids | one.ids)
+        joined[one.patient] = Person(
+            one.patient, held.identifiers | one.identifiers, held.ids | one.ids, held.replaced | one.replaced
+        )
     return tuple(joined.values())
+
+
+async def other_identifiers(client: Client, identifier: PatientIdentifier) -> frozenset[PatientIdentifier]:
+    """Every further identifier of whoever carries this one, those of records that were merged into theirs among them."""
+    people = await find_people(client, identifier)
+    found = {one for person in people for one in person.identifiers}
+    for id_ in sorted({id_ for person in people for id_ in person.replaced - person.ids})[:REPLACED_MAX]:
+        node = await client.read("Patient", id_)
+        found |= identifiers_of(node) if node is not None else set()
+    return frozenset(found - {identifier})
+
+
+def _replaced(client: Client, node: Node) -> frozenset[str]:
+    links = [link for link in el.children(node, "link") if link.get("type") == "replaces"]
+    ids = (client.own_reference(el.text(link, "other", "reference"), "Patient") for link in links)
+    return frozenset(id_ for id_ in ids if id_ is not None)
 
 
 async def _survivor(client: Client, node: Node, known: dict[str, Node]) -> Node | None:

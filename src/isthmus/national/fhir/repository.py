@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from isthmus.config import Settings, Source
 from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.fhir import search
 from isthmus.fhir.elements import Node
-from isthmus.model.documents import Document, DocumentContent
+from isthmus.model.documents import WITHDRAWN, Document, DocumentContent
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.model.queries import DocumentQuery, PatientQuery
@@ -32,7 +32,7 @@ from isthmus.national.fhir import rows
 from isthmus.national.fhir.client import Client
 from isthmus.national.fhir.contents import MEDIA_TYPES, NotOffered, Reader, Said, log_refusal
 from isthmus.national.fhir.entries import COMPOSITION, KINDS, RADIOLOGY, REFERENCE, REPORT, TYPE_OF
-from isthmus.national.fhir.patients import Person, find_people
+from isthmus.national.fhir.patients import Person, find_people, other_identifiers
 from isthmus.national.fhir.told import Teller, Told
 from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
@@ -71,6 +71,10 @@ class Repository:
         fitting = [one for one in people if set(query.identifiers) <= one.identifiers]
         return tuple(one.patient for one in fitting if register.fits(one.patient, query))
 
+    async def other_identifiers(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier]:
+        others = await other_identifiers(self._client, patient)
+        return sorted(others, key=lambda one: (one.system, one.value))
+
     async def find_documents(self, query: DocumentQuery) -> Sequence[Document]:
         patient = query.patient
         person = await self._person(patient) if patient is not None else None
@@ -82,8 +86,11 @@ class Repository:
             self._noted(one, person, rows.is_as_told(known.get(one.reference), one), known) for one in told
         )
         numbers = _numbered(told, noted)
-        listed = await self._index.read(lambda c: rows.listed(c, self._held_by, patient, query.pack or self._pack.name))
-        return _related(listed, told, numbers)
+        pack = query.pack or self._pack.name
+        listed, families = await self._index.read(
+            lambda c: (rows.listed(c, self._held_by, patient, pack), rows.families(c, self._held_by, patient))
+        )
+        return _related(listed, told, numbers, families)
 
     async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
         row = await self._index.read(lambda c: queries.find_document(c, patient, id, self._held_by))
@@ -221,16 +228,25 @@ def _numbered(told: Sequence[Told], noted: Sequence[_Noted | None]) -> dict[str,
     return kept
 
 
-def _related(listed: Iterable[Document], told: Sequence[Told], numbers: dict[str, int]) -> list[Document]:
-    """The documents of now, each with how it stands to the others."""
+def _related(
+    listed: Iterable[Document], told: Sequence[Told], numbers: dict[str, int], families: Mapping[str, str]
+) -> list[Document]:
+    """The documents of now, each with how it stands to the others; those of before as withdrawn, tied to what took their place.
+
+    A directive that names an earlier version, or one that is gone there, still holds. Decision 0012.
+    """
     by_id = {str(numbers[one.reference]): one for one in told if one.reference in numbers}
     replaced = {reference for one in told for reference in one.replaces if reference in numbers}
+    last = {reference: id_ for id_, reference in families.items()} | {r: str(number) for r, number in numbers.items()}
     found = []
     for document in listed:
         one = by_id.get(document.id)
         if one is None:
+            now = last.get(families.get(document.id, ""))
+            tied = document.replaces if now in (None, document.id) else now
+            found.append(replace(document, status=WITHDRAWN, replaces=tied))
             continue
-        before = next((str(numbers[reference]) for reference in one.replaces if reference in numbers), None)
+        before = next((last[reference] for reference in one.replaces if reference in last), None)
         status = "superseded" if one.reference in replaced else one.document.status
         labels = one.document.sensitivity
         found.append(replace(document, status=status, replaces=before, sensitivity=labels))

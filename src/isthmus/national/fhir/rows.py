@@ -43,6 +43,14 @@ def listed(connection: Connection, source: str, patient: PatientIdentifier, pack
     return queries.documents_of(connection, register.anchor_row(connection, patient), pack, source)
 
 
+def families(connection: Connection, source: str, patient: PatientIdentifier) -> Mapping[str, str]:
+    """The source's name of every document a patient ever had, without version, by our number: the oldest first."""
+    anchor = register.anchor_row(connection, patient)
+    d = documents.c
+    every = select(d.number, d.family).where(d.patient_id == anchor, d.source == source).order_by(d.number)
+    return {str(row.number): row.family or "" for row in connection.execute(every)}
+
+
 def keep(connection: Connection, source: str, patient: PatientIdentifier, told: Told, said: Said, now: datetime) -> int:
     """Have a row for a document as it is now; gives its number. The same bytes keep theirs, whatever else is told of them."""
     anchor = register.anchor(connection, patient)
@@ -54,7 +62,7 @@ def keep(connection: Connection, source: str, patient: PatientIdentifier, told: 
     if before is not None:
         gone = {"state": WITHDRAWN, "status": "superseded", "foreign_id": None}
         connection.execute(update(documents).where(documents.c.number == before.number).values(**gone))
-    unique = _never_used(connection, said, anchor)
+    unique = _never_used(connection, said, anchor, source)
     document = said.document
     made = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     columns |= {
@@ -100,10 +108,14 @@ def _foreign_id(anchor: int, told: Told) -> str:
     return f"{told.reference}/_history/{told.version} of {anchor}"
 
 
-def _never_used(connection: Connection, said: Said, anchor: int) -> Identifier:
-    """The document's own identifier; where it has none, or another has the same, one that follows from its bytes."""
+def _never_used(connection: Connection, said: Said, anchor: int, source: str) -> Identifier:
+    """The document's own identifier; where it has none, or another has the same, one that follows from its bytes.
+
+    The same bytes of the same patient in two sources, or in one under a new name, are no other: what a directive names is both.
+    """
     d, unique = documents.c, said.document.unique_id
-    taken = select(d.number).where(d.unique_system == (unique.system or ""), d.unique_value == unique.value)
+    copy = (d.patient_id == anchor) & (d.sha256 == said.sha256) & (d.source != source)
+    taken = select(d.number).where(d.unique_system == (unique.system or ""), d.unique_value == unique.value, ~copy)
     if unique.system and unique.value and connection.execute(taken).first() is None:
         return unique
     derived = uuid.uuid5(uuid.NAMESPACE_OID, f"{unique.system}|{unique.value}/{anchor}/{said.sha256}")
