@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from isthmus.errors import ContentMismatch, DocumentNotFound, ImagesNotFound, Im
 from isthmus.model.documents import Document
 from isthmus.model.pieces import Arriving, StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery
+from isthmus.national import pacs
 from isthmus.national.opening import open_sources
 from isthmus.national.pacs import PacsImages
 from isthmus.national.sources import Sources
@@ -126,6 +128,68 @@ def test_a_corrected_description_is_a_new_manifest_though_no_instance_changed(be
     current = [d for d in behind.listed() if d.status == "current"]
     assert {d.title for d in current} == {"CT of the other side"}
     assert {d.unique_id for d in current}.isdisjoint({old.unique_id})
+
+
+def test_a_study_that_was_another_patients_is_listed_for_whom_it_is_now(behind: Behind) -> None:
+    before = behind.listed()
+    moved = SyntheticStudy(1, STRANGER, instances=3, series_size=2, rows=4, columns=4)
+
+    behind.pacs.keep(*(b"".join(moved.pieces(n)) for n in range(3)))
+
+    theirs = asyncio.run(behind.sources.find_documents(DocumentQuery(patient=STRANGER.identifier)))
+    now = [d for d in theirs if d.study_instance_uids == (STUDY.study_instance_uid,)]
+    assert behind.listed() == []
+    assert [d.kind for d in now] == [d.kind for d in before]
+    assert {d.unique_id for d in now}.isdisjoint({d.unique_id for d in before})
+    for document in now:
+        body = asyncio.run(behind.sources.get_document(STRANGER.identifier, document.id)).body
+        assert MINE.name.family.encode() not in body
+    with pytest.raises(DocumentNotFound):
+        asyncio.run(behind.sources.get_document(MINE.identifier, before[0].id))
+
+
+def _also(behind: Behind, *names: str) -> tuple[Sources, list[PracticePacs]]:
+    """PACS of other names that hold the same, the first in the settings first."""
+    sources = [replace(behind.pacs.source, name=name) for name in names]
+    settings = replace(behind.settings, sources=replace(behind.settings.sources, images=tuple(sources)))
+    every = [PracticePacs(source, dict(behind.pacs.files)) for source in sources]
+    images = [PacsImages(settings, behind.index, pacs.source, pacs, lambda: NOW) for pacs in every]
+    return Sources(behind.sources.patients, (), images, behind.sources.zone), every
+
+
+def test_a_pacs_with_another_name_has_the_same_documents(behind: Behind) -> None:
+    before = behind.listed()
+
+    renamed, _ = _also(behind, "renamed")
+
+    assert list(asyncio.run(renamed.find_documents(QUERY))) == before
+
+
+def test_a_study_that_moves_from_one_pacs_to_another_stays_listed(behind: Behind) -> None:
+    both, (first, second) = _also(behind, "first", "second")
+    before = asyncio.run(both.find_documents(QUERY))
+
+    second.asked.clear()
+    first.files.clear()
+
+    for _ in range(2):
+        after = asyncio.run(both.find_documents(QUERY))
+    assert after == before
+    assert asyncio.run(both.get_document(MINE.identifier, after[0].id)).body
+
+
+def test_instances_that_a_pacs_does_not_count_are_asked_for_again(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind.pacs.counts = False
+    monkeypatch.setattr(pacs, "UNCOUNTED_S", 0.0)
+    assert (len(behind.found()), behind.listed()[0].instance_count) == (3, 3)
+    grown = SyntheticStudy(1, MINE, instances=4, series_size=2, rows=4, columns=4)
+
+    behind.pacs.keep(b"".join(grown.pieces(3)))
+
+    assert len(behind.found()) == 4
+    assert {d.instance_count for d in behind.listed() if d.status == "current"} == {4}
 
 
 def test_a_study_that_is_gone_from_the_pacs_is_gone_at_once(behind: Behind) -> None:

@@ -5,7 +5,7 @@ Source: performance.md §3; field-faults F11, F12.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -108,19 +108,49 @@ def withdraw(connection: Connection, study_instance_uid: str) -> None:
         connection.execute(delete(table).where(table.c.study_instance_uid == study_instance_uid))
 
 
-def note_study(connection: Connection, study_instance_uid: str, patient: int, source: str, content: str) -> bool:
-    """Keep what a source behind us tells of a study; a change raises its generation. False when another holds the study."""
+def note_study(
+    connection: Connection,
+    study_instance_uid: str,
+    patient: int,
+    source: str,
+    content: str,
+    before: Collection[str] = (),
+) -> bool:
+    """Keep what a source behind us tells of a study; a change raises its generation. False when another holds the study.
+
+    The archive itself holds what it has, a source that comes `before` this one what it tells. Any other one gives the study up,
+    with its manifests: it comes later in the settings, has left them, or does not tell of the study any more.
+    """
     row = connection.execute(select(studies).where(studies.c.study_instance_uid == study_instance_uid)).first()
     told = {"patient_id": patient, "content": content}
     if row is None:
         values = {"study_instance_uid": study_instance_uid, "generation": 1, "source": source}
         connection.execute(insert(studies).values(**values, **told))
-    elif row.source != source:
+    elif row.source != source and (row.source == "" or (row.source in before and row.content is not None)):
         return False
+    elif row.source != source:
+        same = studies.c.study_instance_uid == study_instance_uid
+        connection.execute(update(studies).where(same).values(generation=row.generation + 1, source=source, **told))
+        made = select(prepared.c.document).where(prepared.c.study_instance_uid == study_instance_uid)
+        connection.execute(update(documents).where(documents.c.number.in_(made)).values(source=source))
     elif (row.patient_id, row.content) != (patient, content):
         same = studies.c.study_instance_uid == study_instance_uid
         connection.execute(update(studies).where(same).values(generation=row.generation + 1, **told))
     return True
+
+
+def noted_of(connection: Connection, patient: int | None, source: str) -> set[str]:
+    """The studies of a patient that a source behind us told of, and has not given up."""
+    s = studies.c
+    of = s.patient_id == patient, s.source == source, s.content.is_not(None)
+    return set(connection.execute(select(s.study_instance_uid).where(*of)).scalars())
+
+
+def give_up(connection: Connection, study_instance_uids: Collection[str], patient: int, source: str) -> None:
+    """Say that a source does not tell of these studies of a patient any more: another one may."""
+    s = studies.c
+    theirs = s.study_instance_uid.in_(study_instance_uids), s.patient_id == patient, s.source == source
+    connection.execute(update(studies).where(*theirs).values(content=None))
 
 
 def is_noted(connection: Connection, study_instance_uid: str, patient: int | None, source: str, content: str) -> bool:

@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime, tzinfo
 from functools import partial
+from hashlib import sha256
+from time import monotonic
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -44,6 +46,7 @@ from isthmus.wire.packs.pack import Pack, load_pack
 
 LOG = logging.getLogger("isthmus.national")
 REMEMBERED = 64  # studies whose instances are not asked for again while the PACS tells the same
+UNCOUNTED_S = 30.0  # how long a list of instances is good for that the PACS does not count
 HEAD_BYTES, HEAD_MAX_BYTES = 64 << 10, 16 << 20  # of an instance, read before any of it is passed on
 UNKNOWN_BYTES = 1 << 40  # a size nobody told
 PREPARING_S = 60  # when to come back, where the PACS does not say
@@ -82,7 +85,9 @@ class PacsImages:
         self._default = load_pack().name
         self._makers: dict[str, prepared.Manifests] = {}
         self._made_with = settings, index_database, clock
-        self._instances: OrderedDict[tuple[str, str], Sequence[Told]] = OrderedDict()
+        self._instances: OrderedDict[tuple[str, str], tuple[Sequence[Told], float]] = OrderedDict()
+        names = [one.name for one in settings.sources.images]
+        self._before = frozenset(names[: names.index(source.name)] if source.name in names else names) - {source.name}
 
     @property
     def zone(self) -> tzinfo:
@@ -93,7 +98,9 @@ class PacsImages:
         if patient is None:
             return ()
         pack = load_pack(query.pack or self._default)
-        held = [one for one in await self._held(patient) if await self._noted(one, pack)]
+        told = await self._held(patient)
+        await self._give_up(patient, {one.study_instance_uid for one in told})
+        held = [one for one in told if await self._noted(one, pack)]
         studies = {one.study_instance_uid for one in held}
         if not studies:
             return ()
@@ -143,7 +150,8 @@ class PacsImages:
                 more = await begun(stream, wanted - len(head))
                 head += more
                 header = _header(head, ended=len(head) < wanted)
-            said = register.said_patient(header, self.source.patient_issuer)
+            # A file that is silent about its issuer is of whom its row says.
+            said = register.said_patient(header, held.patient.identifier.system)
             named = header.study_instance_uid, header.sop_instance_uid
             if named != (held.study_instance_uid, told.sop_instance_uid) or said != held.patient.identifier:
                 LOG.error("%s gave another instance, or one of another patient, than was asked for", self.source.name)
@@ -167,36 +175,63 @@ class PacsImages:
         return [one for one in held if study_instance_uid in (None, one.study_instance_uid)]
 
     async def _told(self, held: Held) -> Sequence[Told]:
-        """The instances of a study, asked for when the PACS tells something else than last time."""
+        """The instances of a study, asked for when the PACS tells something else than last time, or would not tell if they had changed."""
         key = held.study_instance_uid, held.content
-        if key not in self._instances:
-            self._instances[key] = await self.pacs.list_instances(held)
+        known, asked_at = self._instances.get(key, ((), -UNCOUNTED_S))
+        if key not in self._instances or not (held.counted or monotonic() - asked_at < UNCOUNTED_S):
+            known = await self.pacs.list_instances(held)
+            self._instances[key] = known, monotonic()
             while len(self._instances) > REMEMBERED:
                 self._instances.popitem(last=False)
-        self._instances.move_to_end(key)
-        return self._instances[key]
+        if key in self._instances:
+            self._instances.move_to_end(key)
+        return known
+
+    async def _content(self, held: Held) -> str:
+        """The fingerprint of a study; with its instances where the PACS does not count them."""
+        if held.counted:
+            return held.content
+        instances = sorted(one.sop_instance_uid for one in await self._told(held))
+        return sha256("\n".join((held.content, *instances)).encode()).hexdigest()
+
+    async def _give_up(self, patient: PatientIdentifier, told: set[str]) -> None:
+        """Let another source have what this one does not tell of any more."""
+        name = self.source.name
+
+        def gone(connection: Connection) -> set[str]:
+            return index.noted_of(connection, register.anchor_row(connection, patient), name) - told
+
+        if await self._index.read(gone):
+            await self._index.write(lambda c: index.give_up(c, gone(c), register.anchor(c, patient), name))
 
     async def _noted(self, held: Held, pack: Pack) -> bool:
         """Have the manifest of a study made where it is missing. False for a study that another source of ours holds."""
         if pack.name not in self._makers:
             self._makers[pack.name] = prepared.Manifests(*self._made_with, pack)
-        maker = self._makers[pack.name]
+        maker, content = self._makers[pack.name], await self._content(held)
 
         def note(connection: Connection) -> tuple[bool, bool]:
             anchor = register.anchor(connection, held.patient.identifier)
-            noted = index.note_study(connection, held.study_instance_uid, anchor, self.source.name, held.content)
+            noted = index.note_study(
+                connection, held.study_instance_uid, anchor, self.source.name, content, self._before
+            )
             return noted, noted and maker.made(connection, held.study_instance_uid)
 
-        known, made = await self._index.read(partial(_as_noted, held=held, source=self.source.name, maker=maker))
-        if not known:
-            known, made = await self._index.write(note)
-        if not known or made:
-            return known
-        told, codes = await self._told(held), maker.codes_of(self.source)
-        described = describe_rows(held.study_instance_uid, held.patient, told, self.source, codes) if told else None
-        if described is not None and not await asyncio.to_thread(maker.make_told, described, self.source, held.content):
-            raise NationalInfrastructureUnavailable("the study changes faster than it can be described")
-        return described is not None
+        for _ in range(prepared.ATTEMPTS):
+            known, made = await self._index.read(
+                partial(_as_noted, held=held, content=content, source=self.source.name, maker=maker)
+            )
+            if not known:
+                known, made = await self._index.write(note)
+            if not known or made:
+                return known
+            told, codes = await self._told(held), maker.codes_of(self.source)
+            described = describe_rows(held.study_instance_uid, held.patient, told, self.source, codes) if told else None
+            if described is None:
+                return False
+            if await asyncio.to_thread(maker.make_told, described, self.source, content):
+                return True
+        raise NationalInfrastructureUnavailable("the study changes faster than it can be described")
 
     def _listed(self, connection: Connection, patient: PatientIdentifier, pack: str) -> list[Document]:
         return queries.documents_of(connection, register.anchor_row(connection, patient), pack, self.source.name)
@@ -212,10 +247,12 @@ def _header(head: bytes, *, ended: bool) -> Header | None:
         raise ContentMismatch("a source gave what is no instance") from fault
 
 
-def _as_noted(connection: Connection, held: Held, source: str, maker: prepared.Manifests) -> tuple[bool, bool]:
+def _as_noted(
+    connection: Connection, held: Held, content: str, source: str, maker: prepared.Manifests
+) -> tuple[bool, bool]:
     """Whether a study stands in the index as it is told now, and has its manifest: then nothing needs writing."""
     anchor = register.anchor_row(connection, held.patient.identifier)
-    if not index.is_noted(connection, held.study_instance_uid, anchor, source, held.content):
+    if not index.is_noted(connection, held.study_instance_uid, anchor, source, content):
         return False, False
     return True, maker.made(connection, held.study_instance_uid)
 

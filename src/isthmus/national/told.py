@@ -66,9 +66,16 @@ class Held:
     counts: tuple[int | None, int | None] = (None, None)  # of series and instances, as told of the study
 
     @property
+    def counted(self) -> bool:
+        """Whether the PACS says how many instances there are: only then `content` tells when there are more."""
+        return self.counts[1] is not None or all(one.instance_count is not None for one in self.series)
+
+    @property
     def content(self) -> str:
-        """A fingerprint: the same while the PACS tells the same of series, counts and descriptions. Source: interfaces.md §10."""
-        told = [self.study_instance_uid, self.facts, repr(self.counts)]
+        """A fingerprint: the same while the PACS tells the same of patient, series, counts, descriptions. Source: interfaces.md §10."""
+        whose = self.patient
+        told = [self.study_instance_uid, self.facts, repr(self.counts), whose.identifier.system, whose.identifier.value]
+        told += [whose.birth_date, whose.gender, *(repr((n.family, n.given, n.language)) for n in whose.names)]
         told += sorted(f"{s.series_instance_uid} {s.instance_count} {s.facts}" for s in self.series)
         return sha256("\n".join(told).encode()).hexdigest()
 

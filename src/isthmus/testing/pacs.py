@@ -25,11 +25,15 @@ PIECE_BYTES = 512
 
 @dataclass
 class PracticePacs:
-    """Files by SOP Instance UID. `strangers_too` answers with everybody's studies; `gives` gives other bytes for an instance."""
+    """Files by SOP Instance UID. `strangers_too` answers with everybody's studies; `gives` gives other bytes for an instance.
+
+    Without `counts` it does not say how many instances there are.
+    """
 
     source: Source
     files: dict[str, bytes] = field(default_factory=dict)
     near_line: bool = False
+    counts: bool = True
     strangers_too: bool = False
     gives: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -86,7 +90,8 @@ class PracticePacs:
 
     def _row(self, data: Any, counted: str, count: int) -> dict[str, Any]:
         availability = {"00080056": {"vr": "CS", "Value": ["NEARLINE" if self.near_line else "ONLINE"]}}
-        return _json(data) | availability | {counted: {"vr": "IS", "Value": [count]}}
+        counts = {counted: {"vr": "IS", "Value": [count]}} if self.counts else {}
+        return _json(data) | availability | counts
 
 
 def _read(body: bytes) -> Any:
