@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from isthmus.config import Source
@@ -20,6 +22,8 @@ from isthmus.fhir import bundles
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import MEDIA_TYPE, Node
 from isthmus.transport.upstream import Parameters, Upstream
+
+T = TypeVar("T")
 
 ENTRIES_MAX, PAGES_MAX = 10_000, 1_000
 DOCUMENT_MAX_BYTES = 64 << 20
@@ -71,7 +75,7 @@ class Client:
         if reply.status in GONE:
             return None
         self._check(reply.status)
-        node = el.read_resource(reply.body, kind, NationalInfrastructureUnavailable)
+        node = await _beside(reply.body, partial(el.read_resource, reply.body, kind, NationalInfrastructureUnavailable))
         if node.get("id") != id_:
             raise NationalInfrastructureUnavailable(f"{self.source.name} gives another {kind} than was asked for")
         return node
@@ -96,7 +100,8 @@ class Client:
                 if size > DOCUMENT_MAX_BYTES:
                     raise TooLargeThere
                 parts.append(chunk)
-        return unwrapped(b"".join(parts))
+        body = b"".join(parts)
+        return await _beside(body, partial(unwrapped, body))
 
     def own_reference(self, reference: str | None, kind: str) -> str | None:
         """The id that a reference names, when it is to a resource of this kind in this very repository."""
@@ -114,7 +119,9 @@ class Client:
     async def _bundle(self, path: str, parameters: Parameters) -> Node:
         reply = await self._upstream.get(path, parameters, accept=MEDIA_TYPE)
         self._check(reply.status)
-        bundle = await _bundle_in(reply.body)
+        bundle = await _beside(
+            reply.body, partial(el.read_resource, reply.body, "Bundle", NationalInfrastructureUnavailable)
+        )
         if bundle.get("type") != "searchset":
             raise NationalInfrastructureUnavailable(f"{self.source.name} does not answer a search with what was found")
         return bundle
@@ -144,11 +151,9 @@ def _is_below(url: str, base: str) -> bool:
     return same and inside and url.isprintable() and not named and not {".", ".."} & set(segments)
 
 
-async def _bundle_in(body: bytes) -> Node:
-    """A Bundle; a long one is decoded beside the loop, which serves others meanwhile."""
-    if len(body) < LONG_BYTES:
-        return el.read_resource(body, "Bundle", NationalInfrastructureUnavailable)
-    return await asyncio.to_thread(el.read_resource, body, "Bundle", NationalInfrastructureUnavailable)
+async def _beside(body: bytes, read: Callable[[], T]) -> T:
+    """What is read of a body; of a long one beside the loop, which serves others meanwhile."""
+    return read() if len(body) < LONG_BYTES else await asyncio.to_thread(read)
 
 
 def _matches(bundle: Node, kind: str, name: str) -> list[Node]:

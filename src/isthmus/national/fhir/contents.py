@@ -72,7 +72,8 @@ class Reader:
                 if body is not None:
                     document = await self._document(body, told, person)
                     studies = document.study_instance_uids or await self._studies(told)
-                    return Said(replace(document, study_instance_uids=studies), body, sha256(body).hexdigest())
+                    digest = await asyncio.to_thread(sha256, body)
+                    return Said(replace(document, study_instance_uids=studies), body, digest.hexdigest())
             except NotOffered as refused:
                 if refused.reason == "another-patient":
                     raise
