@@ -300,9 +300,9 @@ class Gate:
     ) -> Sequence[PatientIdentifier]:
         """Under which further identifiers the same person is found, and may have restricted something."""
         national = self._national
-        known: Sequence[PatientIdentifier] = ()
-        if isinstance(national, KnowsIdentifiers):
-            known = await national.other_identifiers(patient)
+        if national is None or not isinstance(national, KnowsIdentifiers):
+            return ()
+        known = await national.other_identifiers(patient)
         return [one for one in known if one not in but]
 
     async def decide_first(self, known: Known, asker: Asker) -> None:
