@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from isthmus.config import Settings, Source
 from isthmus.errors import SettingsProblem
@@ -81,6 +82,8 @@ def open_sources(settings: Settings, index: Database, clock: Callable[[], dateti
 def open_source(source: Source, kind: str, opening: Opening) -> Any:
     """One source of a kind. Raises SettingsProblem."""
     make = _KINDS.get(source.kind) or _own(source, kind)
+    if source.kind in ("fhir", "dicomweb", "dimse"):
+        _check(source, kind, opening.settings)
     opened = make(source, opening)
     if not isinstance(opened, _VERBS[kind]):
         raise SettingsProblem(
@@ -88,6 +91,34 @@ def open_source(source: Source, kind: str, opening: Opening) -> Any:
             key=f"sources.{kind}.kind",
         )
     return opened
+
+
+def _check(source: Source, kind: str, settings: Settings) -> None:
+    """What is said of the way to a source must hold. Raises SettingsProblem: nobody shall believe in a TLS that is not there."""
+    dimse, url = source.kind == "dimse", urlsplit(source.url)
+    files = {key: getattr(source, key) for key in ("authority", "tls_certificate", "tls_key")}
+    missing = [key for key, name in files.items() if name and not settings.path(name).is_file()]
+    wrong = [
+        (
+            "url",
+            not dimse and (url.scheme not in ("http", "https") or not url.hostname),
+            "is no address by http or https",
+        ),
+        ("tls", any(files.values()) and not source.tls and dimse, "is needed for the certificates that are named"),
+        (
+            "url",
+            any(files.values()) and url.scheme != "https" and not dimse,
+            "is not by https, and certificates are named",
+        ),
+        ("tls", source.tls and not dimse and url.scheme != "https", "is for dimse; here the address says https"),
+        ("tls_key", bool(source.tls_key) and not source.tls_certificate, "has no tls_certificate"),
+        ("tls_key", bool(source.tls_certificate) and not source.tls_key and not dimse, "is needed for tls_certificate"),
+        *((key, True, f"names a file that is not there: {files[key]}") for key in missing),
+        *((key, getattr(source, key) <= 0, "is more than nothing") for key in ("parallel", "page_size", "timeout_s")),
+    ]
+    for key, holds, what in wrong:
+        if holds:
+            raise SettingsProblem(f"sources.{kind} {source.name!r}: {key} {what}", key=f"sources.{kind}.{key}")
 
 
 def _own(source: Source, kind: str) -> Callable[[Source, Opening], Any]:

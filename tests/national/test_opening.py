@@ -1,0 +1,57 @@
+"""Sources that the settings name: what is said of the way to one holds, or the node does not start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.archive.conftest import NOW, settings_in
+
+from isthmus.config import Source, Sources
+from isthmus.errors import SettingsProblem
+from isthmus.national.opening import open_sources
+from isthmus.storage.database import open_index
+
+FHIR: dict[str, Any] = {"kind": "fhir", "url": "https://hospital.example/fhir"}
+DIMSE: dict[str, Any] = {"kind": "dimse", "host": "pacs.example", "peer_ae_title": "PACS"}
+WEB: dict[str, Any] = {"kind": "dicomweb", "url": "https://pacs.example/dicom-web"}
+
+
+def _opened(folder: Path, **source: Any) -> None:
+    (folder / "ca.pem").touch()
+    settings = settings_in(folder)
+    one = Source(patient_issuer="2.999.4.1", accession_issuer="2.999.5.1", time_zone="Europe/Athens", **source)
+    held = Sources(reports=(one,)) if one.kind == "fhir" else Sources(images=(one,))
+    index = open_index(settings)
+    try:
+        open_sources(replace(settings, sources=held), index, lambda: NOW)
+    finally:
+        index.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        pytest.param(DIMSE | {"authority": "ca.pem"}, "tls", id="an authority, and no TLS"),
+        pytest.param(DIMSE | {"tls_certificate": "ca.pem"}, "tls", id="a certificate, and no TLS"),
+        pytest.param(FHIR | {"url": "http://hospital.example/fhir", "authority": "ca.pem"}, "url", id="by http"),
+        pytest.param(WEB | {"url": "http://pacs.example/dicom-web", "tls": True}, "tls", id="TLS by http"),
+        pytest.param(WEB | {"tls_certificate": "ca.pem"}, "tls_key", id="no key"),
+        pytest.param(DIMSE | {"tls": True, "tls_key": "ca.pem"}, "tls_key", id="no certificate"),
+        pytest.param(FHIR | {"authority": "none.pem"}, "authority", id="no such file"),
+        pytest.param(FHIR | {"url": "hospital.example/fhir"}, "url", id="no address"),
+        pytest.param(WEB | {"page_size": 0}, "page_size", id="pages of nothing"),
+    ],
+)
+def test_what_would_do_nothing_is_said_at_start(tmp_path: Path, source: dict[str, Any], key: str) -> None:
+    with pytest.raises(SettingsProblem) as told:
+        _opened(tmp_path, **source)
+
+    assert str(told.value.facts["key"]).endswith(f".{key}")
+
+
+@pytest.mark.parametrize("source", [FHIR, DIMSE, WEB, FHIR | {"authority": "ca.pem"}, DIMSE | {"tls": True}])
+def test_what_holds_is_opened(tmp_path: Path, source: dict[str, Any]) -> None:
+    _opened(tmp_path, **source)
