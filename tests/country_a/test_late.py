@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from io import BytesIO
@@ -156,3 +157,22 @@ async def test_what_lacks_from_the_start_is_an_answer_in_words(border: PracticeB
     assert [(reply.status, reply.code, reply.headers["retry-after"]) for reply in replies] == [
         (503, "preparing", "9")
     ] * 2
+
+
+async def test_what_is_written_anew_lies_with_the_node_and_leaves_nothing(border: PracticeBorder) -> None:
+    folder = border.folder / "aa" / "arriving"
+    during: list[str] = []
+    long = dicom(1, syntax=IMPLICIT_LE, TextValue="x" * 200_000)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for at in range(0, len(long), 1000):
+            yield long[at : at + 1000]
+        during.extend(os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))
+
+    put(border, stream)
+
+    reply = await asked(border, STORED)
+
+    assert reply.whole
+    assert any(name.startswith(str(folder)) for name in during)
+    assert list(folder.iterdir()) == []

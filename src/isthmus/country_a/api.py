@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
@@ -82,6 +83,7 @@ class Border:
     sandbox: Sandbox
     base: str  # of FHIR, absolute
     dicomweb: str
+    arriving: Path  # what is written anew on its way
 
     @property
     def source(self) -> NationalConnector:
@@ -173,7 +175,9 @@ async def _get_document(kind: str, border: Border, visit: Visit, request: Reques
 async def _get_images(border: Border, visit: Visit, request: Request, rest: str) -> None:
     admitted = visit.admitted
     with border.counting.transfer(admitted):
-        given = await images.get_images(admitted, request, rest.split("/"), border.source, border.sandbox)
+        given = await images.get_images(
+            admitted, request, rest.split("/"), border.source, border.sandbox, border.arriving
+        )
         await visit.send(
             given.answer,
             lambda decision: may_give(admitted, decision, given.query, border.source),
@@ -281,7 +285,16 @@ def border_app(
         opt_in=settings.consent.regime != "opt-out", clock=clock,
     )  # fmt: skip
     border = Border(
-        gate, directory, handles, counting, national, signing, sandbox, f"{public}/fhir", f"{public}/dicom-web"
+        gate,
+        directory,
+        handles,
+        counting,
+        national,
+        signing,
+        sandbox,
+        f"{public}/fhir",
+        f"{public}/dicom-web",
+        settings.folder / "arriving",
     )
 
     async def handle(request: Request, send: Send, receive: Receive) -> None:

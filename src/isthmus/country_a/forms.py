@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import IO
 
 from isthmus.dicom.faults import DicomFault
@@ -80,21 +81,22 @@ def is_late(instance: StoredInstance) -> bool:
     return not instance.transfer_syntax_uid and isinstance(instance.content, Arriving)
 
 
-def late(instance: StoredInstance, wanted: Wanted, sandbox: Sandbox) -> StoredInstance:
+def late(instance: StoredInstance, wanted: Wanted, sandbox: Sandbox, folder: Path) -> StoredInstance:
     """The same instance, its part of a multipart answer made when its turn comes."""
-    return replace(instance, content=Late(partial(_part, instance, wanted, sandbox)))
+    return replace(instance, content=Late(partial(_part, instance, wanted, sandbox, folder)))
 
 
-async def _part(instance: StoredInstance, wanted: Wanted, sandbox: Sandbox) -> AsyncGenerator[Piece]:
-    known = await arrived(instance, wanted, sandbox)
+async def _part(instance: StoredInstance, wanted: Wanted, sandbox: Sandbox, folder: Path) -> AsyncGenerator[Piece]:
+    known = await arrived(instance, wanted, sandbox, folder)
     yield part_head(known)
     assert not isinstance(known.content, Late)  # it has just come
     yield known.content
 
 
-async def arrived(instance: StoredInstance, wanted: Wanted, sandbox: Sandbox) -> StoredInstance:
+async def arrived(instance: StoredInstance, wanted: Wanted, sandbox: Sandbox, folder: Path) -> StoredInstance:
     """Wait for the first bytes of an instance and say in which form it crosses; its content goes on from there.
 
+    What must be written anew lies in `folder` meanwhile: the system's own may be in memory.
     Raises UnsupportedRequest where no form of it is accepted, ContentMismatch for what is no instance, and what its source raises.
     """
     assert isinstance(instance.content, Arriving)
@@ -117,7 +119,7 @@ async def arrived(instance: StoredInstance, wanted: Wanted, sandbox: Sandbox) ->
     if not explicit and not wanted.default:
         await whole.aclose()
         raise not_made()
-    file, place = await _kept(whole)
+    file, place = await _kept(whole, folder)
     if recodes:
         form = replace(known, transfer_syntax_uid=EXPLICIT_LE, recoded_from=stored, content=_poured(place))
     else:
@@ -129,15 +131,20 @@ async def arrived(instance: StoredInstance, wanted: Wanted, sandbox: Sandbox) ->
     return replace(form, content=_from(file, form.content))
 
 
-async def _kept(whole: AsyncGenerator[bytes | memoryview]) -> tuple[IO[bytes], FileRange]:
+async def _kept(whole: AsyncGenerator[bytes | memoryview], folder: Path) -> tuple[IO[bytes], FileRange]:
     """An instance in a file that has no name and goes with whoever holds it."""
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by who reads it
+    file = await asyncio.to_thread(_nameless, folder)  # closed by who reads it
     size = 0
     async with aclosing(whole):
         async for chunk in whole:
             size += await asyncio.to_thread(file.write, chunk)
     file.flush()
     return file, FileRange(f"/dev/fd/{file.fileno()}", 0, size)
+
+
+def _nameless(folder: Path) -> IO[bytes]:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return tempfile.TemporaryFile(dir=folder)
 
 
 def _from(file: IO[bytes], content: FileRange | Arriving | Late) -> Arriving:

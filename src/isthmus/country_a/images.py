@@ -52,7 +52,12 @@ class Given:
 
 
 async def get_images(
-    admitted: Admitted, request: Request, segments: Sequence[str], national: NationalConnector, sandbox: Sandbox
+    admitted: Admitted,
+    request: Request,
+    segments: Sequence[str],
+    national: NationalConnector,
+    sandbox: Sandbox,
+    folder: Path,
 ) -> Given:
     """Answer the retrieval of what may be given of a study. The study must be the attested patient's.
 
@@ -71,9 +76,9 @@ async def get_images(
     instances = await national.get_images(admitted.patient, query)
     if not instances:
         raise ImagesNotFound("nothing of this study is served")
-    there = [late(one, wanted, sandbox) if is_late(one) else one for one in instances]
+    there = [late(one, wanted, sandbox, folder) if is_late(one) else one for one in instances]
     if wanted.single_part and is_late(instances[0]):
-        there = [await arrived(instances[0], wanted, sandbox)]
+        there = [await arrived(instances[0], wanted, sandbox, folder)]
     sent, missing = await asyncio.to_thread(_chosen, there, wanted, sandbox)
     return Given(
         _answer(sent, wanted, whole=not missing), query, tuple(one.sop_instance_uid for one in missing), unchanged
