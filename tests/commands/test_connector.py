@@ -87,6 +87,11 @@ def test_without_a_patient_only_what_concerns_nobody_is_asked(tried: Tried) -> N
             0,
         ),
         ({"refuses": frozenset({"limit"})}, "warning: instances: limit and offset are refused", 0),
+        (
+            {"page": lambda rows, asked: rows[:1] if "limit" in asked else rows},
+            "warning: instances: pages overlap, stand still or fall short",
+            0,
+        ),
         ({"all_match": True}, "warning: studies of other patients are answered with", 0),
         ({"breaks_at": 700}, "error: the PACS broke off an instance", 6),
         (
@@ -105,7 +110,17 @@ def test_without_a_patient_only_what_concerns_nobody_is_asked(tried: Tried) -> N
             0,
         ),
     ],
-    ids=["recodes", "no fields", "no pages", "strangers", "breaks off", "short", "no counts", "poor rows"],
+    ids=[
+        "recodes",
+        "no fields",
+        "no pages",
+        "pages fall short",
+        "strangers",
+        "breaks off",
+        "short",
+        "no counts",
+        "poor rows",
+    ],
 )
 def test_what_a_source_lacks_is_said_with_what_to_ask_for(
     tried: Tried, pacs: OddDicomWeb, odd: dict[str, Any], sentence: str, expected: int

@@ -16,6 +16,7 @@ import io
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,6 +45,8 @@ class OddDicomWeb:
     ignores_offset: bool = False
     repeats: int = 0  # rows of the page before that come again
     backwards: bool = False
+    refuses_beyond: bool = False  # an offset beyond the last row
+    says_more: bool = False  # by a Warning, as PS3.18 §8.3.4.4 has it
     times: int = 1  # each row this often in a row
     refuses: frozenset[str] = frozenset()  # keys that it answers with 400
     alter: Callable[[Row], Row] = field(default=lambda row: row)
@@ -56,11 +59,14 @@ class OddDicomWeb:
     refusal: int = 406
     bare: bool = False
     statuses: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)  # of images, by what a path contains
+    delays: dict[str, float] = field(default_factory=dict)  # of images, in seconds, by what a path contains
+    drops: Callable[[str], bool] = field(default=lambda path: False)  # hangs up without a word
     bodies: Callable[[bytes], bytes] = field(default=lambda body: body)
     breaks_at: int | None = None
     announced: bool = True  # the length
     asked: list[tuple[str, list[tuple[str, str]], str]] = field(default_factory=list)
     encodings: dict[str, str] = field(default_factory=dict)  # what each path was last asked to be packed with
+    targets: list[str] = field(default_factory=list)  # of the requests, as they were sent
 
     def questions(self, key: str) -> list[str]:
         """The values of a key in all searches so far."""
@@ -118,7 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
         parameters = parse_qsl(address.query, keep_blank_values=True)
         pacs.asked.append((path, parameters, accept))
         pacs.encodings[path] = self.headers.get("Accept-Encoding", "")
-        if re.search(r"(^|/)(studies|series|instances)$", path):
+        pacs.targets.append(self.path)
+        if pacs.drops(path):
+            self.close_connection = True
+        elif re.search(r"(^|/)(studies|series|instances)$", path):
             self._search(path, parameters, accept)
         else:
             self._image(path, accept)
@@ -131,14 +140,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(406, {}, b"")
         elif pacs.refuses & {name for name, _ in parameters}:
             self._say(400, {}, b"unknown parameter")
-        elif rows := pacs.page(pacs.found(path, parameters), dict(parameters)):
-            self._say(200, {"Content-Type": pacs.json_media}, json.dumps(rows).encode())
+        elif rows := pacs.page(found := pacs.found(path, parameters), dict(parameters)):
+            more = pacs.says_more and rows[-1] != found[-1]
+            warning = {"Warning": '299 odd: "There are 3 additional results that can be requested"'} if more else {}
+            self._say(200, {"Content-Type": pacs.json_media, **warning}, json.dumps(rows).encode())
+        elif pacs.refuses_beyond and int(dict(parameters).get("offset", 0)):
+            self._say(400, {}, b"offset is beyond the last result")
         else:
             status, body = NOTHING[pacs.nothing]
             self._say(status, {}, body)
 
     def _image(self, path: str, accept: str) -> None:
         pacs, uid = self.pacs, path.rpartition("/")[2]
+        time.sleep(next((seconds for part, seconds in pacs.delays.items() if part in path), 0))
         told = next((said for part, said in pacs.statuses.items() if part in path), None)
         file = next(
             (f for f in pacs.files if _read(f).SOPInstanceUID == uid),

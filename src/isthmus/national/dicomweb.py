@@ -54,6 +54,7 @@ NOTHING: Final = frozenset({204, 404, 410})
 NOT_THAT_FORM: Final = frozenset({400, 414, 422, 501})
 NOT_THAT_MEDIA: Final = frozenset({406, 415})
 NOT_ALLOWED: Final = frozenset({401, 403})
+_MORE: Final = "additional results"  # Warning: 299, PS3.18 §8.3.4.4
 _PATTERN: Final = re.compile(r"[*?\\,%\x00-\x1f\x7f]")
 
 Key = Callable[[DicomJson], Hashable]
@@ -66,13 +67,52 @@ class Form:
     fields: str
     paged: bool
 
-    def parameters(self, keys: Sequence[str], size: int, offset: int) -> Parameters:
+    def parameters(self, keys: Sequence[str], size: int, offset: int | None) -> Parameters:
         fields = {"each": tuple(keys), "all": ("all",)}.get(self.fields, ())
-        page = (("limit", str(size)), ("offset", str(offset))) if self.paged else ()
+        page = (("limit", str(size)), ("offset", str(offset))) if self.paged and offset is not None else ()
         return (*(("includefield", field) for field in fields), *page)
 
 
 FORMS: Final = tuple(Form(fields, paged) for fields in ("each", "all", "none") for paged in (True, False))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows that came together; whether in pages, and whether the source says that there are more."""
+
+    rows: Sequence[DicomJson]
+    paged: bool
+    more: bool
+
+
+class Walk:
+    """The rows of a search over its pages, each once. What names nothing is no row, but may fill a page."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+        self._found: dict[Hashable, DicomJson] = {}
+        self.pages = self.taken = self.longest = 0
+        self.overlaps = self.more = False
+
+    def add(self, page: Page) -> bool:
+        """Take a page; False when nothing in it is new."""
+        came = {self._key(row) or orjson.dumps(row): row for row in page.rows}
+        known = self._found.keys() & came.keys()
+        self.overlaps |= bool(known)
+        self._found = came | self._found
+        self.pages += len(known) < len(came)
+        self.taken += len(page.rows)
+        self.longest = max(self.longest, len(page.rows))
+        self.more = page.more if page.rows else self.more
+        return len(known) < len(came)
+
+    def doubtful(self, page_size: int) -> bool:
+        """Whether pages stood still or moved, so that rows may have been passed over. Source: field-faults F38."""
+        return self.more or (self.overlaps and (self.pages > 1 or self.longest == page_size))
+
+    @property
+    def rows(self) -> list[DicomJson]:
+        return [row for row in self._found.values() if self._key(row) is not None]
 
 
 class DicomWeb:
@@ -84,8 +124,11 @@ class DicomWeb:
         self._questions = Upstream(replace(source, parallel=asking), settings.path)
         self._images = Upstream(replace(source, parallel=max(1, source.parallel - asking)), settings.path)
         self._accepts = (source.accept,) if source.accept else IMAGE_ACCEPTS
+        self._recalls = Upstream(replace(source, parallel=1), settings.path)  # whoever waits for tape waits here
         self._accept = self._json = 0  # what was taken last
         self._forms: dict[str, int] = {}
+        self._taken: set[str] = set()  # levels, and "images", that gave something: one refusal changes nothing there
+        self._unsteady: set[str] = set()
         self._recalled: dict[str, float] = {}
         self._recalling: set[asyncio.Task[None]] = set()
         self._come_back: dict[str, float] = {}
@@ -99,6 +142,11 @@ class DicomWeb:
     def forms(self) -> Mapping[str, Form]:
         """How rows are asked for now, by level; a level without an entry takes everything."""
         return {level: FORMS[number] for level, number in self._forms.items()}
+
+    @property
+    def unsteady(self) -> Sequence[str]:
+        """Levels at which pages stood still, moved or fell short, so that all was asked for at once."""
+        return sorted(self._unsteady)
 
     async def find_studies(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> Sequence[Held]:
         asked = [] if _PATTERN.search(patient.value) or not patient.value else [("PatientID", patient.value)]
@@ -148,17 +196,19 @@ class DicomWeb:
         return self._come_back.get(held.study_instance_uid, COME_BACK_S)
 
     async def _recall(self, held: Held) -> None:
-        with suppress(IsthmusError, TimeoutError):
+        study = held.study_instance_uid
+        with suppress(TimeoutError):
             async with asyncio.timeout(RECALL_S):
                 for series in held.series:
-                    path = images_path(ImagesQuery(held.study_instance_uid, series.series_instance_uid))
-                    async with self._asked(path) as answer:
-                        if (later := retry_after_s(answer.headers)) is not None:
-                            self._come_back[held.study_instance_uid] = later
+                    path = images_path(ImagesQuery(study, series.series_instance_uid))
+                    with suppress(IsthmusError):  # the other series may come all the same
+                        async with self._asked(path, self._recalls) as answer:
+                            if (later := retry_after_s(answer.headers)) is not None:
+                                self._come_back[study] = max(later, self._come_back.get(study, 0.0))
 
     async def fetch(self, held: Held, told: Told) -> AsyncGenerator[bytes | memoryview]:
         query = ImagesQuery(held.study_instance_uid, told.series_instance_uid, told.sop_instance_uid)
-        async with self._asked(images_path(query)) as answer:
+        async with self._asked(images_path(query), self._images) as answer:
             self._check(answer)
             async with aclosing(instance_in(answer)) as pieces:
                 async for piece in pieces:
@@ -168,21 +218,23 @@ class DicomWeb:
         for task in self._recalling:
             task.cancel()
         await asyncio.gather(*self._recalling, return_exceptions=True)
-        await self._questions.close()
-        await self._images.close()
+        for upstream in (self._questions, self._images, self._recalls):
+            await upstream.close()
 
     @asynccontextmanager
-    async def _asked(self, path: str) -> AsyncIterator[Streaming]:
+    async def _asked(self, path: str, upstream: Upstream) -> AsyncIterator[Streaming]:
         """The answer to a request for images, in the first of the forms we can read that the PACS gives."""
         for number in range(self._accept, len(self._accepts)):
-            async with self._images.stream(path, accept=self._accepts[number], plain=True) as answer:
+            async with upstream.stream(path, accept=self._accepts[number], plain=True) as answer:
                 if answer.status in NOT_THAT_MEDIA | NOT_THAT_FORM and number + 1 < len(self._accepts):
                     continue
-                if answer.status == 200 and number > self._accept:
+                if answer.status == 200 and number > self._accept and "images" not in self._taken:
                     LOG.warning(
                         "%s does not give images as we ask first; it gives %s", self._source.name, self._accepts[number]
                     )
                     self._accept = number
+                if answer.status == 200:
+                    self._taken.add("images")
                 yield answer
                 return
 
@@ -201,48 +253,55 @@ class DicomWeb:
     async def _rows(
         self, path: str, asked: Parameters, keys: Sequence[str], key: Key, counted: int | None
     ) -> list[DicomJson]:
-        """Every row of a search, each once. The end is a page without rows or one that came before: a short page may be a silent cap.
+        """Every row of a search, each once. The end is a page with nothing new: a short page may be a silent cap.
 
-        Raises NationalInfrastructureUnavailable for fewer rows than counted.
+        Where pages cannot be relied on, all is asked for at once. Raises NationalInfrastructureUnavailable for fewer rows than counted.
         """
-        found: dict[Hashable, DicomJson] = {}
-        pages: set[tuple[Hashable, ...]] = set()
-        offset, paged = 0, True
+        walk, paged = Walk(key), True
         while paged:
-            rows, paged = await self._page(path, asked, keys, offset)
-            page = tuple(key(row) for row in rows)
-            if not page or page in pages:
+            page = await self._page(path, asked, keys, walk.taken)
+            paged = page.paged
+            if not walk.add(page):
                 break
-            pages.add(page)
-            found = {named: row for named, row in zip(page, rows, strict=True) if named is not None} | found
-            offset += len(page)
-            if len(found) > ROWS_MAX or len(pages) > PAGES_MAX:
+            if walk.taken > ROWS_MAX or walk.pages > PAGES_MAX:
                 raise NationalInfrastructureUnavailable(f"{self._source.name} has pages without end")
-            if counted and len(found) >= counted and len(page) < self._source.page_size:
+            if counted and len(walk.rows) >= counted and len(page.rows) < self._source.page_size:
                 break
-        if len(found) < (counted or 0):
-            raise self._short("rows", len(found), counted)
-        return list(found.values())
+        lacks = len(walk.rows) < counted if counted else walk.doubtful(self._source.page_size)
+        if paged and lacks:
+            self._unsteady.add(_level(path))
+            walk.add(await self._page(path, asked, keys, None))
+        if len(walk.rows) < (counted or 0):
+            raise self._short("rows", len(walk.rows), counted)
+        if walk.more and not counted:
+            raise self._short("rows", len(walk.rows), "more")
+        return walk.rows
 
-    async def _page(
-        self, path: str, asked: Parameters, keys: Sequence[str], offset: int
-    ) -> tuple[list[DicomJson], bool]:
-        """A page of rows, and whether the source takes pages at all."""
-        level = path.rpartition("/")[2]
+    async def _page(self, path: str, asked: Parameters, keys: Sequence[str], offset: int | None) -> Page:
+        """A page of rows, or without an offset all that come at once.
+
+        Poorer forms are for a source that never took a richer one: rows that are poorer for once would make another manifest.
+        """
+        level = _level(path)
         first = self._forms.get(level, 0)
-        for number in range(first, len(FORMS)):
+        forms = [
+            n for n in range(first, len(FORMS)) if level not in self._taken or FORMS[n].fields == FORMS[first].fields
+        ]
+        for number in forms:
             form = FORMS[number]
             reply = await self._said(path, (*asked, *form.parameters(keys, self._source.page_size, offset)))
-            if reply.status in NOT_THAT_FORM and number + 1 < len(FORMS):
+            if reply.status in NOT_THAT_FORM and number != forms[-1]:
                 continue
             if reply.status in NOTHING:
-                return [], form.paged
+                return Page((), form.paged, more=False)
             if reply.status not in (200, 206):
                 raise self._refused(reply.status)
-            if number > first:
+            if number > first and level not in self._taken:
                 LOG.warning("%s refuses some of what is asked of %s; it is asked less", self._source.name, level)
                 self._forms[level] = number
-            return await _rows_in(reply.body, self._source.name), form.paged
+            self._taken.add(level)
+            more = _MORE in reply.headers.get("warning", "").lower()
+            return Page(await _rows_in(reply.body, self._source.name), form.paged, more)
         raise AssertionError("unreachable")
 
     async def _said(self, path: str, parameters: Parameters) -> Reply:
@@ -253,7 +312,7 @@ class DicomWeb:
                 break
         return reply
 
-    def _short(self, what: str, listed: int, counted: int | None) -> NationalInfrastructureUnavailable:
+    def _short(self, what: str, listed: int, counted: int | str | None) -> NationalInfrastructureUnavailable:
         return NationalInfrastructureUnavailable(
             f"{self._source.name} lists {listed} {what} and counts {counted}", listed=listed, counted=counted
         )
@@ -263,10 +322,14 @@ class DicomWeb:
         return NationalInfrastructureUnavailable(f"{self._source.name} answers with status {status}{advice}")
 
 
+def _level(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def _study_key(source: Source, row: DicomJson) -> Hashable:
-    """A study of one patient: the same UID of two people is two."""
+    """A study of one patient: the same UID of two people, or of nobody, is another."""
     study, patient = words.uid(row, words.STUDY_UID), words.patient_of(row, source)
-    return None if study is None or patient is None else (study, patient.identifier)
+    return None if study is None else (study, patient and patient.identifier)
 
 
 async def _rows_in(body: bytes, name: str) -> list[DicomJson]:

@@ -141,6 +141,12 @@ def _of_dialect(source: Source, pacs: Pacs) -> Iterator[Remark]:
                 f"{level}: limit and offset are refused",
                 "Ask for limit and offset as PS3.18 §8.3.4 has them.",
             )
+    for level in pacs.unsteady:
+        yield (
+            WARNING,
+            f"{level}: pages overlap, stand still or fall short; all is asked for at once",
+            "Ask for offset as PS3.18 §8.3.4 has it, and for one order of rows from page to page.",
+        )
     if not source.accept and "transfer-syntax=*" not in pacs.accept:
         yield (
             WARNING,

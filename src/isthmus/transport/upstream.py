@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -137,7 +137,10 @@ class Upstream:
         url = URL(path) if "://" in path else URL(f"{base}/{path}" if path else base)
         if url.origin() != URL(base).origin():
             raise NationalInfrastructureUnavailable(f"{self.source.name} names an address that is not its own")
-        return url.extend_query(list(parameters)) if parameters else url
+        if not parameters:
+            return url
+        query = urlencode(parameters, quote_via=quote, safe="")  # a blank as %20: not everybody reads a plus as one
+        return URL(f"{url}{'&' if url.raw_query_string else '?'}{query}", encoded=True)
 
     def _entered(self) -> aiohttp.ClientSession:
         """The session, made in the loop that uses it."""
