@@ -52,6 +52,11 @@ def test_what_would_do_nothing_is_said_at_start(tmp_path: Path, source: dict[str
     assert str(told.value.facts["key"]).endswith(f".{key}")
 
 
+def test_a_table_of_codes_that_is_not_there_is_said_at_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsProblem, match="codes"):
+        _opened(tmp_path, **DIMSE, codes="none.csv")
+
+
 @pytest.mark.parametrize("source", [FHIR, DIMSE, WEB, FHIR | {"authority": "ca.pem"}, DIMSE | {"tls": True}])
 def test_what_holds_is_opened(tmp_path: Path, source: dict[str, Any]) -> None:
     _opened(tmp_path, **source)

@@ -82,9 +82,10 @@ class PacsImages:
     ) -> None:
         self.source, self.pacs = source, pacs
         self._index = index_database
-        self._default = load_pack().name
-        self._makers: dict[str, prepared.Manifests] = {}
+        pack = load_pack()
+        self._default = pack.name
         self._made_with = settings, index_database, clock
+        self._makers = {pack.name: prepared.Manifests(*self._made_with, pack)}  # now: a table of codes may be wrong
         self._instances: OrderedDict[tuple[str, str], tuple[Sequence[Told], float]] = OrderedDict()
         names = [one.name for one in settings.sources.images]
         self._before = frozenset(names[: names.index(source.name)] if source.name in names else names) - {source.name}
