@@ -253,6 +253,22 @@ def test_a_study_of_the_archive_is_not_taken_over_by_a_pacs(behind: Behind) -> N
     assert all(document.instance_count == 3 for document in listed)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_imported_of_a_study_that_a_later_pacs_told_of_is_the_archives(behind: Behind, there: bool) -> None:
+    before, _ = behind.listed()
+    Node(behind.settings, behind.index).bring(*(b"".join(STUDY.pieces(n)) for n in range(3)))
+    embedded = open_sources(behind.settings, behind.index, lambda: NOW)
+    pacs = PacsImages(behind.settings, behind.index, replace(behind.pacs.source, name="pacs"), behind.pacs, lambda: NOW)
+    images = (*embedded.images, *((pacs,) if there else ()))
+
+    listed = asyncio.run(Sources(embedded.patients, (), images, embedded.zone).find_documents(QUERY))
+
+    by_id = {document.id: document for document in listed}
+    assert by_id.keys() > {before.id}
+    assert by_id[before.id].status == "superseded"
+    assert [d.instance_count for d in listed if d.status == "current"] == [3, 3]
+
+
 def test_reports_are_those_of_the_sources_of_reports_alone(behind: Behind) -> None:
     node = Node(behind.settings, behind.index)
     node.bring(*(b"".join(STUDY.pieces(n)) for n in range(3)))

@@ -153,6 +153,25 @@ def give_up(connection: Connection, study_instance_uids: Collection[str], patien
     connection.execute(update(studies).where(*theirs).values(content=None))
 
 
+def unclaimed(connection: Connection, patient: int, before: Collection[str]) -> list[str]:
+    """Studies of which the archive serves instances, and that a source behind us holds which comes after it, has left, or gave them up."""
+    s, i = studies.c, instances.c
+    here = (i.study_instance_uid == s.study_instance_uid) & (i.patient_id == s.patient_id) & (i.state == "served")
+    free = s.source.not_in(before) | s.content.is_(None)
+    found = select(s.study_instance_uid).join(instances, here).where(s.patient_id == patient, s.source != "", free)
+    return list(connection.execute(found.distinct()).scalars())
+
+
+def claim(connection: Connection, study_instance_uids: Collection[str], patient: int) -> None:
+    """Let the archive itself hold studies from now on, with what was made of them for this patient."""
+    theirs = studies.c.study_instance_uid.in_(study_instance_uids)
+    now = {"source": "", "content": None, "generation": studies.c.generation + 1}
+    connection.execute(update(studies).where(theirs).values(now))
+    made = select(prepared.c.document).where(prepared.c.study_instance_uid.in_(study_instance_uids))
+    mine = documents.c.number.in_(made), documents.c.patient_id == patient
+    connection.execute(update(documents).where(*mine).values(source=""))
+
+
 def is_noted(connection: Connection, study_instance_uid: str, patient: int | None, source: str, content: str) -> bool:
     """Whether a study stands here as its source tells it now."""
     s = studies.c

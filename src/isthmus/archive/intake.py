@@ -335,7 +335,7 @@ def _whose(connection: Connection, arrival: Arrival, header: Header, source: Sou
         return Said(reason="contradicts-register")
     number = known[0] if known else None
     owner = queries.study_patient(connection, header.study_instance_uid)
-    if owner is not None and owner != number:
+    if owner not in (None, number or register.anchor_row(connection, identifier)):  # a PACS may have named them first
         return Said(reason="contradicts-study")
     odd = known is not None and register.differs(known[1], traits)
     warnings = ("name or birth date is not quite what the register says",) if odd else ()

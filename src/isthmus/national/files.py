@@ -12,6 +12,7 @@ from datetime import UTC, datetime, tzinfo
 
 from sqlalchemy import Connection
 
+from isthmus.archive import index as rows
 from isthmus.archive import prepared, queries, register
 from isthmus.archive.containers import read_slice
 from isthmus.archive.metadata import Metadata, read_metadata
@@ -39,6 +40,9 @@ class Files:
         self._made_with = settings, index, clock
         self._metadata = Metadata(settings, index)
         sources = (*settings.sources.images, *settings.sources.reports, *settings.sources.patients)
+        images = settings.sources.images
+        here = next((at for at, source in enumerate(images) if source.kind == "files"), len(images))
+        self._before = frozenset(source.name for source in images[:here])
         self._zone: tzinfo = next((source.zone for source in sources if source.time_zone), UTC)
 
     @property
@@ -56,6 +60,8 @@ class Files:
         if pack not in self._makers:
             self._makers[pack] = prepared.Manifests(*self._made_with, load_pack(pack))
         makes = self._makers[pack]
+        if await self._index.read(lambda connection: self._unclaimed(connection, patient)):
+            await self._index.write(lambda connection: self._claim(connection, patient))
         missing = await self._index.read(lambda connection: _missing(connection, patient, makes))
         if missing:
             await asyncio.to_thread(makes.make, missing)
@@ -98,6 +104,15 @@ class Files:
 
     async def corrections_of(self, study_instance_uid: str) -> int:
         return await self._index.read(lambda connection: queries.corrections_of(connection, study_instance_uid))
+
+    def _unclaimed(self, connection: Connection, patient: PatientIdentifier) -> tuple[int, list[str]] | None:
+        known = register.patient_row(connection, patient)
+        uids = rows.unclaimed(connection, known[0], self._before) if known is not None else []
+        return (known[0], uids) if known is not None and uids else None
+
+    def _claim(self, connection: Connection, patient: PatientIdentifier) -> None:
+        if (found := self._unclaimed(connection, patient)) is not None:
+            rows.claim(connection, found[1], found[0])
 
     def _content(self, connection: Connection, patient: PatientIdentifier, id: str) -> DocumentContent | None:
         row = queries.find_document(connection, patient, id)
