@@ -6,6 +6,7 @@ Results go to standard output; progress, log and errors to standard error. Sourc
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 T = TypeVar("T")
 REPLACEMENT = "\ufffd"
+WIDE = 1000
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def printable(text: str) -> str:
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """A plain table for people: what stands in it is text, never markup."""
+    """A plain table for people: what stands in it is text, never markup, and never cut: the next command needs it whole."""
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -114,7 +116,7 @@ def table(*columns: str, title: str | None = None) -> Table:
 
     made = Plain(box=SIMPLE, title=title, title_justify="left")
     for column in columns:
-        made.add_column(column)
+        made.add_column(column, overflow="fold")
     return made
 
 
@@ -122,7 +124,9 @@ def show(renderable: object) -> None:
     """Print for people, on standard output."""
     from rich.console import Console
 
-    Console(markup=False, emoji=False).print(printable(renderable) if isinstance(renderable, str) else renderable)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE  # a file or pipe has no edge to wrap at
+    console = Console(markup=False, emoji=False, width=width)
+    console.print(printable(renderable) if isinstance(renderable, str) else renderable)
 
 
 @contextlib.contextmanager
