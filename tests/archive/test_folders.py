@@ -246,3 +246,12 @@ def test_documents_that_do_not_say_whose_they_are_are_refused(node: Node, tmp_pa
     verdicts = _brought(node, tmp_path / "cda", tmp_path / "pdf")
 
     assert [v.reason for v in verdicts] == ["not-a-report", "no-patient"]
+
+
+def test_the_archive_is_not_brought_into_itself(node: Node) -> None:
+    node.bring(dicom())
+
+    verdicts = _brought(node, node.settings.folder, node.settings.path(node.settings.blobs))
+
+    assert [verdict.reason for verdict in verdicts if verdict.path.endswith("archive")] == ["own-archive"] * 2
+    assert not [verdict for verdict in verdicts if verdict.outcome == "accepted"]

@@ -68,7 +68,7 @@ def bring(
             raise SettingsProblem(f"{path} does not exist; nothing was imported", reason="usage")
     door = _Door(intake, reports, order)
     for path in paths:
-        for name, refusal in _files(path):
+        for name, refusal in _files(path, os.path.realpath(intake.blobs)):
             if stopped():
                 yield from intake.flush()
                 return
@@ -76,8 +76,11 @@ def bring(
     yield from intake.flush()
 
 
-def _files(path: str) -> Iterator[tuple[str, str | None]]:
-    """Every file under a path in the order of names, or why it is none."""
+def _files(path: str, own: str) -> Iterator[tuple[str, str | None]]:
+    """Every file under a path in the order of names, or why it is none. `own` is what grows while it is read from."""
+    if _inside(own, os.path.realpath(path)):
+        yield path, "own-archive"
+        return
     if not os.path.isdir(path):
         yield path, None
         return
@@ -95,6 +98,8 @@ def _files(path: str) -> Iterator[tuple[str, str | None]]:
             if entry.is_symlink():
                 if not _inside(root, os.path.realpath(entry.path)):
                     yield entry.path, "link"
+            elif os.path.realpath(entry.path) == own:
+                yield entry.path, "own-archive"
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
             else:
