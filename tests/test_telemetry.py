@@ -41,6 +41,22 @@ def test_an_exchange_is_one_line_of_json_with_what_is_listed_and_no_more(capsys:
     }
 
 
+def test_a_failure_of_ours_says_which_exchange_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    before = logging.root.handlers[:]
+    telemetry.set_up()
+
+    telemetry.failed(
+        exchange_id="x-1", transaction="ITI-67", reason="source-unavailable", message="pacs does not answer"
+    )
+    _, err = capsys.readouterr()
+    structlog.reset_defaults()
+    logging.root.handlers[:] = before
+    line = json.loads(err)
+
+    assert (line["event"], line["level"], line["exchange_id"]) == ("failed", "warning", "x-1")
+    assert line["message"] == "pacs does not answer"
+
+
 def test_the_figures_are_prometheus_text_without_an_exchange_id() -> None:
     telemetry.exchange(
         structlog.get_logger(),

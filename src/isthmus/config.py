@@ -354,17 +354,18 @@ def _sensible(settings: Settings) -> None:
             raise SettingsProblem(f"two sources.{kind} have one name", key=f"sources.{kind}.name")
         for source in held:
             _reachable(source, kind)
+            key, where = f"sources.{kind}", f"sources.{kind} {source.name!r}"
             wanted = ("patient_issuer", "accession_issuer", "time_zone") if kind == "images" else ()
-            missing = [name for name in wanted if not getattr(source, name)]
-            if missing:
-                raise SettingsProblem(
-                    f"sources.{kind} {source.name!r} does not say {', '.join(missing)}: files do not hold it and the border requires it",
-                    key=f"sources.{kind}",
-                )
+            if missing := ", ".join(name for name in wanted if not getattr(source, name)):
+                why = "files do not hold it and the border requires it"
+                raise SettingsProblem(f"{where} does not say {missing}: {why}", key=key)
+            for name in ("patient_issuer", "accession_issuer", "placer_issuer"):
+                if getattr(source, name).startswith("urn:"):
+                    raise SettingsProblem(f"{where}: {name} is an OID, without urn:oid:", key=f"{key}.{name}")
             try:
                 source.time_zone and source.zone  # noqa: B018  # known to the machine?
             except (KeyError, ValueError, OSError):
-                raise SettingsProblem(f"time_zone {source.time_zone!r} is not an IANA name", key="time_zone") from None
+                raise SettingsProblem(f"{where}: time_zone {source.time_zone!r} is no IANA name", key=key) from None
     if settings.intake is not None:
         held_here = {k: _files(getattr(settings.sources, k)) for k in ("reports", "images")}
         check_intake(settings.intake, settings.env, held_here)

@@ -105,6 +105,12 @@ def exchange(
     )
 
 
+def failed(*, exchange_id: str, transaction: str, reason: str, message: str) -> None:
+    """Why an exchange failed on our side, for whoever looks after it: a source that does not answer is said nowhere else."""
+    if structlog.is_configured():
+        log().warning("failed", exchange_id=exchange_id, transaction=transaction, reason=reason, message=message)
+
+
 def tolerated(*, country: str, transaction: str, words: Iterable[str]) -> None:
     """Something was forgiven in an answer of this country: a figure and a line for each word, which is one of ours.
 

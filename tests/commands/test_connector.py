@@ -200,3 +200,45 @@ def test_no_patient_data_is_told(tried: Tried) -> None:
     text = json.dumps(answer)
     assert EVA["PatientID"] not in text
     assert "Testova" not in text
+
+
+def test_the_address_of_nothing_is_not_taken_for_a_source_that_has_nothing(tried: Tried, pacs: OddDicomWeb) -> None:
+    pacs.nothing = "404"
+    status, right = tried("--source", "pacs", "--patient", PATIENT)
+    pacs.search_status = 404
+    _, wrong = tried("--source", "pacs", "--patient", PATIENT)
+
+    assert status == 0
+    assert "answered with 404" not in said(right)
+    assert "warning: every search is answered with 404: nothing is found, or nothing lies at url" in said(wrong)
+
+
+def test_a_local_name_of_an_issuer_is_told(tried: Tried, pacs: OddDicomWeb) -> None:
+    pacs.files = [dicom(1, IssuerOfPatientID="HIS")]
+
+    _, answer = tried("--source", "pacs", "--patient", PATIENT)
+
+    assert "rows with the patient's number name another issuer than --patient does: HIS" in said(answer)
+
+
+def test_the_log_does_not_repeat_the_findings(
+    tried: Tried, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried("--source", "pacs", "--patient", PATIENT)
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:9", "it cannot be reached (Connection refused)"),
+        ("http://nowhere.invalid", "its name is not known"),
+        ("https", "no TLS connection"),
+    ],
+)
+def test_why_a_source_does_not_answer_is_told(tried: Tried, pacs: OddDicomWeb, url: str, why: str) -> None:
+    status, answer = tried("--source", "pacs", url=pacs.url.replace("http", "https") if url == "https" else url)
+
+    assert status == 5
+    assert f"pacs does not answer: {why}" in said(answer)

@@ -35,6 +35,18 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one(
         read(tmp_path, text if text.startswith("[") else text + LEAST)
 
 
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('patient_issuer = "urn:oid:2.999.4.1"', "patient_issuer is an OID, without urn:oid:"),
+        ('patient_issuer = "2.999.4.1"\ntime_zone = "Europe/Athen"', "time_zone 'Europe/Athen' is no IANA name"),
+    ],
+)
+def test_what_a_source_says_wrongly_is_named_with_the_source(tmp_path: Path, lines: str, words: str) -> None:
+    with pytest.raises(SettingsProblem, match=f"sources.patients 'register': {words}"):
+        read(tmp_path, f'{LEAST}[[sources.patients]]\nname = "register"\n{lines}\n')
+
+
 def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
     environment = {
         "ISTHMUS_TRUST__POLL_S": "0.5",

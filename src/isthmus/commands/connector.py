@@ -5,11 +5,13 @@ Source: interfaces.md §2, §7.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.commands.output import Json, emit, settings_of, show, table
+from isthmus.commands.output import Json, emit, settings_of, show, table, verbose_of
 from isthmus.errors import MalformedRequest, SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier, checked_uid
 
@@ -56,12 +58,27 @@ def try_sources(
     what = checked_uid(study, "--study") if study is not None else None
     if what is not None and who is None:
         raise MalformedRequest("a study is asked for with its patient: --patient", reason="required", path="--patient")
-    trials = asyncio.run(_tried(settings_of(ctx), source, who, what))
+    with contextlib.nullcontext() if verbose_of(ctx) else _quiet():
+        trials = asyncio.run(_tried(settings_of(ctx), source, who, what))
     emit(_answer(trials), as_json, _tell)
     if any(trial.unavailable for trial in trials):
         raise typer.Exit(UNAVAILABLE)
     if any(finding.severity == "error" for trial in trials for finding in trial.findings):
         raise typer.Exit(WRONG)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log's warnings about sources: what is to be said of them is among the findings."""
+    import logging
+
+    log = logging.getLogger("isthmus.national")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 async def _tried(

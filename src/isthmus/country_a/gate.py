@@ -191,6 +191,10 @@ class Gate:
             outcome = Outcome(
                 outcome="failed" if failed else "refused", status=error.meaning.status, reason=error.reason
             )
+            if failed:
+                telemetry.failed(
+                    exchange_id=request.exchange_id, transaction=needs.transaction, reason=error.reason, message=str(error)
+                )  # fmt: skip
             await visit.close(outcome)
             if error.meaning.status == ABSENT:  # absent, another's, restricted: one answer, at one time
                 await on_the_grid(visit.began, ABSENT_MS)

@@ -129,6 +129,7 @@ class DicomWeb:
         self._forms: dict[str, int] = {}
         self._taken: set[str] = set()  # levels, and "images", that gave something: one refusal changes nothing there
         self._unsteady: set[str] = set()
+        self._statuses: set[int] = set()  # of all searches
         self._recalled: dict[str, float] = {}
         self._recalling: set[asyncio.Task[None]] = set()
         self._come_back: dict[str, float] = {}
@@ -147,6 +148,11 @@ class DicomWeb:
     def unsteady(self) -> Sequence[str]:
         """Levels at which pages stood still, moved or fell short, so that all was asked for at once."""
         return sorted(self._unsteady)
+
+    @property
+    def always_404(self) -> bool:
+        """Whether no search was answered otherwise: "nothing" in this source's words, or nothing lies at this address."""
+        return self._statuses == {404}
 
     async def find_studies(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> Sequence[Held]:
         asked = [] if _PATTERN.search(patient.value) or not patient.value else [("PatientID", patient.value)]
@@ -310,6 +316,7 @@ class DicomWeb:
             if reply.status not in NOT_THAT_MEDIA:
                 self._json = number
                 break
+        self._statuses.add(reply.status)
         return reply
 
     def _short(self, what: str, listed: int, counted: int | str | None) -> NationalInfrastructureUnavailable:

@@ -79,12 +79,21 @@ async def remarks(
     with suppress(IsthmusError):  # what it does not answer has been said already
         answered = await images.pacs.find_studies(patient)
         held = [one for one in answered if one.patient.identifier == patient]
+        others = {o.patient.identifier.system for o in answered if o.patient.identifier.value == patient.value}
+        for issuer in sorted(others - {patient.system}):
+            found.append(
+                (
+                    WARNING,
+                    f"rows with the patient's number name another issuer than --patient does: {issuer}",
+                    "Ask for rows without IssuerOfPatientID, or with the OID as it; a local name is not translated.",
+                )
+            )
         if len(held) < len(answered):
             found.append(
                 (
                     WARNING,
                     "studies of other patients are answered with, and dropped",
-                    "Ask for exact matching of PatientID; look whether rows name another issuer than --patient does.",
+                    "Ask for exact matching of PatientID, if these are not the patient's under another issuer.",
                 )
             )
         nobodys = replace(patient, system=f"urn:oid:{NOBODYS_ISSUER}")
@@ -132,6 +141,12 @@ def _of_dialect(source: Source, pacs: Pacs) -> Iterator[Remark]:
     """What a PACS by DICOMweb refused of how we ask."""
     if not isinstance(pacs, DicomWeb):
         return
+    if pacs.always_404:
+        yield (
+            WARNING,
+            "every search is answered with 404: nothing is found, or nothing lies at url",
+            "Look at url: below it lies /studies. If it is right, try a patient who has a study.",
+        )
     for level, form in pacs.forms.items():
         if form.fields in _FIELDS:
             yield WARNING, f"{level}: {_FIELDS[form.fields]}", "Ask for includefield as PS3.18 §8.3.4 has it."

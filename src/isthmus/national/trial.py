@@ -40,6 +40,10 @@ NO_STUDY_FOUND: Final = (
     "no study of the patient is found",
     "Take a patient who has one; look whether patient_issuer is the system of --patient without urn:oid:.",
 )
+LOOK_AT: Final = {
+    "": "Look at address, credentials and firewall, then at the source's own log.",
+    "dimse": "Look at host, port and firewall, and at both AE titles: the PACS must be called by its own and know ours. Its log says more.",
+}
 _FULL_WIDTH: Final = {ord("0") + n: 0xFF10 + n for n in range(10)}
 
 
@@ -132,7 +136,7 @@ async def _asked(trial: Trial, given: Given, words: str, ask: Question) -> bool:
         trial.note(words, FAILS, str(error))
         if "counted" not in error.facts:
             trial.unavailable = True
-            trial.find("error", str(error), "Look at address, credentials and firewall, then at the source's own log.")
+            trial.find("error", str(error), LOOK_AT.get(trial.source.kind, LOOK_AT[""]))
             return False
         ask_for = (
             "Ask why a search gives fewer rows than the source itself counts; no study is offered until it gives all."

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -121,7 +122,7 @@ class Upstream:
             try:
                 answer = await self._entered().get(self._url(path, parameters), headers=headers, allow_redirects=False)
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                raise NationalInfrastructureUnavailable(f"{self.source.name} does not answer") from error
+                raise NationalInfrastructureUnavailable(f"{self.source.name} does not answer: {_why(error)}") from error
             try:
                 yield Streaming(answer, self.source.name)
             finally:
@@ -164,3 +165,18 @@ class Upstream:
         if self.source.tls_certificate:
             context.load_cert_chain(self._path(self.source.tls_certificate), self._path(self.source.tls_key))
         return context
+
+
+def _why(error: Exception) -> str:
+    """Why there was no answer, in words of ours: an error's own may hold the address, and with it a patient's number."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not accepted; authority in the settings names who issued it"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "no TLS connection; look at the port, and whether url is https there"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known"
+    if isinstance(error, TimeoutError):
+        return "silent for too long"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be reached ({os.strerror(error.errno)})" if error.errno else "it cannot be reached"
+    return "it broke off the connection"
