@@ -347,8 +347,9 @@ def test_a_class_that_is_not_told_is_no_empty_list(behind: Behind) -> None:
     pacs = behind.lying()
 
     def untold(level: str, row: Dataset) -> Dataset:
-        if level == "IMAGE":
-            del row.SOPClassUID
+        for keyword in ("SOPClassUID", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances"):
+            if keyword in row:
+                del row[keyword]
         return row
 
     pacs.answer = untold

@@ -158,8 +158,11 @@ def told_instance(row: DicomJson, held: Held, series: HeldSeries) -> Told | None
 
 
 def told_instances(rows: Iterable[DicomJson], held: Held, series: HeldSeries) -> list[Told]:
-    """The instances of a series in order. Raises NationalInfrastructureUnavailable for fewer than are counted."""
-    found = [one for row in rows if (one := told_instance(row, held, series)) is not None]
+    """The instances of a series in order. Raises NationalInfrastructureUnavailable for fewer than are counted, or named."""
+    named = {sop: row for row in rows if (sop := uid(row, SOP_UID)) is not None}
+    found = [one for row in named.values() if (one := told_instance(row, held, series)) is not None]
+    if len(found) < len(named):
+        raise NationalInfrastructureUnavailable("the PACS does not tell the SOP class of every instance")
     unique = {one.sop_instance_uid: one for one in found}
     if len(unique) < (series.instance_count or 0):
         listed, counted = len(unique), series.instance_count
