@@ -300,6 +300,7 @@ ELSEWHERE = {
     "nok-invalid": "a seam: representatives are refused whole, as `representative`",
     "no-consent": "never leaves Country A", "sign-in": "Country B's own", "internal": "never on purpose (tests/hostile)",
     "settings": "at start", "usage": "at start", "stand-in": "at start",
+    "withdrawn": "Country B says it (tests/country_b/portal/test_withdrawn)",
     **dict.fromkeys(("unreachable", "timed-out", "peer-response", "peer-limit", "incomplete", "digest", "dicom-rejected",
                      "wrong-patient"), "Country B says it"),
 }  # fmt: skip
