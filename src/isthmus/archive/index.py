@@ -13,8 +13,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from isthmus.dicom.header import Code, Header
+from isthmus.model.documents import Document
 from isthmus.storage.schema.archive import described, documents, instances, prepared, studies, unmapped
 from isthmus.terminology.mapping import Unmapped
+from isthmus.wire.report.document import ReportIndex
 
 _STUDY_FACTS = (
     "study_date", "study_time", "timezone_offset", "study_description", "accession_number", "accession_issuer",
@@ -31,6 +33,26 @@ def facts(values: Mapping[str, Any]) -> str:
     return orjson.dumps(
         {k: v for k, v in values.items() if v not in (None, "", [], ())}, option=orjson.OPT_SORT_KEYS
     ).decode()
+
+
+def document_facts(said: Document | ReportIndex, status: str | None, version: str | None, **more: Any) -> str:
+    """What a list shows of a document beside its columns, whether it tells itself or its source tells it."""
+    custodian = said.custodian
+    return facts(
+        {
+            "study_instance_uids": list(said.study_instance_uids),
+            "accession_numbers": [[number.system, number.value] for number in said.accession_numbers],
+            "order_numbers": [[number.system, number.value] for number in said.order_numbers],
+            "authors": list(said.authors),
+            "custodian": [custodian.name, custodian.identifier, custodian.system] if custodian else None,
+            "modalities": list(said.modalities),
+            "regions": [[region.system, region.code, region.display] for region in said.regions],
+            "period_start": said.period_start,
+            "report_status": status,
+            "report_version": version,
+            **more,
+        }
+    )
 
 
 def _facts_of(header: Header, names: tuple[str, ...]) -> str:

@@ -197,23 +197,9 @@ class Reports:
         return _verdict(ACCEPTED, path, columns["kind"], document, studies)
 
     def _columns(self, kind: str, said: ReportIndex, unique: Identifier, place: Slice) -> dict[str, Any]:
-        custodian = said.custodian
-        facts = {
-            "study_instance_uids": list(said.study_instance_uids),
-            "accession_numbers": [[number.system, number.value] for number in said.accession_numbers],
-            "order_numbers": [[number.system, number.value] for number in said.order_numbers],
-            "authors": list(said.authors),
-            "custodian": [custodian.name, custodian.identifier, custodian.system] if custodian else None,
-            "modalities": list(said.modalities),
-            "regions": [[region.system, region.code, region.display] for region in said.regions],
-            "period_start": said.period_start,
-            "report_status": said.status,
-            "report_version": said.version,
-            "through": self.through,
-        }
         columns: dict[str, Any] = {"unique_system": unique.system or "", "unique_value": unique.value}
         columns |= {"title": said.title, "created": said.created or self._now(), "language": said.language}
-        columns["facts"] = index.facts(facts)
+        columns["facts"] = index.document_facts(said, said.status, said.version, through=self.through)
         return self._common(kind, place) | columns
 
     def _common(self, kind: str, place: Slice) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,11 +116,18 @@ def order_of(kind: str, by: str, why: str) -> Order:
     return Order(kind, by, why)
 
 
-def what_of(study: str | None, series: str | None = None, instance: str | None = None) -> What:
+def what_of(
+    study: str | None, series: str | None, instance: str | None, *reports: Collection[str] | str | None
+) -> What:
+    """The images that are meant; nothing where it is reports, if they may be. Raises SettingsProblem for both, and for neither."""
     from isthmus.archive.corrections.studies import What
 
     given = {"study": study, "series": series, "instance": instance}
-    return What(**{name: checked_uid(uid, f"--{name}") for name, uid in given.items() if uid})
+    what = What(**{name: checked_uid(uid, f"--{name}") for name, uid in given.items() if uid})
+    if bool(what.named) == any(reports):
+        either = "either --study, --series, --instance or --report" if reports else "--study, --series or --instance"
+        raise SettingsProblem(f"say which: {either}", reason="usage")
+    return what
 
 
 def owners_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[PatientIdentifier]:

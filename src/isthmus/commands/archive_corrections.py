@@ -30,7 +30,6 @@ from isthmus.commands.archive_bench import (
     what_of,
 )
 from isthmus.commands.output import Json
-from isthmus.errors import SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier
 
 if TYPE_CHECKING:
@@ -98,9 +97,7 @@ def move(
       isthmus --config aa/isthmus.toml archive move --study 2.25.1234 --to 'urn:oid:2.999.1.2.1|12' --by 'M. Registrar' --reason 'filed under the wrong patient'
     """
     new, order, ids = PatientIdentifier.read(to), order_of("move", by, reason), list(report or ())
-    what = what_of(study, series, instance)
-    if bool(what.named) == bool(ids):
-        raise SettingsProblem("say either studies or reports", reason="usage")
+    what = what_of(study, series, instance, ids)
     meant("The patient it stands with now has it no more, in every country and from now on.", yes=yes, json=json)
     from isthmus.archive.corrections import reports, studies
 
@@ -136,9 +133,7 @@ def delete(
     Example:
       isthmus --config aa/isthmus.toml archive delete --instance 2.25.1234 --by 'M. Registrar' --reason 'not of this examination'
     """
-    what, order = what_of(study, series, instance), order_of("delete", by, reason)
-    if bool(what.named) == bool(report):
-        raise SettingsProblem("say either studies or a report", reason="usage")
+    what, order = what_of(study, series, instance, report), order_of("delete", by, reason)
     more = " Its bytes are written over." if erase else ""
     meant(f"It is gone for every country, from now on.{more}", yes=yes, json=json)
     from isthmus.archive.corrections import studies
@@ -197,9 +192,7 @@ def restore(
     Example:
       isthmus --config aa/isthmus.toml archive restore --study 2.25.1234 --by 'M. Registrar' --reason 'deleted by mistake'
     """
-    what, order = what_of(study, series, instance), order_of("restore", by, reason)
-    if bool(what.named) == bool(report):
-        raise SettingsProblem("say either studies or a report", reason="usage")
+    what, order = what_of(study, series, instance, report), order_of("restore", by, reason)
     meant("It is offered again.", yes=yes, json=json)
     from isthmus.archive.corrections import reports, studies
 

@@ -212,7 +212,7 @@ class DicomWeb:
                             if (later := retry_after_s(answer.headers)) is not None:
                                 self._come_back[study] = max(later, self._come_back.get(study, 0.0))
 
-    async def fetch(self, held: Held, told: Told) -> AsyncGenerator[bytes | memoryview]:
+    async def fetch(self, held: Held, told: Told, listed: Sequence[Told]) -> AsyncGenerator[bytes | memoryview]:
         query = ImagesQuery(held.study_instance_uid, told.series_instance_uid, told.sop_instance_uid)
         async with self._asked(images_path(query), self._images) as answer:
             self._check(answer)

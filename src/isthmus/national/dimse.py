@@ -12,8 +12,6 @@ import asyncio
 import logging
 import re
 import socket
-import ssl
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -41,9 +39,9 @@ from isthmus.sections import AE_TITLE
 from isthmus.transport.dimse.arrivals import Arrival
 from isthmus.transport.dimse.inbound import ASSOCIATIONS_MAX, Listener, Sender
 from isthmus.transport.dimse.outbound import Asked, Outcome, Peer, Questions, get, move
+from isthmus.transport.tls import answering_context, asking_context
 
 LOG = logging.getLogger("isthmus.national")
-REMEMBERED: Final = 64  # studies whose instances are not asked for again while the PACS tells the same
 READERS: Final = 64  # askers who wait for bytes at a time
 RECALLED_S: Final = 600.0  # a near-line study is asked for again after this long
 COME_BACK_S: Final = 60.0
@@ -73,14 +71,13 @@ class DimsePacs:
         self._source, self._folder = source, settings.folder / "arriving"
         self._peer = Peer(
             source.host, source.port, source.peer_ae_title, source.ae_title, source.timeout_s,
-            partial(_client_context, settings, source) if source.tls else None,
+            partial(asking_context, source, settings.path) if source.tls else None,
         )  # fmt: skip
         asking = max(1, source.parallel // 2)
         self._asking = ThreadPoolExecutor(asking, "dimse-find")
         self._getting = ThreadPoolExecutor(max(1, source.parallel - asking), "dimse-get")
         self._reading = ThreadPoolExecutor(READERS, "dimse-read")
         self._askers: WeakKeyDictionary[Any, _Asker] = WeakKeyDictionary()
-        self._listed: OrderedDict[tuple[str, str], Sequence[Told]] = OrderedDict()
         self._closed = False
         self._running: WeakSet[Retrieval] = WeakSet()
         self._recalled: dict[str, float] = {}
@@ -95,7 +92,7 @@ class DimsePacs:
         )
         return Listener(
             "0.0.0.0", self._source.move_port, self._source.ae_title, [sender], lambda _: self._moved, self._folder,  # noqa: S104  # the PACS must reach it; anybody else is hung up on
-            silence_s=self._source.timeout_s, tls=partial(_server_context, settings, self._source) if self._source.tls else None,
+            silence_s=self._source.timeout_s, tls=partial(answering_context, self._source, settings.path) if self._source.tls else None,
         )  # fmt: skip
 
     async def find_studies(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> Sequence[Held]:
@@ -122,11 +119,7 @@ class DimsePacs:
         return words.held_study(row, questions.find(Asked("SERIES", keys, words.SERIES_KEYS)), self._source)
 
     async def list_instances(self, held: Held) -> Sequence[Told]:
-        listed = await self._in(self._asking, partial(self._list, held))
-        self._listed[held.study_instance_uid, held.content] = listed
-        while len(self._listed) > REMEMBERED:
-            self._listed.popitem(last=False)
-        return listed
+        return await self._in(self._asking, partial(self._list, held))
 
     def _list(self, held: Held) -> list[Told]:
         listed: list[Told] = []
@@ -156,8 +149,8 @@ class DimsePacs:
                 else:
                     get(self._peer, self._folder, asked, _classes([one]), Discarded())
 
-    async def fetch(self, held: Held, told: Told) -> AsyncGenerator[bytes]:
-        arrival, retrieval = await self._arrival(held, told)
+    async def fetch(self, held: Held, told: Told, listed: Sequence[Told]) -> AsyncGenerator[bytes]:
+        arrival, retrieval = await self._arrival(held, told, listed)
         whole = False
         try:
             while piece := await self._in(self._reading, arrival.read):
@@ -177,11 +170,10 @@ class DimsePacs:
         if self._listener is not None:
             await asyncio.to_thread(self._listener.stop)
 
-    async def _arrival(self, held: Held, told: Told) -> tuple[Arrival, Retrieval]:
+    async def _arrival(self, held: Held, told: Told, listed: Sequence[Told]) -> tuple[Arrival, Retrieval]:
         """The instance as it begins to arrive: with its series when that is on its way or worth asking for, else alone."""
         asker, sop = self._asker(), told.sop_instance_uid
-        known = await self._known(held)
-        rest = [one for one in known if one.series_instance_uid == told.series_instance_uid]
+        rest = [one for one in listed if one.series_instance_uid == told.series_instance_uid]
         rest = [one for one in rest if one.sop_instance_uid not in asker.given - {sop}]
         if asker.series != told.series_instance_uid:
             asker.leave()
@@ -190,7 +182,7 @@ class DimsePacs:
             asker.leave()
             asked = Asked("SERIES", _keys(held, told.series_instance_uid))
             asker.retrieval = self._begin(
-                asked, [one for one in known if one.series_instance_uid == asker.series], rest
+                asked, [one for one in listed if one.series_instance_uid == asker.series], rest
             )
         asker.given.add(sop)
         coming = asker.retrieval
@@ -255,9 +247,6 @@ class DimsePacs:
             finalize(task, found.leave)
         return found
 
-    async def _known(self, held: Held) -> Sequence[Told]:
-        return self._listed.get((held.study_instance_uid, held.content)) or await self.list_instances(held)
-
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(threads, work)
@@ -297,23 +286,3 @@ def _keys(held: Held, series: str = "", sop: str = "") -> dict[str, str]:
 
 def _classes(told: Sequence[Told]) -> dict[str, str]:
     return {one.sop_instance_uid: one.sop_class_uid for one in told}
-
-
-def _client_context(settings: Settings, source: Source) -> ssl.SSLContext:
-    return _dressed(ssl.create_default_context(cafile=_path(settings, source.authority)), settings, source)
-
-
-def _server_context(settings: Settings, source: Source) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=_path(settings, source.authority))
-    context.verify_mode = ssl.CERT_REQUIRED
-    return _dressed(context, settings, source)
-
-
-def _dressed(context: ssl.SSLContext, settings: Settings, source: Source) -> ssl.SSLContext:
-    if source.tls_certificate:
-        context.load_cert_chain(settings.path(source.tls_certificate), _path(settings, source.tls_key))
-    return context
-
-
-def _path(settings: Settings, name: str) -> str | None:
-    return str(settings.path(name)) if name else None

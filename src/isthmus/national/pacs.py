@@ -64,8 +64,10 @@ class Pacs(Protocol):
     async def make_ready(self, held: Held) -> float:
         """Have a near-line study fetched to where it can be read; gives after how many seconds to come back."""
 
-    def fetch(self, held: Held, told: Told) -> AsyncIterator[bytes | memoryview]:
+    def fetch(self, held: Held, told: Told, listed: Sequence[Told]) -> AsyncIterator[bytes | memoryview]:
         """One instance as a Part 10 file, as it is stored, while it arrives. Left early, the PACS is told.
+
+        `listed` is the whole study, for who asks for a series at once.
 
         Raises ImagesNotFound, ImagesPreparing before the first byte; ContentMismatch when it breaks off.
         """
@@ -118,32 +120,33 @@ class PacsImages:
         held = next(iter(await self._held(patient, query.study_instance_uid)), None)
         if held is None:
             raise ImagesNotFound("this patient has no such images")
-        told = [one for one in await self._told(held) if _wanted(one, query)]
+        listed = await self._told(held)
+        told = [one for one in listed if _wanted(one, query)]
         if not told:
             raise ImagesNotFound("this patient has no such images")
         if not held.at_hand:
             raise ImagesPreparing(
                 "the study is near-line", retry_after_s=await self.pacs.make_ready(held) or PREPARING_S
             )
-        return [self._stored(held, one) for one in told]
+        return [self._stored(held, one, listed) for one in told]
 
     async def close(self) -> None:
         await self.pacs.close()
 
-    def _stored(self, held: Held, told: Told) -> StoredInstance:
+    def _stored(self, held: Held, told: Told, listed: Sequence[Told]) -> StoredInstance:
         return StoredInstance(
             study_instance_uid=held.study_instance_uid,
             series_instance_uid=told.series_instance_uid,
             sop_instance_uid=told.sop_instance_uid,
             transfer_syntax_uid="",
-            content=Arriving(partial(self._checked, held, told)),
+            content=Arriving(partial(self._checked, held, told, listed)),
             size_bytes=None,
             sha256=None,
         )
 
-    async def _checked(self, held: Held, told: Told) -> AsyncGenerator[bytes | memoryview]:
+    async def _checked(self, held: Held, told: Told, listed: Sequence[Told]) -> AsyncGenerator[bytes | memoryview]:
         """An instance as it arrives, once its head has said that it is the one asked for, and whose. Source: trust.md T52."""
-        stream = self.pacs.fetch(held, told)
+        stream = self.pacs.fetch(held, told, listed)
         head, header = b"", None
         try:
             while header is None:

@@ -125,7 +125,7 @@ class OwnArchive:
     async def make_ready(self, held: Held) -> float:
         return 60.0  # nothing is near-line here
 
-    async def fetch(self, held: Held, told: Told) -> AsyncGenerator[bytes]:
+    async def fetch(self, held: Held, told: Told, listed: Sequence[Told]) -> AsyncGenerator[bytes]:
         file = await asyncio.to_thread(self._file_of, told.sop_instance_uid)
         with file:
             while piece := await asyncio.to_thread(file.read, PIECE_BYTES):

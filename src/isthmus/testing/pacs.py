@@ -72,7 +72,7 @@ class PracticePacs:
         self.near_line = False
         return 7.0
 
-    async def fetch(self, held: Held, told: Told) -> AsyncIterator[bytes]:
+    async def fetch(self, held: Held, told: Told, listed: Sequence[Told]) -> AsyncIterator[bytes]:
         self.asked.append("fetch")
         body = self.gives.get(told.sop_instance_uid) or self.files.get(told.sop_instance_uid)
         if body is None:

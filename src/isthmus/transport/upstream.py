@@ -24,6 +24,7 @@ from yarl import URL
 
 from isthmus.config import Source
 from isthmus.errors import NationalInfrastructureUnavailable
+from isthmus.transport.tls import asking_context
 
 CHUNK_BYTES = 256 << 10
 CONNECT_S, ATTEMPTS = 3.0, 2
@@ -160,11 +161,7 @@ class Upstream:
     def _context(self) -> ssl.SSLContext | bool:
         if urlsplit(self.source.url).scheme != "https":
             return True
-        authority = self.source.authority
-        context = ssl.create_default_context(cafile=str(self._path(authority)) if authority else None)
-        if self.source.tls_certificate:
-            context.load_cert_chain(self._path(self.source.tls_certificate), self._path(self.source.tls_key))
-        return context
+        return asking_context(self.source, self._path)
 
 
 def _why(error: Exception) -> str:

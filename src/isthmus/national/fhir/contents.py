@@ -159,27 +159,18 @@ def _check(person: Person, named: Iterable[PatientIdentifier], said: ReportIndex
         raise NotOffered("another-patient")
 
 
+_TOLD_BY_BOTH: Final = (
+    "title", "created", "study_instance_uids", "accession_numbers", "order_numbers", "language", "authors", "custodian", "modalities",
+    "regions", "period_start",
+)  # fmt: skip
+
+
 def _indexed(told: Told, kind: DocumentKind, said: ReportIndex, unique: Identifier) -> Document:
     """The document as it tells itself; its entry completes what it leaves out."""
     entry = told.document
-    return replace(
-        entry,
-        kind=kind,
-        unique_id=unique,
-        title=said.title or entry.title,
-        created=said.created or entry.created,
-        study_instance_uids=said.study_instance_uids or entry.study_instance_uids,
-        accession_numbers=said.accession_numbers or entry.accession_numbers,
-        order_numbers=said.order_numbers or entry.order_numbers,
-        language=said.language or entry.language,
-        authors=said.authors or entry.authors,
-        custodian=said.custodian or entry.custodian,
-        modalities=said.modalities or entry.modalities,
-        regions=said.regions or entry.regions,
-        period_start=said.period_start or entry.period_start,
-        report_status=said.status or entry.report_status,
-        report_version=said.version or entry.report_version,
-    )
+    own = {name: getattr(said, name) or getattr(entry, name) for name in _TOLD_BY_BOTH}
+    status, version = said.status or entry.report_status, said.version or entry.report_version
+    return replace(entry, kind=kind, unique_id=unique, report_status=status, report_version=version, **own)
 
 
 def log_refusal(name: str, reference: str, reason: str) -> None:

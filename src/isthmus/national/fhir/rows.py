@@ -82,24 +82,11 @@ def doubt(connection: Connection, number: int) -> None:
 
 def _columns(document: Document) -> dict[str, Any]:
     """What may be told otherwise of the same bytes."""
-    custodian = document.custodian
-    facts = {
-        "study_instance_uids": list(document.study_instance_uids),
-        "accession_numbers": [[number.system, number.value] for number in document.accession_numbers],
-        "order_numbers": [[number.system, number.value] for number in document.order_numbers],
-        "authors": list(document.authors),
-        "custodian": [custodian.name, custodian.identifier, custodian.system] if custodian else None,
-        "modalities": list(document.modalities),
-        "regions": [[region.system, region.code, region.display] for region in document.regions],
-        "period_start": document.period_start,
-        "report_status": document.report_status,
-        "report_version": document.report_version,
-    }
     return {
         "title": document.title,
         "language": document.language,
         "status": document.status,
-        "facts": index.facts(facts),
+        "facts": index.document_facts(document, document.report_status, document.report_version),
     }
 
 
