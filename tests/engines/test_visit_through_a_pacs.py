@@ -19,7 +19,6 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 
 from isthmus.config import Source
-from isthmus.demo.nodes import Demo, choose_ports
 from isthmus.demo.people import PATIENT_SYSTEM
 from isthmus.dicom.part10 import file_syntax
 from isthmus.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
@@ -29,7 +28,7 @@ from isthmus.model.people import HumanName, Patient
 from isthmus.testing.engines.orthanc import Orthanc, orthanc
 from isthmus.testing.memory import Watched
 from isthmus.testing.studies import SyntheticStudy
-from isthmus.testing.two_countries import CountryA, CountryB, TwoCountries, prepare
+from isthmus.testing.two_countries import TwoCountries, at_hand
 from isthmus.wire.kos_reading import read_kos
 from isthmus.wire.manifests import read_manifest
 from isthmus.wire.packs.pack import load_pack
@@ -76,18 +75,14 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 @pytest.fixture(scope="module")
 def embedded(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoCountries]:
     """The same files in the embedded archive."""
-    demo = _demo(at_rest, tmp_path_factory.mktemp("embedded"))
-    countries = TwoCountries(CountryA("AA", demo), CountryB("BB", demo), demo)
     folder = tmp_path_factory.mktemp("files")
     for number, file in enumerate(file for study in STUDIES for file in files_of(study)):
         (folder / f"{number}.dcm").write_bytes(file)
-    countries.a.register(EVA, ADA)
-    countries.a.take_in(folder)
-    try:
-        demo.start()
+    with at_hand(tmp_path_factory.mktemp("embedded") / "pair", at_rest) as countries:
+        countries.a.register(EVA, ADA)
+        countries.a.take_in(folder)
+        countries.demo.start()
         yield countries
-    finally:
-        demo.stop()
 
 
 @dataclass
@@ -101,23 +96,12 @@ def given(
     at_rest: Path, pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Given]:
     """The files in a PACS alone."""
-    demo = _demo(at_rest, tmp_path_factory.mktemp(request.param))
-    countries = TwoCountries(CountryA("AA", demo), CountryB("BB", demo), demo)
-    with demo.config("AA").open("a") as settings:
-        settings.write(_source(pacs, request.param, countries.a.settings.sources.images[0]))
-    countries.a.register(EVA, ADA, MILO)
-    try:
-        demo.start()
+    with at_hand(tmp_path_factory.mktemp(request.param) / "pair", at_rest) as countries:
+        with countries.demo.config("AA").open("a") as settings:
+            settings.write(_source(pacs, request.param, countries.a.settings.sources.images[0]))
+        countries.a.register(EVA, ADA, MILO)
+        countries.demo.start()
         yield Given(countries, request.param)
-    finally:
-        demo.stop()
-
-
-def _demo(at_rest: Path, folder: Path) -> Demo:
-    prepare(folder / "pair", at_rest)
-    demo = Demo(folder / "pair", choose_ports(0, 0, lambda _: None), lambda _: None)
-    demo.prepare()
-    return demo
 
 
 def _source(pacs: Orthanc, kind: str, as_said: Source) -> str:

@@ -16,13 +16,12 @@ from sqlalchemy import delete
 from tests.journeys.test_forms import visited
 from tests.national.fhir.behind import entry, patient_node, studies
 
-from isthmus.demo.nodes import Demo, choose_ports
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
 from isthmus.storage.database import open_index
 from isthmus.storage.schema.archive import documents
 from isthmus.testing.engines.fhir_repository import FhirRepository, fhir_repository
-from isthmus.testing.two_countries import CountryA, CountryB, TwoCountries, prepare
+from isthmus.testing.two_countries import CountryA, TwoCountries, at_hand
 
 REPORT = "ct-eleni"
 
@@ -36,19 +35,12 @@ class Given:
 @pytest.fixture(scope="module")
 def given(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Given]:
     folder = tmp_path_factory.mktemp("behind-fhir") / "pair"
-    prepare(folder, at_rest)
-    demo = Demo(folder, choose_ports(0, 0, lambda _: None), lambda _: None)
-    demo.prepare()
-    with fhir_repository() as repository:
-        _put_behind(demo.config("AA"), repository.url)
+    with fhir_repository() as repository, at_hand(folder, at_rest) as countries:
+        _put_behind(countries.demo.config("AA"), repository.url)
         _fill(repository)
-        countries = TwoCountries(CountryA("AA", demo), CountryB("BB", demo), demo)
         _without_reports(countries.a)
-        try:
-            demo.start()
-            yield Given(countries, repository)
-        finally:
-            demo.stop()
+        countries.demo.start()
+        yield Given(countries, repository)
 
 
 def _put_behind(file: Path, url: str) -> None:

@@ -20,12 +20,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from isthmus.demo.nodes import Demo, choose_ports
+from isthmus.demo.nodes import Demo
 from isthmus.demo.people import PEOPLE
 from isthmus.testing.engines.counterparts import HOST, free_ports
 from isthmus.testing.memory import Watched
 from isthmus.testing.studies import SyntheticStudy
-from isthmus.testing.two_countries import CountryA, CountryB, TwoCountries, prepare
+from isthmus.testing.two_countries import TwoCountries, at_hand
 
 ELENI = PEOPLE["eleni"]
 TOKEN = "token-of-the-pacs"  # noqa: S105  # of a test
@@ -86,21 +86,15 @@ def parts(study: SyntheticStudy) -> Iterator[bytes]:
 @pytest.fixture(scope="module")
 def hospital(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     folder = tmp_path_factory.mktemp("hospital") / "pair"
-    prepare(folder, at_rest)
-    demo = Demo(folder, choose_ports(0, 0, lambda _: None), lambda _: None)
-    demo.prepare()
-    countries = TwoCountries(CountryA("AA", demo), CountryB("BB", demo), demo)
     (port,) = free_ports(1)
-    sources = countries.a.settings.sources
-    drop = countries.a.settings.folder / "drop"
-    drop.mkdir()
-    with demo.config("AA").open("a") as settings:
-        settings.write(settings_of(port, sources.images[0].name, sources.reports[0].name))
-    try:
-        demo.start()
-        yield Hospital(countries, demo, port, drop)
-    finally:
-        demo.stop()
+    with at_hand(folder, at_rest) as countries:
+        sources = countries.a.settings.sources
+        drop = countries.a.settings.folder / "drop"
+        drop.mkdir()
+        with countries.demo.config("AA").open("a") as settings:
+            settings.write(settings_of(port, sources.images[0].name, sources.reports[0].name))
+        countries.demo.start()
+        yield Hospital(countries, countries.demo, port, drop)
 
 
 def document(body: bytes, study: str) -> bytes:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.demo.nodes import Demo, choose_ports
 from isthmus.demo.people import PEOPLE
 from isthmus.testing.engines.counterparts import HOST, free_ports, need
 from isthmus.testing.studies import SyntheticStudy
-from isthmus.testing.two_countries import CountryA, CountryB, TwoCountries, prepare
+from isthmus.testing.two_countries import TwoCountries, at_hand
 
 ELENI = PEOPLE["eleni"]
 STUDY = SyntheticStudy(81, ELENI, instances=20, rows=128, columns=128, description="CT just made")
@@ -36,22 +35,16 @@ class Given:
 def given(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Given]:
     need("storescu", "dcmtk")
     folder = tmp_path_factory.mktemp("modality") / "pair"
-    prepare(folder, at_rest)
-    demo = Demo(folder, choose_ports(0, 0, lambda _: None), lambda _: None)
-    demo.prepare()
-    countries = TwoCountries(CountryA("AA", demo), CountryB("BB", demo), demo)
     (port,) = free_ports(1)
-    source = next(one.name for one in countries.a.settings.sources.images if one.kind == "files")
-    with demo.config("AA").open("a") as settings:
-        settings.write(
-            f'\n[intake.dimse]\nport = {port}\nae_title = "AAINTAKE"\n'
-            f'\n[[intake.senders]]\nname = "ct-1"\nsource = "{source}"\nae_title = "CT1"\naddress = "{HOST}"\n'
-        )
-    try:
-        demo.start()
+    with at_hand(folder, at_rest) as countries:
+        source = next(one.name for one in countries.a.settings.sources.images if one.kind == "files")
+        with countries.demo.config("AA").open("a") as settings:
+            settings.write(
+                f'\n[intake.dimse]\nport = {port}\nae_title = "AAINTAKE"\n'
+                f'\n[[intake.senders]]\nname = "ct-1"\nsource = "{source}"\nae_title = "CT1"\naddress = "{HOST}"\n'
+            )
+        countries.demo.start()
         yield Given(countries, port)
-    finally:
-        demo.stop()
 
 
 @pytest.mark.anyio

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.demo.nodes import Demo, choose_ports
 from isthmus.demo.people import PEOPLE
 from isthmus.dicom.syntaxes import IMPLICIT_LE
 from isthmus.testing.engines.counterparts import free_ports
 from isthmus.testing.engines.orthanc import Orthanc, orthanc
 from isthmus.testing.studies import SyntheticStudy
-from isthmus.testing.two_countries import CountryA, CountryB, TwoCountries, prepare
+from isthmus.testing.two_countries import TwoCountries, at_hand
 
 ELENI, ILIAS = PEOPLE["eleni"], PEOPLE["ilias"]
 STUDY = SyntheticStudy(71, ELENI, instances=40, series_size=25, rows=128, columns=128, description="CT behind DIMSE")
@@ -34,21 +33,15 @@ class Given:
 @pytest.fixture(scope="module", params=["get", "move"])
 def given(at_rest: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Given]:
     folder = tmp_path_factory.mktemp("behind-dimse") / "pair"
-    prepare(folder, at_rest)
-    demo = Demo(folder, choose_ports(0, 0, lambda _: None), lambda _: None)
-    demo.prepare()
     (port,) = free_ports(1)
-    with orthanc(tmp_path_factory.mktemp("pacs")) as pacs:
+    with orthanc(tmp_path_factory.mktemp("pacs")) as pacs, at_hand(folder, at_rest) as countries:
         for study in (STUDY, IMPLICIT, STRANGERS):
             pacs.load(b"".join(study.pieces(number)) for number in range(study.instances))
         pacs.know("ISTHMUS", port)
-        with demo.config("AA").open("a") as settings:
+        with countries.demo.config("AA").open("a") as settings:
             settings.write(_source(pacs, request.param, port))
-        try:
-            demo.start()
-            yield Given(TwoCountries(CountryA("AA", demo), CountryB("BB", demo), demo), pacs)
-        finally:
-            demo.stop()
+        countries.demo.start()
+        yield Given(countries, pacs)
 
 
 def _source(pacs: Orthanc, retrieve: str, port: int) -> str:

@@ -281,15 +281,26 @@ def prepare(folder: Path, source: Path | None = None) -> None:
 
 
 @contextlib.contextmanager
-def two_countries(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[TwoCountries]:
-    """Start both nodes on free ports; end them afterwards. `environment` adds to that of the nodes' processes."""
+def at_hand(
+    folder: Path, source: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[TwoCountries]:
+    """Both countries on free ports, not running: who has changed what lies behind them says `countries.demo.start()`. Ended afterwards."""
+    if source is not None:
+        prepare(folder, source)
     demo = Demo(folder, choose_ports(0, 0, _silent), _silent, environment=environment)
     demo.prepare()
     try:
-        demo.start()
         yield TwoCountries(CountryA("AA", demo), CountryB("BB", demo), demo)
     finally:
         demo.stop()
+
+
+@contextlib.contextmanager
+def two_countries(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[TwoCountries]:
+    """Start both nodes on free ports; end them afterwards. `environment` adds to that of the nodes' processes."""
+    with at_hand(folder, environment=environment) as countries:
+        countries.demo.start()
+        yield countries
 
 
 def _silent(words: str) -> None:
