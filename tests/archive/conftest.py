@@ -14,9 +14,10 @@ import pytest
 
 from isthmus.archive.intake import Intake
 from isthmus.archive.verdicts import Verdict
-from isthmus.config import Settings, Source, Sources
+from isthmus.config import Settings
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.sandbox import Sandbox
+from isthmus.sources import Source, Sources
 from isthmus.storage.database import Database, open_index
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)

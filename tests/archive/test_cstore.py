@@ -19,10 +19,11 @@ from tests.archive.conftest import NOW, dicom, settings_in
 from isthmus.archive.cstore import CStore
 from isthmus.archive.intake import Intake
 from isthmus.archive.queries import find_instance
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.errors import NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.sections import Dimse, Sender, check_intake
 from isthmus.sections import Intake as Section
+from isthmus.sources import Source
 from isthmus.storage.database import Database, open_index
 from isthmus.testing.engines.counterparts import HOST, free_ports
 

@@ -227,7 +227,7 @@ def test_a_node_without_images_takes_none(node: Node, tmp_path: Path) -> None:
     from dataclasses import replace
 
     from isthmus.archive.intake import Intake
-    from isthmus.config import Sources
+    from isthmus.sources import Sources
 
     intake = Intake(replace(node.settings, sources=Sources()), node.database, lambda: NOW)
 

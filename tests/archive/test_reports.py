@@ -17,7 +17,6 @@ from tests.archive.conftest import ISSUER, NOW, SANDBOX, Node, dicom
 from isthmus.archive import register
 from isthmus.archive.reports import Envelope, Reports
 from isthmus.archive.verdicts import Verdict
-from isthmus.config import Source
 from isthmus.demo import reports as demo_reports
 from isthmus.demo.people import PEOPLE
 from isthmus.errors import DocumentNotFound
@@ -30,6 +29,7 @@ from isthmus.model.report.header import Header
 from isthmus.national.files import Files
 from isthmus.national.opening import open_sources
 from isthmus.sandbox import Sandbox
+from isthmus.sources import Source
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import write_report
 

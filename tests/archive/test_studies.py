@@ -13,8 +13,8 @@ import pytest
 from tests.archive.conftest import Node, dicom
 
 from isthmus.archive.studies import Described, describe, started
-from isthmus.config import Source
 from isthmus.model.identifiers import Identifier
+from isthmus.sources import Source
 
 SOURCE = Source(
     accession_issuer="2.999.5.1", time_zone="Europe/Athens", institution="General", institution_id="urn:oid:2.999.6|H1"

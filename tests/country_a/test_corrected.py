@@ -16,7 +16,6 @@ from tests.archive.conftest import NOW, Node, dicom, settings_in
 from tests.archive.corrections.conftest import Kept, note
 from tests.country_a.test_streams import slowed
 
-from isthmus.config import Source, Sources
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.imaging import Study
 from isthmus.model.people import HumanName, Patient
@@ -26,6 +25,7 @@ from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.examination import Examination
 from isthmus.model.report.header import Header
 from isthmus.national.files import Files
+from isthmus.sources import Source, Sources
 from isthmus.storage.database import open_index
 from isthmus.testing.border import PracticeBorder, Reply
 from isthmus.testing.register import ISSUER, SEEN, Register

@@ -12,13 +12,13 @@ import pytest
 from tests.archive.conftest import NOW, Node, dicom, settings_in
 from tests.national.test_files import _patient
 
-from isthmus.config import Source
 from isthmus.dicom.part10 import file_syntax
 from isthmus.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.model.pieces import Arriving, StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.opening import open_sources
+from isthmus.sources import Source
 from isthmus.storage.database import open_index
 from isthmus.testing.connector_contract import ConnectorContract, Offered
 from isthmus.testing.engines.counterparts import free_ports, need

@@ -18,13 +18,13 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import RLELossless
 
-from isthmus.config import Source
 from isthmus.demo.people import PATIENT_SYSTEM
 from isthmus.dicom.part10 import file_syntax
 from isthmus.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.imaging import Study
 from isthmus.model.people import HumanName, Patient
+from isthmus.sources import Source
 from isthmus.testing.engines.orthanc import Orthanc, orthanc
 from isthmus.testing.memory import Watched
 from isthmus.testing.studies import SyntheticStudy

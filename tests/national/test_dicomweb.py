@@ -15,7 +15,7 @@ from tests.archive.conftest import ISSUER, NOW, dicom, settings_in
 from tests.national.odd_dicomweb import AS_STORED, COUNTS, NOTHING, OddDicomWeb, odd_dicomweb
 
 from isthmus.archive.studies import Told
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.errors import ContentMismatch, ImagesNotFound, ImagesPreparing, NationalInfrastructureUnavailable
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import PatientIdentifier
@@ -25,6 +25,7 @@ from isthmus.national.dicomweb import DicomWeb
 from isthmus.national.opening import open_sources
 from isthmus.national.pacs import PacsImages
 from isthmus.national.told import Held
+from isthmus.sources import Source
 from isthmus.storage.database import Database, open_index
 
 T = TypeVar("T")

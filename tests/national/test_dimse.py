@@ -15,7 +15,6 @@ from pynetdicom.events import Event
 from tests.archive.conftest import ISSUER, NOW, dicom, settings_in
 from tests.national.lying import PATIENT_ROOT, PENDING, LyingPacs, final
 
-from isthmus.config import Source
 from isthmus.errors import (
     ContentMismatch,
     ImagesNotFound,
@@ -29,6 +28,7 @@ from isthmus.model.pieces import Arriving
 from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.dimse import DimsePacs
 from isthmus.national.pacs import PacsImages
+from isthmus.sources import Source
 from isthmus.storage.database import open_index
 from isthmus.testing.engines.counterparts import HOST
 

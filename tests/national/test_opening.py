@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tests.archive.conftest import NOW, settings_in
 
-from isthmus.config import Source, Sources
 from isthmus.errors import SettingsProblem
 from isthmus.national.opening import open_sources
+from isthmus.sources import Source, Sources
 from isthmus.storage.database import open_index
 
 FHIR: dict[str, Any] = {"kind": "fhir", "url": "https://hospital.example/fhir"}

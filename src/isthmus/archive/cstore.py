@@ -28,10 +28,11 @@ from cryptography.x509.oid import NameOID
 
 from isthmus.archive.intake import Intake
 from isthmus.archive.verdicts import ACCEPTED, QUARANTINED, REASONS, UNCHANGED, Verdict
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.dicom.faults import REASONS as OF_THE_FILE
 from isthmus.errors import IsthmusError
 from isthmus.sections import Sender as Listed
+from isthmus.sources import Source
 from isthmus.transport.dimse.arrivals import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, Arrival
 from isthmus.transport.dimse.inbound import Listener, Sender
 from isthmus.trust.certificates import intake_context

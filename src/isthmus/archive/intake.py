@@ -22,7 +22,7 @@ from isthmus.archive.containers import PIECE_BYTES, Container, Slice, Written
 from isthmus.archive.corrections import notes
 from isthmus.archive.corrections.notes import Note
 from isthmus.archive.verdicts import ACCEPTED, OVER_A_BOUND, QUARANTINED, REFUSED, UNCHANGED, Unreadable, Verdict, held
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import Header, read_header
 from isthmus.dicom.recode import to_explicit_le
@@ -30,6 +30,7 @@ from isthmus.dicom.scan import Scanner
 from isthmus.dicom.syntaxes import crosses_unchanged
 from isthmus.errors import NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier
+from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import instances
 

@@ -19,13 +19,14 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from isthmus.archive import index, queries
 from isthmus.archive.studies import Described, describe
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.dicom.uids import derived_uid
 from isthmus.errors import MalformedRequest
 from isthmus.model.documents import DocumentContent, DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.imaging import Manifest
 from isthmus.model.people import Organisation
+from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents, instances, prepared, studies
 from isthmus.terminology.mapping import NO_CODES, NationalCodes, read_codes

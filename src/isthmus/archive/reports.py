@@ -22,13 +22,13 @@ from isthmus.archive import index, queries, register
 from isthmus.archive.containers import Container, Slice
 from isthmus.archive.studies import custodian
 from isthmus.archive.verdicts import ACCEPTED, QUARANTINED, REFUSED, UNCHANGED, Verdict, held
-from isthmus.config import Source
 from isthmus.errors import IsthmusError, MalformedRequest
 from isthmus.fhir import elements as el
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.originals.cda.child import told_header
 from isthmus.sandbox import Sandbox
+from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents
 from isthmus.wire.packs.pack import Pack

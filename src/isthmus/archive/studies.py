@@ -18,13 +18,13 @@ import orjson
 from sqlalchemy import Connection, Row, select
 
 from isthmus.archive import queries, register
-from isthmus.config import Source
 from isthmus.dicom.names import fold
 from isthmus.model.codes import DCM, LOINC, SNOMED, Code
 from isthmus.model.identifiers import Identifier, is_uid
 from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.people import Organisation, Patient
 from isthmus.model.queries import REGIONS
+from isthmus.sources import Source
 from isthmus.storage.schema.archive import instances
 from isthmus.terminology.mapping import BODY_PART, NO_CODES, PROCEDURE, REGION, NationalCodes, Unmapped
 from isthmus.terminology.regions import ENTIRE_BODY, find_region

@@ -20,7 +20,7 @@ from typing import Any, Final
 import orjson
 
 from isthmus.archive.studies import Told
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.errors import (
     ContentMismatch,
     ImagesNotFound,
@@ -33,6 +33,7 @@ from isthmus.model.queries import ImagesQuery
 from isthmus.national import told as words
 from isthmus.national.instances import instance_in
 from isthmus.national.told import DicomJson, Held, HeldSeries
+from isthmus.sources import Source
 from isthmus.transport.upstream import Parameters, Reply, Streaming, Upstream, retry_after_s
 from isthmus.wire.images import IMAGES_ACCEPT, images_path
 

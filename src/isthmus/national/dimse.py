@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from isthmus.archive.studies import Told
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.errors import (
     ContentMismatch,
     ImagesNotFound,
@@ -36,6 +36,7 @@ from isthmus.national import told as words
 from isthmus.national.retrievals import Discarded, Moved, Retrieval
 from isthmus.national.told import Held
 from isthmus.sections import AE_TITLE
+from isthmus.sources import Source
 from isthmus.transport.dimse.arrivals import Arrival
 from isthmus.transport.dimse.inbound import ASSOCIATIONS_MAX, Listener, Sender
 from isthmus.transport.dimse.outbound import Asked, Outcome, Peer, Questions, get, move

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.errors import SettingsProblem
 from isthmus.national.dicomweb import DicomWeb
 from isthmus.national.fhir.repository import Repository
 from isthmus.national.files import Files
 from isthmus.national.pacs import PacsImages
 from isthmus.national.sources import FindsPatients, GivesDocuments, GivesImages, Sources
+from isthmus.sources import Source
 from isthmus.storage.database import Database
 
 _VERBS: dict[str, Any] = {"patients": FindsPatients, "reports": GivesDocuments, "images": GivesImages}

@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 
 from isthmus.archive import index, prepared, queries, register
 from isthmus.archive.studies import Told, describe_rows
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import Header, read_header
 from isthmus.dicom.uids import is_uid
@@ -40,6 +40,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.pieces import Arriving, StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.told import Held, mine
+from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.transport.line import begun, replayed
 from isthmus.wire.packs.pack import Pack, load_pack

@@ -15,12 +15,12 @@ from typing import Final
 import orjson
 
 from isthmus.archive.studies import Told
-from isthmus.config import Source
 from isthmus.errors import IsthmusError
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national.dicomweb import DicomWeb
 from isthmus.national.pacs import Pacs, PacsImages
 from isthmus.national.told import Held
+from isthmus.sources import Source
 
 NOBODYS_ISSUER: Final = "2.999.0.404"
 ERROR, WARNING, INFORMATION = "error", "warning", "information"

@@ -15,13 +15,13 @@ from typing import Any
 
 from isthmus.archive import index, register
 from isthmus.archive.studies import Told
-from isthmus.config import Source
 from isthmus.dicom.names import read_person_name
 from isthmus.dicom.uids import is_uid
 from isthmus.dicom.values import iso_date, iso_offset, iso_time, whole_number
 from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
+from isthmus.sources import Source
 
 DicomJson = Mapping[str, Any]
 

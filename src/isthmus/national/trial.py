@@ -16,7 +16,7 @@ from secrets import token_hex
 from time import monotonic
 from typing import Any, Final
 
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.errors import (
     DocumentNotFound,
     ImagesNotFound,
@@ -31,6 +31,7 @@ from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
 from isthmus.national.opening import Opening, open_source
 from isthmus.national.pacs import PacsImages
 from isthmus.national.remarks import NOBODYS_ISSUER, Finding, remarks
+from isthmus.sources import Source
 
 KINDS: Final = ("patients", "reports", "images")
 WORKS, DIFFERS, FAILS, NOT_ASKED = "works", "differs", "fails", "not asked"

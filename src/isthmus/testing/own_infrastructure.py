@@ -25,7 +25,6 @@ import pydicom
 
 from isthmus.archive.register import fits
 from isthmus.archive.studies import Told
-from isthmus.config import Source
 from isthmus.errors import ImagesNotFound, NationalInfrastructureUnavailable
 from isthmus.model.documents import Document, DocumentContent
 from isthmus.model.identifiers import PatientIdentifier
@@ -35,6 +34,7 @@ from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
 from isthmus.national.opening import Opening
 from isthmus.national.pacs import PacsImages
 from isthmus.national.told import Held, held_study, told_instances
+from isthmus.sources import Source
 
 PIECE_BYTES = 256 << 10
 

@@ -14,11 +14,11 @@ from typing import Any
 import pydicom
 
 from isthmus.archive.studies import Told
-from isthmus.config import Source
 from isthmus.dicom.part10 import PREAMBLE_BYTES
 from isthmus.errors import ImagesNotFound
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national.told import Held, held_study, told_instance
+from isthmus.sources import Source
 
 PIECE_BYTES = 512
 

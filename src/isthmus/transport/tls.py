@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from isthmus.config import Source
+from isthmus.sources import Source
 
 Locate = Callable[[str], Path]
 

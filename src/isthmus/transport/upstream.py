@@ -22,8 +22,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import aiohttp
 from yarl import URL
 
-from isthmus.config import Source
 from isthmus.errors import NationalInfrastructureUnavailable
+from isthmus.sources import Source
 from isthmus.transport.tls import asking_context
 
 CHUNK_BYTES = 256 << 10

@@ -21,8 +21,9 @@ from isthmus.archive.doors.desk import Desk
 from isthmus.archive.doors.opening import hosts_of
 from isthmus.archive.doors.senders import Senders
 from isthmus.archive.queries import list_instances
-from isthmus.config import Settings, Sources
+from isthmus.config import Settings
 from isthmus.sections import Intake, Sender
+from isthmus.sources import Sources
 from isthmus.storage.database import Database, open_index
 from isthmus.transport.listeners import Listener
 from isthmus.wire.packs.pack import load_pack

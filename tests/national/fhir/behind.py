@@ -13,7 +13,6 @@ from typing import Any, Protocol, TypeVar
 
 from tests.archive.conftest import ISSUER, NOW, settings_in
 
-from isthmus.config import Source, Sources
 from isthmus.model.documents import WITHDRAWN, Document, DocumentContent
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.people import HumanName, Patient
@@ -22,6 +21,7 @@ from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Header
 from isthmus.national.opening import open_sources
+from isthmus.sources import Source, Sources
 from isthmus.storage.database import open_index
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import write_report

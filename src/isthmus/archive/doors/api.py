@@ -24,10 +24,10 @@ from isthmus.archive.doors.desk import Desk
 from isthmus.archive.doors.publish import BODY_LIMIT_BYTES, MEDIA_TYPE, Result, answer_of, is_publication, publish
 from isthmus.archive.doors.senders import Senders
 from isthmus.archive.doors.stow import DICOM_JSON, Asked, read_store, store
-from isthmus.config import Source
 from isthmus.errors import InsufficientRights, IsthmusError, RequestProblem, UnsupportedRequest
 from isthmus.originals.publish import write_capability
 from isthmus.sections import MIB, Sender
+from isthmus.sources import Source
 from isthmus.transport.answers import Answer, Receive, Send, answer_whole, json_answer
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.transport.inflow import Cut, Inflow, drained, in_a_thread

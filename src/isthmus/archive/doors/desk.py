@@ -17,8 +17,9 @@ from isthmus.archive.containers import Container
 from isthmus.archive.doors.offers import Offers
 from isthmus.archive.intake import Intake
 from isthmus.archive.reports import Reports
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.sandbox import Sandbox
+from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.wire.packs.pack import Pack
 

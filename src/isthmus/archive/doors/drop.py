@@ -27,9 +27,10 @@ from isthmus.archive.doors.sidecars import PARTS, is_sidecar, read_sidecar, side
 from isthmus.archive.folders import HEAD_BYTES, form_of
 from isthmus.archive.reports import MAX_DOCUMENT_BYTES, NOTHING_SAID
 from isthmus.archive.verdicts import REASONS, REFUSED, Unreadable, Verdict, held
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.errors import IsthmusError, NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.sections import DropFolder
+from isthmus.sources import Source
 
 LOG = logging.getLogger("isthmus.archive")
 SIDECAR_S: Final = 60.0

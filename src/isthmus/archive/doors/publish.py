@@ -11,10 +11,10 @@ from typing import Final
 from isthmus.archive.folders import HEAD_BYTES, form_of
 from isthmus.archive.reports import Envelope, Reports
 from isthmus.archive.verdicts import ACCEPTED, QUARANTINED, REASONS, REFUSED, Verdict, held
-from isthmus.config import Source
 from isthmus.errors import UnsupportedRequest
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.originals.publish import Published, read_publication, write_result, write_transaction
+from isthmus.sources import Source
 from isthmus.transport.answers import Answer, json_answer
 from isthmus.transport.inflow import Inflow
 

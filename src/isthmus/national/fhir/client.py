@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from isthmus.config import Source
 from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.fhir import bundles
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import MEDIA_TYPE, Node
+from isthmus.sources import Source
 from isthmus.transport.upstream import Parameters, Upstream
 
 T = TypeVar("T")

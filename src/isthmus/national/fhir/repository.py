@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Row
 
 from isthmus.archive import queries, register
-from isthmus.config import Settings, Source
+from isthmus.config import Settings
 from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.fhir import search
 from isthmus.fhir.elements import Node
@@ -35,6 +35,7 @@ from isthmus.national.fhir.entries import COMPOSITION, KINDS, RADIOLOGY, REFEREN
 from isthmus.national.fhir.patients import Person, find_people, other_identifiers
 from isthmus.national.fhir.told import Teller, Told
 from isthmus.sandbox import Sandbox
+from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.wire.packs.pack import load_pack
 
