@@ -13,6 +13,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from isthmus.errors import SettingsProblem
+from isthmus.model.identifiers import is_uid
 from isthmus.sections import setting
 
 KINDS: Final = {
@@ -36,6 +37,10 @@ class Source:
     )
     name: str = setting("short name in lists and logs; each source of a kind has its own", "archive")
     patient_issuer: str = setting("OID of the authority that issues patient identifiers", "")
+    issuers: Mapping[str, str] = setting(
+        "an issuer as the files or the PACS name it (IssuerOfPatientID, issuer of an accession number) = its OID",
+        factory=dict,
+    )
     accession_issuer: str = setting("OID of the authority that issues accession numbers", "")
     placer_issuer: str = setting("OID of the authority that issues placer order numbers", "")
     time_zone: str = setting("IANA name of the zone in which dates and times are meant", "")
@@ -77,6 +82,10 @@ class Source:
     def zone(self) -> tzinfo:
         return ZoneInfo(self.time_zone)
 
+    def issuer(self, universal: str | None, local: str | None) -> str:
+        """Who issued a number: the identifier that stands there, else what the name that stands there means here; "" where none does."""
+        return universal or self.issuers.get(local or "", local or "")
+
     @property
     def patient_system(self) -> str:
         return f"urn:oid:{self.patient_issuer}"
@@ -116,6 +125,9 @@ def _check_said(source: Source, kind: str) -> None:
     for name in ("patient_issuer", "accession_issuer", "placer_issuer"):
         if getattr(source, name).startswith("urn:"):
             raise SettingsProblem(f"{where}: {name} is an OID, without urn:oid:", key=f"{key}.{name}")
+    for name, oid in source.issuers.items():
+        if not is_uid(oid):
+            raise SettingsProblem(f"{where}: issuers says {oid!r} for {name!r}, which is no OID", key=f"{key}.issuers")
     try:
         source.time_zone and source.zone  # noqa: B018  # known to the machine?
     except (KeyError, ValueError, OSError):

@@ -15,6 +15,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -402,3 +403,19 @@ def test_what_is_held_already_takes_no_more_room_however_often_it_comes(node: No
     assert sizes == [len(dicom()) + len(odd)] * 3
     assert _outcomes(intake.dicom(io.BytesIO(dicom(3)), "next") + intake.close()) == [("accepted", None)]
     assert [len(_read(stored)) for stored in _images(node, EVA)] == [len(dicom()), len(dicom(3))]
+
+
+def test_an_issuer_by_a_name_of_the_house_is_the_one_the_settings_say(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    source = replace(settings.sources.images[0], issuers={"HIS": ISSUER, "RIS": "2.999.5.7"})
+    settings = replace(settings, sources=replace(settings.sources, images=(source,)))
+    node = Node(settings, open_index(settings))
+
+    node.bring(dicom(1, IssuerOfPatientID="HIS"), dicom(2, IssuerOfPatientID="RIS"), dicom(3, IssuerOfPatientID="?"))
+
+    assert [row.said_patient for row in node.rows()] == [
+        f"urn:oid:{ISSUER}|1234567",
+        "urn:oid:2.999.5.7|1234567",
+        "?|1234567",
+    ]
+    node.database.close()

@@ -39,6 +39,10 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one(
     ("lines", "words"),
     [
         ('patient_issuer = "urn:oid:2.999.4.1"', "patient_issuer is an OID, without urn:oid:"),
+        (
+            'patient_issuer = "2.999.4.1"\ntime_zone = "Europe/Athens"\nissuers = { HIS = "HIS" }',
+            "issuers says 'HIS' for 'HIS'",
+        ),
         ('patient_issuer = "2.999.4.1"\ntime_zone = "Europe/Athen"', "time_zone 'Europe/Athen' is no IANA name"),
     ],
 )

@@ -21,6 +21,7 @@ from isthmus.national.opening import open_sources
 from isthmus.national.pacs import PacsImages
 from isthmus.national.sources import Sources
 from isthmus.sandbox import Sandbox
+from isthmus.sources import Source
 from isthmus.storage.database import open_index
 from isthmus.testing.connector_contract import ConnectorContract, Offered
 from isthmus.testing.pacs import PracticePacs
@@ -176,6 +177,56 @@ def test_a_study_that_moves_from_one_pacs_to_another_stays_listed(behind: Behind
         after = asyncio.run(both.find_documents(QUERY))
     assert after == before
     assert asyncio.run(both.get_document(MINE.identifier, after[0].id)).body
+
+
+def _pacs_after(behind: Behind, *before: Source) -> tuple[Sources, PracticePacs]:
+    """The country after its operator has named a PACS, behind these sources of images."""
+    source = replace(behind.pacs.source, name="pacs", kind="dicomweb", url="http://pacs.example/dicom-web")
+    images = (*before, source)
+    settings = replace(behind.settings, sources=replace(behind.settings.sources, images=images))
+    pacs = PracticePacs(source, dict(behind.pacs.files))
+    embedded = open_sources(behind.settings, behind.index, lambda: NOW)
+    held = PacsImages(settings, behind.index, source, pacs, lambda: NOW)
+    return Sources(embedded.patients, (), (held, *(embedded.images if before else ())), embedded.zone), pacs
+
+
+def test_a_study_that_moved_from_the_archive_to_a_pacs_is_listed_when_the_archive_is_no_source_any_more(
+    behind: Behind,
+) -> None:
+    Node(behind.settings, behind.index).bring(*(b"".join(STUDY.pieces(n)) for n in range(3)))
+    embedded = open_sources(behind.settings, behind.index, lambda: NOW)
+    before = list(asyncio.run(embedded.find_documents(QUERY)))
+
+    moved, _ = _pacs_after(behind)
+
+    after = [d for d in asyncio.run(moved.find_documents(QUERY)) if d.status == "current"]
+    assert (len(before), [d.instance_count for d in after]) == (2, [3, 3])
+    assert len(asyncio.run(moved.get_images(MINE.identifier, ImagesQuery(STUDY.study_instance_uid)))) == 3
+
+
+def test_of_a_study_that_the_archive_has_in_part_list_and_images_agree(behind: Behind) -> None:
+    Node(behind.settings, behind.index).bring(b"".join(STUDY.pieces(0)))
+
+    both, _ = _pacs_after(behind, behind.settings.sources.images[0])
+
+    listed = asyncio.run(both.find_documents(QUERY))
+    given = asyncio.run(both.get_images(MINE.identifier, ImagesQuery(STUDY.study_instance_uid)))
+    assert {d.instance_count for d in listed} == {1}
+    assert [one.sop_instance_uid for one in given] == [STUDY.sop_instance_uid(0)]
+
+
+@pytest.mark.fault("F04")
+def test_an_issuer_that_is_written_by_a_name_of_the_house_is_the_one_the_settings_say(behind: Behind) -> None:
+    named = [dicom(n, study="2.25.900", **_said(MINE), IssuerOfPatientID="HIS") for n in (1, 2)]
+    behind.pacs.keep(*named)
+    oid = MINE.identifier.system.removeprefix("urn:oid:")
+
+    unsaid = {uid for d in behind.listed() for uid in d.study_instance_uids}
+    behind.images.source = behind.pacs.source = replace(behind.pacs.source, issuers={"HIS": oid})
+    said = {uid for d in behind.listed() for uid in d.study_instance_uids}
+
+    assert ("2.25.900" in unsaid, "2.25.900" in said) == (False, True)
+    assert [behind.read(one) for one in behind.found("2.25.900")] == named
 
 
 def test_instances_that_a_pacs_does_not_count_are_asked_for_again(

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from isthmus.dicom.header import Code, Header
@@ -140,15 +140,15 @@ def note_study(
 ) -> bool:
     """Keep what a source behind us tells of a study; a change raises its generation. False when another holds the study.
 
-    The archive itself holds what it has, a source that comes `before` this one what it tells. Any other one gives the study up,
-    with its manifests: it comes later in the settings, has left them, or does not tell of the study any more.
+    The archive itself ("", where it is among `before`) holds what it has, a source that comes before this one what it tells. Any other
+    one gives the study up, with its manifests: it comes later in the settings, has left them, or does not tell of the study any more.
     """
     row = connection.execute(select(studies).where(studies.c.study_instance_uid == study_instance_uid)).first()
     told = {"patient_id": patient, "content": content}
     if row is None:
         values = {"study_instance_uid": study_instance_uid, "generation": 1, "source": source}
         connection.execute(insert(studies).values(**values, **told))
-    elif row.source != source and (row.source == "" or (row.source in before and row.content is not None)):
+    elif _is_others(row, source, before):
         return False
     elif row.source != source:
         same = studies.c.study_instance_uid == study_instance_uid
@@ -159,6 +159,16 @@ def note_study(
         same = studies.c.study_instance_uid == study_instance_uid
         connection.execute(update(studies).where(same).values(generation=row.generation + 1, **told))
     return True
+
+
+def held_elsewhere(connection: Connection, study_instance_uid: str, source: str, before: Collection[str]) -> bool:
+    """Whether a study is another one's to give, the archive's or that of a source before this one."""
+    row = connection.execute(select(studies).where(studies.c.study_instance_uid == study_instance_uid)).first()
+    return row is not None and _is_others(row, source, before)
+
+
+def _is_others(row: Row[Any], source: str, before: Collection[str]) -> bool:
+    return row.source != source and row.source in before and (row.source == "" or row.content is not None)
 
 
 def noted_of(connection: Connection, patient: int | None, source: str) -> set[str]:

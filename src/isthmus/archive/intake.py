@@ -295,7 +295,7 @@ def _decide(connection: Connection, arrival: Arrival, source: Source, touched: s
 
 def _issued_anew(connection: Connection, row: Any, header: Header, source: Source) -> bool:
     """Whether a file that an operator moved to its patient comes again, and now says so itself."""
-    named = register.said_patient(header, source.patient_issuer)
+    named = register.said_patient(header, source)
     if row.state != "corrected" or named is None:
         return False
     known = register.person_row(connection, named)
@@ -321,7 +321,7 @@ def _standing(
 
 def _whose(connection: Connection, arrival: Arrival, header: Header, source: Source) -> Said:
     """Whom an instance is about; a new patient is registered with the traits in the file."""
-    said, traits = register.said_patient(header, source.patient_issuer), register.said_traits(header)
+    said, traits = register.said_patient(header, source), register.said_traits(header)
     if said is not None and arrival.assign not in (None, said):
         return Said(reason="contradicts-assignment")
     if arrival.foreign and said is not None and said.system != source.patient_system:
@@ -359,7 +359,7 @@ _NO_HEADER: Mapping[str, Any] = dict.fromkeys(
 def _insert(
     connection: Connection, arrival: Arrival, header: Header | None, source: Source, columns: Mapping[str, Any]
 ) -> None:
-    said = register.said_patient(header, source.patient_issuer) if header else None
+    said = register.said_patient(header, source) if header else None
     described = index.header_columns(header) if header else _NO_HEADER
     named = {"said_patient": f"{said.system}|{said.value}" if said else None, "source": source.name}
     place = _place(arrival.original, arrival.crossing)

@@ -18,6 +18,7 @@ from isthmus.dicom.names import fold
 from isthmus.model.identifiers import PatientIdentifier, is_uid
 from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import PatientQuery
+from isthmus.sources import Source
 from isthmus.storage.schema.archive import patients
 
 GENDERS = {"M": "male", "F": "female", "O": "other"}
@@ -47,12 +48,13 @@ def system_of(issuer: str) -> str:
     return f"urn:oid:{issuer}" if is_uid(issuer) else issuer
 
 
-def said_patient(header: Header, default_issuer: str) -> PatientIdentifier | None:
-    """Whom a file names: its issuer and number; an unlabelled number is the source's own.
+def said_patient(header: Header, source: Source, unlabelled: str | None = None) -> PatientIdentifier | None:
+    """Whom a file names: its issuer and number; an unlabelled number is the source's own, or `unlabelled`'s.
 
     None without a number, or with one too long to be any: shortened, two people could become one.
     """
-    issuer = system_of(header.issuer_universal_id or header.issuer_of_patient_id or default_issuer)
+    said = source.issuer(header.issuer_universal_id, header.issuer_of_patient_id)
+    issuer = system_of(said or unlabelled or source.patient_issuer)
     if header.patient_id is None or len(header.patient_id) > 128 or len(issuer) > 256:
         return None
     return PatientIdentifier(issuer, header.patient_id)

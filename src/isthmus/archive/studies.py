@@ -27,7 +27,7 @@ from isthmus.model.queries import REGIONS
 from isthmus.sources import Source
 from isthmus.storage.schema.archive import instances
 from isthmus.terminology.mapping import BODY_PART, NO_CODES, PROCEDURE, REGION, NationalCodes, Unmapped
-from isthmus.terminology.regions import ENTIRE_BODY, find_region
+from isthmus.terminology.regions import ENTIRE_BODY, NO_TABLE, find_region
 
 SYSTEMS = {"SCT": SNOMED, "SNOMED-CT": SNOMED, "DCM": DCM, "LN": LOINC}
 LATERALITY = {
@@ -112,7 +112,9 @@ def describe_rows(
         series=tuple(series),
         started=started(said.one("study_date"), said.one("study_time"), said.one("timezone_offset"), source),
         description=said.one("study_description"),
-        accession_numbers=said.identifiers("accession_number", "accession_issuer", source.accession_issuer),
+        accession_numbers=said.identifiers(
+            "accession_number", "accession_issuer", source.accession_issuer, source.issuers
+        ),
         placer_order_numbers=said.identifiers("placer_order_number", None, source.placer_issuer),
         regions=_regions([region for _, region in described], warnings),
         procedure=procedure[2] or None if procedure else None,
@@ -175,9 +177,14 @@ class _Said:
         values = self._values(name)
         return values[0][0] if values else None
 
-    def identifiers(self, name: str, issuer_name: str | None, default_issuer: str) -> tuple[Identifier, ...]:
-        """Numbers with who issued them; without issuer the source's own, without that none."""
-        pairs = ((value, issuer or default_issuer) for value, issuer in self._values(name, issuer_name))
+    def identifiers(
+        self, name: str, issuer_name: str | None, default_issuer: str, issuers: Mapping[str, str] = NO_TABLE
+    ) -> tuple[Identifier, ...]:
+        """Numbers with who issued them; without issuer the source's own, without that none. A name that stands for an OID is one."""
+        pairs = (
+            (value, issuers.get(issuer, issuer) if issuer else default_issuer)
+            for value, issuer in self._values(name, issuer_name)
+        )
         return tuple(Identifier(_system(issuer), value) for value, issuer in pairs)
 
 

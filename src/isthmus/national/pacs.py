@@ -91,7 +91,9 @@ class PacsImages:
         self._makers = {pack.name: prepared.Manifests(*self._made_with, pack)}  # now: a table of codes may be wrong
         self._instances: OrderedDict[tuple[str, str], tuple[Sequence[Told], float]] = OrderedDict()
         names = [one.name for one in settings.sources.images]
-        self._before = frozenset(names[: names.index(source.name)] if source.name in names else names) - {source.name}
+        before = names[: names.index(source.name)] if source.name in names else names
+        keeps = [""] if any(one.kind == "files" for one in settings.sources.images) else []
+        self._before = frozenset((*before, *keeps)) - {source.name}
 
     @property
     def zone(self) -> tzinfo:
@@ -119,7 +121,7 @@ class PacsImages:
 
     async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:
         held = next(iter(await self._held(patient, query.study_instance_uid)), None)
-        if held is None:
+        if held is None or await self._index.read(partial(self._is_others, study=held.study_instance_uid)):
             raise ImagesNotFound("this patient has no such images")
         listed = await self._told(held)
         told = [one for one in listed if _wanted(one, query)]
@@ -156,7 +158,7 @@ class PacsImages:
                 head += more
                 header = _header(head, ended=len(head) < wanted)
             # A file that is silent about its issuer is of whom its row says.
-            said = register.said_patient(header, held.patient.identifier.system)
+            said = register.said_patient(header, self.source, held.patient.identifier.system)
             named = header.study_instance_uid, header.sop_instance_uid
             if named != (held.study_instance_uid, told.sop_instance_uid) or said != held.patient.identifier:
                 LOG.error("%s gave another instance, or one of another patient, than was asked for", self.source.name)
@@ -237,6 +239,9 @@ class PacsImages:
             if await asyncio.to_thread(maker.make_told, described, self.source, content):
                 return True
         raise NationalInfrastructureUnavailable("the study changes faster than it can be described")
+
+    def _is_others(self, connection: Connection, study: str) -> bool:
+        return index.held_elsewhere(connection, study, self.source.name, self._before)
 
     def _listed(self, connection: Connection, patient: PatientIdentifier, pack: str) -> list[Document]:
         return queries.documents_of(connection, register.anchor_row(connection, patient), pack, self.source.name)

@@ -85,7 +85,7 @@ async def remarks(
                 (
                     WARNING,
                     f"rows with the patient's number name another issuer than --patient does: {issuer}",
-                    "Ask for rows without IssuerOfPatientID, or with the OID as it; a local name is not translated.",
+                    "If it is the same issuer, say so in the settings: issuers = { NAME = OID }; its studies are listed then.",
                 )
             )
         if len(held) < len(answered):

@@ -111,7 +111,7 @@ def patient_of(row: DicomJson, source: Source) -> Patient | None:
     identifier = text(row, PATIENT_ID)
     qualifiers = value(row, ISSUER_QUALIFIERS)
     universal = text(qualifiers, UNIVERSAL_ID) if isinstance(qualifiers, Mapping) else None
-    issuer = register.system_of(universal or text(row, ISSUER) or source.patient_issuer)
+    issuer = register.system_of(source.issuer(universal, text(row, ISSUER)) or source.patient_issuer)
     if identifier is None or len(identifier) > 128 or len(issuer) > 256:
         return None
     spelled = value(row, PATIENT_NAME)
