@@ -288,14 +288,14 @@ class Node:
         if not self.ground.trail.healthy:
             raise AuditUnavailable("the trail cannot be written")
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until told to stop; then let what runs end, within seconds."""
+    async def run(self, stop: asyncio.Event, said: Callable[[str], object] = LOG.info) -> None:
+        """Serve until told to stop; then let what runs end, within seconds. `said` is told of each listener that is ready."""
         self.ground.trail.start()
         tasks: list[asyncio.Task[None]] = []
         try:
             for listener in self.listeners:
                 port = await listener.start()
-                LOG.info("%s listens on port %d", listener.name, port)
+                said(f"{listener.name} listens on port {port}")
             tasks = [asyncio.create_task(_kept_running(work)) for work in self.beside]
             await stop.wait()
         finally:
@@ -337,7 +337,9 @@ async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(1)
 
 
-async def run_node(settings: Settings, *, until: Callable[[], Awaitable[None]] | None = None) -> None:
+async def run_node(
+    settings: Settings, *, until: Callable[[], Awaitable[None]] | None = None, said: Callable[[str], object] = LOG.info
+) -> None:
     """Run a node until SIGINT or SIGTERM, or until `until` is done."""
     set_up()
     stop = asyncio.Event()
@@ -350,7 +352,7 @@ async def run_node(settings: Settings, *, until: Callable[[], Awaitable[None]] |
     if waiting is not None:
         waiting.add_done_callback(lambda _: stop.set())
     try:
-        await node.run(stop)
+        await node.run(stop, said)
     finally:
         if waiting is not None:
             waiting.cancel()

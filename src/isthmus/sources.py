@@ -138,8 +138,10 @@ def _check_reachable(source: Source, kind: str) -> None:
     """A source is of a kind there is, and says where it lies."""
     if source.kind not in KINDS[kind] and ":" not in source.kind:
         near = difflib.get_close_matches(source.kind, KINDS[kind], n=1, cutoff=0.0)[0]
+        meant = [other for other, known in KINDS.items() if source.kind in known]
+        hint = f"{source.kind!r} is for {' and '.join(meant)}" if meant else f"the nearest is {near!r}"
         raise SettingsProblem(
-            f"sources.{kind} {source.name!r}: kind is {', '.join(KINDS[kind])} or module:Class; the nearest is {near!r}",
+            f"sources.{kind} {source.name!r}: kind is {', '.join(KINDS[kind])} or module:Class; {hint}",
             key=f"sources.{kind}.kind",
         )
     missing = [name for name in _NEEDS.get(source.kind, ()) if not getattr(source, name)]

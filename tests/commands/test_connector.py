@@ -163,6 +163,14 @@ def test_a_patient_without_studies_is_said(tried: Tried) -> None:
     assert "warning: no study of the patient is found" in said(answer)
 
 
+def test_what_could_not_be_asked_of_images_is_not_said_to_work(tried: Tried) -> None:
+    _, answer = tried("--source", "pacs", "--patient", f"urn:oid:{ISSUER}|999")
+
+    unasked = [one for one in answer["questions"] if one["detail"] == "the patient has no study"]
+    assert unasked
+    assert {one["outcome"] for one in unasked} == {"not asked"}
+
+
 def test_a_near_line_study_is_no_error(tried: Tried, pacs: OddDicomWeb) -> None:
     pacs.alter = lambda row: row | {"00080056": {"vr": "CS", "Value": ["NEARLINE"]}}
 

@@ -94,7 +94,9 @@ def say_error(error: IsthmusError, *, as_json: bool) -> None:
             True,
             print,
         )
-    sys.stderr.write(f"isthmus: {printable(message)}\n")
+    number = error.facts.get("exchange_id")
+    told = f"{message} (exchange {number})" if number and str(number) not in message else message
+    sys.stderr.write(f"isthmus: {printable(told)}\n")
 
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

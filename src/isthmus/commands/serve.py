@@ -31,7 +31,12 @@ def serve(
     """
     from isthmus.app import run_node
 
-    asyncio.run(run_node(settings_of(ctx), until=_parent_gone if with_parent else None))
+    settings = settings_of(ctx)
+
+    def said(words: str) -> None:
+        sys.stderr.write(f"isthmus: {settings.country}: {words}\n")
+
+    asyncio.run(run_node(settings, until=_parent_gone if with_parent else None, said=said))
 
 
 async def _parent_gone() -> None:

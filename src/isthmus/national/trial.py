@@ -56,6 +56,10 @@ class Wrong(Exception):
         self.what, self.ask = what, ask
 
 
+class NothingToAsk(Exception):
+    """A question that cannot be put: what for, is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """One question, and what came of it."""
@@ -127,6 +131,8 @@ async def _asked(trial: Trial, given: Given, words: str, ask: Question) -> bool:
     """One question; False when the source does not answer at all."""
     try:
         trial.note(words, WORKS, await ask(given))
+    except NothingToAsk as nothing:
+        trial.note(words, NOT_ASKED, str(nothing))
     except Wrong as wrong:
         trial.note(words, FAILS, wrong.what)
         trial.find("error", wrong.what, wrong.ask)
@@ -215,7 +221,7 @@ async def strangers_images(given: Given) -> str:
 
 async def images(given: Given) -> str:
     if given.study is None or given.patient is None:
-        return "the patient has no study"
+        raise NothingToAsk("the patient has no study")
     query = ImagesQuery(given.study)
     one, two = [await given.opened.get_images(given.patient, query) for _ in range(2)]
     if [i.sop_instance_uid for i in one] != [i.sop_instance_uid for i in two]:
@@ -228,7 +234,7 @@ async def images(given: Given) -> str:
 
 async def image_bytes(given: Given) -> str:
     if given.study is None or given.patient is None:
-        return "the patient has no study"
+        raise NothingToAsk("the patient has no study")
     found = await given.opened.get_images(given.patient, ImagesQuery(given.study))
     began, size = monotonic(), 0
     for instance in (found[0], found[-1]):

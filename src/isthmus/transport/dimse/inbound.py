@@ -118,7 +118,9 @@ class Listener:
         )  # fmt: skip
         sender, pace = next(known, (None, None))
         if sender is None or pace is None:
-            LOG.warning("an association of an unknown sender was rejected at port %d", self._at[1])
+            LOG.warning(
+                "an unknown sender was rejected at port %d: AE title %a from %s", self._at[1], calling[:16], address
+            )
             return _reject(event, _NOT_RECOGNISED)
         if self._held_by(sender) >= sender.parallel or not pace.may():
             LOG.warning("%s has too many associations at port %d", sender.name or sender.ae_title, self._at[1])
