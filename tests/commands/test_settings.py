@@ -38,7 +38,7 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one(
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ('kind = "fhir"', "'fhir' is for patients and reports"),
+        ('kind = "dimse"', "kind is files, fhir or module:Class; 'dimse' is for images"),
         ('patient_issuer = "urn:oid:2.999.4.1"', "patient_issuer is an OID, without urn:oid:"),
         (
             'patient_issuer = "2.999.4.1"\ntime_zone = "Europe/Athens"\nissuers = { HIS = "HIS" }',
