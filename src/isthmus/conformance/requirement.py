@@ -39,6 +39,7 @@ class Kind(StrEnum):
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
+    INFORMATION = "information"
 
 
 Check = Callable[[Node, Pack], Iterator[str]]
@@ -59,12 +60,15 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Where a requirement does not hold."""
+    """Where a requirement does not hold; `statement` says what was found, `advice` what to do. No value of a patient stands in it."""
 
     requirement: str
     severity: Severity
     statement: str
     path: str
+    source: str = ""
+    advice: str = ""
+    file: str = ""
 
 
 REQUIREMENTS: dict[str, Requirement] = {}
@@ -93,7 +97,7 @@ def requirement(
 def examine(kind: Kind, node: Node, pack: Pack) -> list[Finding]:
     """Hold a resource against every requirement of its kind; of a search also each of its entries."""
     found = [
-        Finding(row.id, row.severity, row.statement, path)
+        Finding(row.id, row.severity, row.statement, path, row.source)
         for row in REQUIREMENTS.values()
         if row.kind is kind and (not row.packs or pack.name in row.packs)
         for path in row.check(node, pack)
