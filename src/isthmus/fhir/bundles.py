@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
+from uuid import NAMESPACE_OID, uuid5
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
 
 _REST = re.compile(r"(https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 _RELATIVE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
+_OUTCOME = f"urn:uuid:{uuid5(NAMESPACE_OID, 'urn:ncp:search-outcome')}"
 _SAFE_PATH = re.compile(r"(/[A-Za-z0-9\-._~:@]+)+")
 
 
@@ -51,6 +53,11 @@ def page(
 
 def match(full_url: str, resource: Node) -> Node:
     return {"fullUrl": full_url, "resource": resource, "search": {"mode": "match"}}
+
+
+def outcome(resource: Node) -> Node:
+    """An entry that says something of the search itself. Its address is a word of ours, the same each time. Source: CAP-12."""
+    return {"fullUrl": _OUTCOME, "resource": resource, "search": {"mode": "outcome"}}
 
 
 def link(bundle: Node, relation: str) -> str | None:

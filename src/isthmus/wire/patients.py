@@ -133,15 +133,8 @@ def write_found(patient: Patient | None, *, several: bool, self_link: str, base:
     """Write the one person, or nobody; that several fit is told without telling who."""
     entries: list[el.Node] = []
     if several:
-        entries.append(
-            {
-                "resource": {
-                    "resourceType": "OperationOutcome",
-                    "issue": [{"severity": "information", "code": "multiple-matches"}],
-                },
-                "search": {"mode": "outcome"},
-            }
-        )
+        issue = {"severity": "information", "code": "multiple-matches"}
+        entries.append(bundles.outcome({"resourceType": "OperationOutcome", "issue": [issue]}))
     elif patient is not None:
         entries.append(bundles.match(f"{base.rstrip('/')}/Patient/{patient.handle}", _resource(patient, pack)))
     total = int(patient is not None and not several)

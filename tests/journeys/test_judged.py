@@ -1,0 +1,114 @@
+"""The official validator engine judges whatever leaves Country A: base R4, and definitions of ours of what the drafts ask. No error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import resources
+from typing import Any
+
+import orjson
+import pytest
+from tests.conformance.test_emitted import EMITTED, OUTCOMES
+from tests.engines.judge.definitions import definitions
+from tests.engines.judge.engine import Judge, judging
+
+from isthmus.demo.people import PEOPLE
+from isthmus.errors import PatientNotFound
+from isthmus.model.documents import DocumentKind
+from isthmus.testing.two_countries import TwoCountries
+from isthmus.wire.packs.pack import load_pack
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]  # for its first document the engine reads all of R4
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    with judging(tmp_path_factory.mktemp("judge"), definitions(load_pack())) as engine:
+        yield engine
+
+
+def written() -> dict[str, bytes]:
+    """Every resource that our own writers make in the tests of conformance, and every refusal."""
+    told = {name: body for name, (_, body) in EMITTED.items() if b'"resourceType"' in body}
+    return told | {f"refusal: {name}": orjson.dumps(node) for name, node in OUTCOMES.items()}
+
+
+def test_it_finds_no_error_in_anything_we_write(judge: Judge) -> None:
+    documents = written()
+
+    assert len(documents) > 40
+    assert judge.wrong(documents) == {}
+
+
+def test_it_finds_no_error_in_the_reports_of_the_practice_country(judge: Judge) -> None:
+    files = resources.files("isthmus.demo").joinpath("data/reports").iterdir()
+
+    assert judge.wrong({file.name: file.read_bytes() for file in files if file.name.endswith(".json")}) == {}
+
+
+async def test_it_finds_no_error_in_what_the_visits_to_every_patient_bring(
+    judge: Judge, countries: TwoCountries
+) -> None:
+    came: dict[str, bytes] = {}
+    at_home = [
+        (name, person)
+        for name, person in PEOPLE.items()
+        if person.identifier.system == PEOPLE["irini"].identifier.system
+    ]
+    for name, person in at_home:
+        try:
+            async with countries.b.visit(person) as visit:
+                for document in await visit.find_documents():
+                    if document.kind is DocumentKind.REPORT_FHIR:
+                        came[f"{name}: {document.title}"] = (await visit.get_report(document))[1]
+                    elif document.kind is DocumentKind.MANIFEST_FHIR:
+                        came[f"{name}: {document.id}"] = (await visit.get_manifest(document))[1]
+        except PatientNotFound:
+            continue  # a twin
+
+    assert len(came) > 20
+    assert judge.wrong(came) == {}
+
+
+def _without(name: str) -> Callable[[Any], None]:
+    def change(node: Any) -> None:
+        del node[name]
+
+    return change
+
+
+BROKEN: dict[str, tuple[str, tuple[Any, ...], Callable[[Any], None]]] = {
+    "a manifest without identifier": ("manifest", (), _without("identifier")),
+    "a manifest without creator": ("manifest", (), lambda n: n["entry"].pop(6)),
+    "a study without its UID": ("manifest", ("entry", 1, "resource"), _without("identifier")),
+    "a study without region": ("manifest", ("entry", 1, "resource"), _without("extension")),
+    "a series without instances": ("manifest", ("entry", 1, "resource", "series", 0), _without("instance")),
+    "an extension with a value of another type": (
+        "manifest",
+        ("entry", 1, "resource", "series", 0, "instance", 1, "extension", 0),
+        lambda n: n.update(valueInteger=None, valueString="9"),
+    ),
+    "an extension out of its place": (
+        "manifest",
+        ("entry", 0, "resource"),
+        lambda n: n.update(extension=[{"url": load_pack().extensions["frames_manifest"], "valueInteger": 9}]),
+    ),
+    "a report with one of its categories": ("report", ("entry", 0, "resource"), lambda n: n["category"].pop(0)),
+    "a report without its order": ("report", ("entry", 0, "resource"), lambda n: n["section"].pop(1)),
+    "an entry of another category": ("search", ("entry", 0, "resource"), lambda n: n["category"].clear()),
+    "an entry whose number is not repeated": ("search", ("entry", 1, "resource"), _without("identifier")),
+    "a patient without birth date": ("patient", ("entry", 0, "resource"), _without("birthDate")),
+    "a status that there is not": ("search", ("entry", 0, "resource"), lambda n: n.update(status="bogus")),
+    "a member that there is not": ("report", ("entry", 0, "resource"), lambda n: n.update(colour="red")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_it_finds_what_is_broken_on_purpose(judge: Judge, name: str) -> None:
+    written_as, path, change = BROKEN[name]
+    node = at = orjson.loads(EMITTED[written_as][1])
+    for step in path:
+        at = at[step]
+    change(at)
+
+    assert judge.wrong({name: orjson.dumps(node)})
