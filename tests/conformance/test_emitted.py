@@ -31,7 +31,7 @@ from isthmus.model.documents import Document
 from isthmus.model.queries import Page
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.order import Statement
+from isthmus.model.report.statements import Finding
 from isthmus.wire import documents, patients
 from isthmus.wire.capability import write_capability, write_smart_configuration
 from isthmus.wire.manifests import write_manifest
@@ -69,7 +69,7 @@ def _row(level: qido.Level) -> bytes:
 
 
 SEEN = (
-    Statement(
+    Finding(
         "A cyst", images=(REPORT.key_images[0], KeyImage("2.999.7.1.1.9", "2.999.7.1.1", "2.999.7.1", "US", frame=4))
     ),
 )

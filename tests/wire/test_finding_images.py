@@ -15,7 +15,7 @@ from tests.wire.test_reports import PACK, REPORT
 from isthmus.fhir.bundles import Closed
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.order import Statement
+from isthmus.model.report.statements import Finding
 from isthmus.wire.report.document import read_report, write_report
 from isthmus.wire.report.key_images import IMAGES_MAX, REFERENCES_MAX
 
@@ -27,7 +27,7 @@ Node = dict[str, Any]
 
 
 def _report(*images: KeyImage) -> ImagingReport:
-    findings = (Statement("No haemorrhage"), Statement("Small cyst", images=images))
+    findings = (Finding("No haemorrhage"), Finding("Small cyst", images=images))
     return replace(REPORT, examination=replace(REPORT.examination, findings=findings))
 
 

@@ -23,11 +23,13 @@ from isthmus.model.queries import REGIONS
 from isthmus.model.report.comparison import ComparedStudy, Comparison
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.dose import Dose
-from isthmus.model.report.examination import Examination
+from isthmus.model.report.examination import Examination, Procedure, Recommendation
 from isthmus.model.report.header import Attester, Header, Person
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.order import Order, Statement
+from isthmus.model.report.order import Order
 from isthmus.model.report.presented_form import PresentedForm
+from isthmus.model.report.sites import Site
+from isthmus.model.report.statements import Finding, Statement
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import original_of, read_report, report_index, write_report
 
@@ -60,16 +62,21 @@ REPORT = ImagingReport(
     ),
     Examination(
         studies=(REPORT_STUDY,),
-        procedure=Statement("CT of the head", Code(SNOMED, "303653007")),
-        technique="Plain CT, 1 mm",
+        procedures=(
+            Procedure(
+                Statement("CT of the head", Code(SNOMED, "303653007")),
+                "Plain CT, 1 mm",
+                "2026-03-02T09:14:00+01:00",
+                sites=(Site("Head", Code(SNOMED, "69536005", "Head")),),
+            ),
+        ),
         performed="2026-03-02T09:14:00+01:00",
-        body_site=Code(SNOMED, "69536005", "Head"),
         regions=(REGIONS["774007"], REGIONS["1141981001"]),
-        findings=(Statement("No haemorrhage"), Statement("Small cyst", Code(SNOMED, "441457006", "Cyst"))),
-        impressions=(Statement("Normal", Code(SNOMED, "17621005")),),
-        recommendations=(Statement("None needed"),),
+        findings=(Finding("No haemorrhage"), Finding("Small cyst", Code(SNOMED, "441457006", "Cyst"))),
+        impressions=(Finding("Normal", Code(SNOMED, "17621005")),),
+        recommendations=(Recommendation("None needed"),),
     ),
-    dose=Dose("DLP 600 mGy.cm", "2.999.7.1"),
+    doses=(Dose("DLP 600 mGy.cm", "2.999.7.1"),),
     key_images=(
         KeyImage("2.999.7.1.1.2", "2.999.7.1.1", "2.999.7.1", "CT", title="Axial", comment="The cyst"),
         KeyImage("2.999.7.1.1.1", modality="CT"),
@@ -95,7 +102,7 @@ def test_a_report_comes_back_chapter_by_chapter() -> None:
     assert read.header == REPORT.header
     assert read.order == REPORT.order
     assert read.examination == REPORT.examination
-    assert read.dose == REPORT.dose
+    assert read.doses == REPORT.doses
     assert read.key_images == REPORT.key_images
     assert read.comparison == Comparison(None, REPORT.comparison.studies if REPORT.comparison else ())
     assert read.presented_forms == REPORT.presented_forms

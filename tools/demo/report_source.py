@@ -17,11 +17,13 @@ from isthmus.model.people import HumanName, Organisation
 from isthmus.model.report.comparison import ComparedStudy, Comparison
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.dose import Dose
-from isthmus.model.report.examination import Examination
+from isthmus.model.report.examination import Examination, Procedure, Recommendation
 from isthmus.model.report.header import Attester, Header, Person
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.order import Order, Statement
+from isthmus.model.report.order import Order
 from isthmus.model.report.presented_form import PresentedForm
+from isthmus.model.report.sites import Site
+from isthmus.model.report.statements import Finding, Statement
 
 
 def imaging_report(
@@ -36,7 +38,7 @@ def imaging_report(
         header(report),
         order(report, studies),
         examination(report, studies),
-        Dose(content["dose"], studies[0].study.study_instance_uid) if "dose" in content else None,
+        (Dose(content["dose"], studies[0].study.study_instance_uid),) if "dose" in content else (),
         tuple(_key_images(content, studies)),
         Comparison(None if earlier else not_compared, earlier),
         (PresentedForm("application/pdf", pdf, source["language"], source["title"]),),
@@ -94,17 +96,21 @@ def order(report: DemoReport, studies: list[Facts]) -> Order:
 def examination(report: DemoReport, studies: list[Facts]) -> Examination:
     """The term of the site is English, so it is told in an English report alone; the code is told in each."""
     content, site = report.source["content"], studies[0].site
-    english = report.source["language"] == "en"
+    told = site if report.source["language"] == "en" else Code(site.system, site.code)
+    procedure = Procedure(
+        Statement(_described(studies)),
+        content["procedure"],
+        studies[0].started,
+        sites=(Site(told.display or "", told),),
+    )
     return Examination(
         studies=tuple(facts.study for facts in studies),
-        procedure=Statement(_described(studies)),
-        technique=content["procedure"],
+        procedures=(procedure,),
         performed=studies[0].started,
-        body_site=site if english else Code(site.system, site.code),
         regions=tuple(dict.fromkeys(region for facts in studies for region in facts.study.regions)),
         findings=tuple(_seen(content, "findings", studies)),
         impressions=tuple(_seen(content, "impression", studies)),
-        recommendations=tuple(Statement(text) for text in content.get("recommendation", [])),
+        recommendations=tuple(Recommendation(text) for text in content.get("recommendation", [])),
     )
 
 
@@ -112,12 +118,12 @@ def _described(studies: list[Facts]) -> str:
     return "; ".join(facts.description for facts in studies)
 
 
-def _seen(content: dict[str, Any], name: str, studies: list[Facts]) -> Iterator[Statement]:
+def _seen(content: dict[str, Any], name: str, studies: list[Facts]) -> Iterator[Finding]:
     """What is said; where `NAME_seen_in` tells originals for it, with the images made of them."""
     texts, images = content[name], _images(studies)
     seen_in = content.get(f"{name}_seen_in", [[] for _ in texts])
     for text, originals in zip(texts, seen_in, strict=True):
-        yield Statement(text, images=tuple(images[original] for original in originals))
+        yield Finding(text, images=tuple(images[original] for original in originals))
 
 
 def _key_images(content: dict[str, Any], studies: list[Facts]) -> Iterator[KeyImage]:

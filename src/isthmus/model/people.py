@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from isthmus.model.codes import Code
 from isthmus.model.identifiers import PatientIdentifier
 
 
@@ -14,9 +15,52 @@ class HumanName:
     family: str
     given: tuple[str, ...] = ()
     language: str | None = None  # of the script, when it is not Latin
+    prefix: tuple[str, ...] = ()  # Dr, Prof
+    suffix: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "HumanName(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address. `words` is the whole of it, where its parts are not told."""
+
+    lines: tuple[str, ...] = ()
+    city: str | None = None
+    postal_code: str | None = None
+    state: str | None = None
+    country: str | None = None  # ISO 3166, or as written
+    words: str | None = None
+    use: str | None = None  # home | work | temp | old | billing
+
+    def __repr__(self) -> str:
+        return "Address(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Telecom:
+    """Where somebody is reached."""
+
+    value: str
+    system: str | None = None  # phone | fax | email | pager | url | sms | other
+    use: str | None = None  # home | work | temp | old | mobile
+
+    def __repr__(self) -> str:
+        return "Telecom(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Who is asked or told in the patient's place: guardian, next of kin."""
+
+    name: HumanName
+    relationship: Code | None = None
+    addresses: tuple[Address, ...] = ()
+    telecoms: tuple[Telecom, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Contact(…)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +73,10 @@ class Patient:
     gender: str  # male | female | other | unknown
     handle: str | None = None  # the border's opaque name for this patient, for one peer and professional
     former: tuple[PatientIdentifier, ...] = ()  # no longer valid, and still in what was issued before a merge
+    others: tuple[PatientIdentifier, ...] = ()  # valid beside the first: insurance card, passport, hospital
+    addresses: tuple[Address, ...] = ()  # told by a report alone, like all that follows
+    telecoms: tuple[Telecom, ...] = ()
+    contacts: tuple[Contact, ...] = ()
 
     @property
     def name(self) -> HumanName:
@@ -45,6 +93,8 @@ class Organisation:
     name: str
     identifier: str | None = None
     system: str | None = None
+    addresses: tuple[Address, ...] = ()
+    telecoms: tuple[Telecom, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from isthmus.errors import ArrivalRefused, CountryUnreachable, IsthmusError
 from isthmus.model.documents import Document
 from isthmus.model.imaging import Instance, Manifest, Study
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.order import Statement
+from isthmus.model.report.statements import Finding
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import read_report, write_report
@@ -37,7 +37,7 @@ def _say(portal: FakePortal, *images: KeyImage) -> None:
     """The report of the demo, without key images; its first finding is seen nowhere, its second in these images."""
     document = portal.country.with_report(REPORT)
     report = read_report(portal.country.bodies[document.id], load_pack())
-    findings = (Statement(FIRST), Statement(SECOND, images=images))
+    findings = (Finding(FIRST), Finding(SECOND, images=images))
     told = replace(report, key_images=(), examination=replace(report.examination, findings=findings))
     portal.country.bodies[document.id] = write_report(told, load_pack())
 
@@ -115,9 +115,7 @@ async def test_an_impression_says_where_it_is_seen_too(portal: FakePortal) -> No
     study = _study(portal)
     _say(portal)
     report = read_report(portal.country.bodies[REPORT], load_pack())
-    done = replace(
-        report.examination, impressions=(Statement("Normal.", images=(KeyImage(study.sop_instance_uid(0)),)),)
-    )
+    done = replace(report.examination, impressions=(Finding("Normal.", images=(KeyImage(study.sop_instance_uid(0)),)),))
     portal.country.bodies[REPORT] = write_report(replace(report, examination=done), load_pack())
 
     _, _, page = await _open(portal)

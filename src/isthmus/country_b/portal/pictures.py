@@ -23,7 +23,7 @@ from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.pairing import pair
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.order import Statement
+from isthmus.model.report.statements import Finding
 
 Places = Mapping[str, tuple[str, Series, Instance]]  # by SOP Instance UID; the text is the study's UID
 
@@ -98,7 +98,7 @@ async def said(ask: Ask, report: ImagingReport, studies: Mapping[str, StudyLink]
 
 
 def _with_links(
-    ask: Ask, word: str, statements: Sequence[Statement], studies: Mapping[str, StudyLink], places: Places
+    ask: Ask, word: str, statements: Sequence[Finding], studies: Mapping[str, StudyLink], places: Places
 ) -> list[Said]:
     made = []
     for number, statement in enumerate(statements, 1):
@@ -107,7 +107,7 @@ def _with_links(
             id_, uid = f"{word}-{number}" + (f"-{len(links) + 1}" if links else ""), instance.sop_instance_uid
             name = image_name(ask.spoken, series, instance, frame) or ask.spoken.say("Image")
             links.append(ImageLink(id_, _href(studies[study], uid, frame), uid, name, frame=frame))
-        made.append(Said(statement.text, statement.code, tuple(links)))
+        made.append(Said(statement.shown, statement.code, tuple(links)))
     return made
 
 

@@ -1,8 +1,10 @@
-"""Comparison with earlier studies. Source: data set A.7."""
+"""Comparison with earlier studies and reports. Source: data set A.7."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from isthmus.model.identifiers import Identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +18,17 @@ class ComparedStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedReport:
+    """An earlier report, by its identifier alone: it may lie in any country."""
+
+    identifier: Identifier
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """A.7."""
 
     text: str | None = None
     studies: tuple[ComparedStudy, ...] = ()
+    reports: tuple[ComparedReport, ...] = ()

@@ -15,6 +15,7 @@ from isthmus.model.report.header import Header
 from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.order import Order
 from isthmus.model.report.presented_form import PresentedForm
+from isthmus.model.report.specimen import Specimen
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,11 @@ class ImagingReport:
     header: Header
     order: Order = field(default_factory=Order)
     examination: Examination = field(default_factory=Examination)
-    dose: Dose | None = None
+    doses: tuple[Dose, ...] = ()
     key_images: tuple[KeyImage, ...] = ()
     comparison: Comparison | None = None
     presented_forms: tuple[PresentedForm, ...] = ()
+    specimens: tuple[Specimen, ...] = ()
     sections: tuple[Section, ...] = ()
 
     @property

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isthmus.model.report.header import Person
+from isthmus.model.report.sites import Site
+
 
 @dataclass(frozen=True, slots=True)
 class KeyImage:
@@ -13,6 +16,13 @@ class KeyImage:
     series_instance_uid: str | None = None
     study_instance_uid: str | None = None
     modality: str | None = None
-    title: str | None = None
+    title: str | None = None  # the view
     comment: str | None = None
     frame: int | None = None  # of a multi-frame instance, from 1; None is the instance as a whole
+    site: Site | None = None
+    media_type: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    frames: int | None = None
+    duration_s: float | None = None
+    performer: Person | None = None

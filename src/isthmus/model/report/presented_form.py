@@ -13,3 +13,4 @@ class PresentedForm:
     body: bytes = field(repr=False)
     language: str | None = None
     title: str | None = None
+    created: str | None = None  # FHIR dateTime

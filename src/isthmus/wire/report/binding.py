@@ -20,7 +20,7 @@ from isthmus.model.people import Organisation
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Person
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.order import Statement
+from isthmus.model.report.statements import Finding, Statement
 from isthmus.wire.described import accession_identifier, first_code
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.people import read_names, write_name, write_organisation
@@ -103,7 +103,7 @@ class Binder:
             }
         )
 
-    def code(self, statement: Statement, otherwise: str) -> Node:
+    def code(self, statement: Finding, otherwise: str) -> Node:
         code = statement.code
         return concept(coding(code.system, code.code, code.display)) if code else {"text": otherwise}
 

@@ -7,7 +7,7 @@
             organisation=hospital, attester=Attester(author, "2026-03-02T11:00:00+01:00"), custodian=hospital,
         ),
         Order(accession_numbers=(number,), requested="CT head", reasons=(Statement("Headache"),)),
-        Examination(studies=(study,), technique="Plain CT", findings=(Statement("No haemorrhage"),)),
+        Examination((study,), (Procedure(technique="Plain CT"),), findings=(Finding("No haemorrhage"),)),
         presented_forms=(PresentedForm("application/pdf", pdf, "en"),),
     )
     body = write_report(report, load_pack())
@@ -106,7 +106,7 @@ def read_report(body: bytes, pack: Pack, *, forgive: Callable[[str], None] = lam
         header=head,
         order=order.read_order(opened),
         examination=done,
-        dose=dose.read_dose(opened),
+        doses=dose.read_doses(opened),
         key_images=key_images.read_key_images(opened),
         comparison=comparison.read_comparison(opened),
         presented_forms=presented_form.read_forms(opened),

@@ -10,14 +10,12 @@ from isthmus.wire.report.binding import Binder, Opened
 
 
 def write_dose(binder: Binder) -> list[Node]:
-    """Give the reference to the Observation, if there is a dose and a study it comes from."""
-    dose, studies = binder.report.dose, binder.report.study_instance_uids
-    uid = (dose.study_instance_uid if dose else None) or next(iter(studies), None)
-    if dose is None or uid not in studies:
-        return []
+    """Give a reference to the Observation of each dose whose study the report is about."""
+    studies = binder.report.study_instance_uids
+    of = [(dose, dose.study_instance_uid or next(iter(studies), None)) for dose in binder.report.doses]
     return [
         binder.add(
-            "dose",
+            f"dose-{number}",
             {
                 "resourceType": "Observation",
                 "status": "final",
@@ -27,13 +25,16 @@ def write_dose(binder: Binder) -> list[Node]:
                 "derivedFrom": [binder.ref(f"study-{uid}")],
             },
         )
+        for number, (dose, uid) in enumerate(of)
+        if uid in studies
     ]
 
 
-def read_dose(opened: Opened) -> Dose | None:
+def read_doses(opened: Opened) -> tuple[Dose, ...]:
+    doses = []
     for node in opened.entries("procedure", "Observation"):
         coded = any(c.get("code") == opened.pack.codes["radiation_dose"] for c in el.codings(node, "code"))
         value = el.text(node, "valueString")
         if coded and value is not None:
-            return Dose(value, study_uid(opened.find(node, "derivedFrom") or {}, opened.pack))
-    return None
+            doses.append(Dose(value, study_uid(opened.find(node, "derivedFrom") or {}, opened.pack)))
+    return tuple(doses)

@@ -6,15 +6,15 @@ Source: ImagingStudyEuImaging, ProcedureEuImaging, ObservationFindingEuImaging; 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.codes import Code
 from isthmus.model.imaging import Study
 from isthmus.model.people import Patient
-from isthmus.model.report.examination import Examination
-from isthmus.model.report.order import Statement
+from isthmus.model.report.examination import Examination, Procedure, Recommendation
+from isthmus.model.report.sites import Site
+from isthmus.model.report.statements import Finding
 from isthmus.wire.described import read_code, read_regions, read_study, study_identifier, study_uid, write_series
 from isthmus.wire.report.binding import Binder, Opened, read_concept, read_statement
 from isthmus.wire.report.key_images import read_images, write_images
@@ -72,11 +72,12 @@ def _study(study: Study, binder: Binder) -> Node:
 
 def write_procedure(binder: Binder, more: list[Node]) -> Node:
     """The procedure section; `more` are entries of other chapters that stand in it (dose)."""
-    examination, dose = binder.report.examination, binder.report.dose
-    name, performer = examination.procedure, binder.report.header.organisation
-    if name is None and examination.technique is None and not more:
+    examination, performer = binder.report.examination, binder.report.header.organisation
+    done = next(iter(examination.procedures), None)
+    if done is None and not more:
         return binder.section("procedure", [], [])
-    site = examination.body_site
+    done = done or Procedure()
+    name, performed = done.name, done.performed or examination.performed
     entry = binder.add(
         "procedure",
         {
@@ -88,25 +89,27 @@ def write_procedure(binder: Binder, more: list[Node]) -> Node:
                 words=name.text if name else binder.words["imaging"],
             ),
             "subject": binder.ref("patient"),
-            "performedDateTime": examination.performed,
+            "performedDateTime": performed,
             "performer": [{"actor": binder.organisation(performer)}] if performer else None,
-            "bodySite": [concept(coding(site.system, site.code, site.display))] if site else None,
-            "note": [{"text": examination.technique}] if examination.technique else None,
+            "bodySite": [_site(site) for site in done.sites],
+            "note": [{"text": done.technique}] if done.technique else None,
         },
     )
-    said = [name.text if name else "", moment(examination.performed), (site.display or "") if site else ""]
-    told = [f"{binder.words['dose']}: {dose.text}"] if dose else []
-    return binder.section("procedure", [*said, examination.technique or "", *told], [entry, *more])
+    said = [name.text if name else "", moment(performed), *(site.text for site in done.sites)]
+    told = [f"{binder.words['dose']}: {dose.text}" for dose in binder.report.doses]
+    return binder.section("procedure", [*said, done.technique or "", *told], [entry, *more])
 
 
-def write_statements(binder: Binder, key: str, statements: tuple[Statement, ...], more: list[Node]) -> Node | None:
+def _site(site: Site) -> Node:
+    code = site.code
+    return concept(*([coding(code.system, code.code, code.display)] if code else []), words=site.text or None)
+
+
+def write_statements(binder: Binder, key: str, statements: tuple[Finding, ...], more: list[Node]) -> Node | None:
     """Findings or impression: an Observation for each, derived from studies and images; `more` are key images."""
     if not statements and not more:
         return None
     done, pack = binder.report.examination, binder.pack
-    site = (
-        concept(coding(done.body_site.system, done.body_site.code, done.body_site.display)) if done.body_site else None
-    )
     entries = [
         binder.add(
             f"{key}-{number}",
@@ -119,7 +122,7 @@ def write_statements(binder: Binder, key: str, statements: tuple[Statement, ...]
                 "subject": binder.ref("patient"),
                 "effectiveDateTime": done.performed,
                 "valueString": statement.text,
-                "bodySite": site,
+                "bodySite": _site(statement.site) if statement.site else None,
                 "derivedFrom": [*binder.studies(), *write_images(binder, statement.images)],
             },
         )
@@ -154,27 +157,41 @@ def write_recommendation(binder: Binder) -> Node | None:
 
 def read_examination(opened: Opened, patient: Patient) -> Examination:
     """Read what was done, seen and meant; a study also when it is named by identifier alone."""
-    procedure = next(iter(opened.entries("procedure", "Procedure")), {})
     studies = _read_studies(opened, patient)
     uids = frozenset(study.study_instance_uid for study in studies)
-    site = el.child(procedure, "bodySite", "coding")
     return Examination(
         studies=studies,
-        procedure=read_concept(procedure, "code"),
-        technique=el.text(procedure, "note", "text"),
-        performed=el.text(procedure, "performedDateTime") or el.text(opened.diagnostic, "effectiveDateTime"),
-        body_site=read_code(site),
+        procedures=tuple(_procedure(node) for node in opened.entries("procedure", "Procedure")),
+        performed=el.text(opened.diagnostic, "effectiveDateTime"),
         regions=read_regions(opened.diagnostic, opened.pack),
         findings=_statements(opened, uids, "findings", "Observation", "Condition"),
         impressions=_statements(opened, uids, "impression", "Observation", "Condition"),
-        recommendations=_statements(opened, frozenset(), "recommendation", "CarePlan", "ServiceRequest"),
+        recommendations=tuple(
+            Recommendation(statement.text, statement.code)
+            for node in opened.entries("recommendation", "CarePlan", "ServiceRequest")
+            if (statement := read_statement(node)) is not None
+        ),
     )
 
 
-def _statements(opened: Opened, studies: frozenset[str], key: str, *kinds: str) -> tuple[Statement, ...]:
+def _procedure(node: Node) -> Procedure:
+    return Procedure(
+        name=read_concept(node, "code"),
+        technique=el.text(node, "note", "text"),
+        performed=el.text(node, "performedDateTime"),
+        sites=tuple(_read_site(site) for site in el.children(node, "bodySite")),
+    )
+
+
+def _read_site(node: Node) -> Site:
+    code = read_code(el.child(node, "coding"))
+    return Site(el.text(node, "text") or (code.display or "" if code else ""), code)
+
+
+def _statements(opened: Opened, studies: frozenset[str], key: str, *kinds: str) -> tuple[Finding, ...]:
     """What the entries of a section say; an Observation with the images of these studies that it is derived from."""
     return tuple(
-        replace(statement, images=read_images(opened, node, studies))
+        Finding(statement.text, statement.code, read_images(opened, node, studies))
         for node in opened.entries(key, *kinds)
         if (statement := read_statement(node)) is not None
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
-from isthmus.model.report.order import Order, Statement
+from isthmus.model.report.order import Order
+from isthmus.model.report.statements import Statement
 from isthmus.wire.described import accession_identifier, order_identifier, order_numbers
 from isthmus.wire.report.binding import Binder, Opened, order_name, read_concept, read_statement
 from isthmus.wire.report.words import moment
