@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom.events import Event
 from tests.archive.conftest import ISSUER, NOW, dicom, settings_in
 from tests.national.lying import PATIENT_ROOT, PENDING, LyingPacs, final
 
+from isthmus.archive import index
 from isthmus.errors import (
     ContentMismatch,
     ImagesNotFound,
@@ -26,16 +31,19 @@ from isthmus.errors import (
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.pieces import Arriving
 from isthmus.model.queries import DocumentQuery, ImagesQuery
+from isthmus.national import classes
 from isthmus.national.dimse import DimsePacs
 from isthmus.national.pacs import PacsImages
 from isthmus.sources import Source
 from isthmus.storage.database import open_index
 from isthmus.testing.engines.counterparts import HOST
+from isthmus.transport.dimse.contexts import guessed
 
 T = TypeVar("T")
 
 MINE = PatientIdentifier(f"urn:oid:{ISSUER}", "1234567")
 STUDY = "2.25.10"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 FILES = [dicom(number) for number in range(4)]
 
 
@@ -58,7 +66,7 @@ class Behind:
             self.settings.sources.images[0], kind="dimse", name="pacs", host=HOST, port=pacs.port,
             peer_ae_title="LIAR", timeout_s=1.0, **more,
         )  # fmt: skip
-        made = PacsImages(self.settings, self.index, source, DimsePacs(self.settings, source), lambda: NOW)
+        made = PacsImages(self.settings, self.index, source, DimsePacs(self.settings, self.index, source), lambda: NOW)
         self.closing.append(made)
         return made
 
@@ -343,19 +351,100 @@ def test_fewer_rows_than_are_counted_are_no_study(behind: Behind, level: str) ->
         titles(behind.images(pacs))
 
 
-def test_a_class_that_is_not_told_is_no_empty_list(behind: Behind) -> None:
+def untold(level: str, row: Dataset) -> Dataset:
+    """Rows of a PACS that does not say of which class its instances are, and counts none."""
+    for keyword in ("SOPClassUID", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances"):
+        if keyword in row:
+            del row[keyword]
+    return row
+
+
+def retrievals(pacs: LyingPacs) -> int:
+    return [level for level, _ in pacs.asked].count("GET")
+
+
+def test_a_class_that_is_not_told_is_learnt_once_and_for_good(behind: Behind) -> None:
     pacs = behind.lying()
-
-    def untold(level: str, row: Dataset) -> Dataset:
-        for keyword in ("SOPClassUID", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances"):
-            if keyword in row:
-                del row[keyword]
-        return row
-
     pacs.answer = untold
 
+    lists = [titles(behind.images(pacs)) for _ in range(2)]  # the second in a node that was started anew
+
+    assert [len(found) for found in lists] == [2, 2]
+    assert retrievals(pacs) == 1
+    assert run(came(behind.images(pacs)))[1] is None
+
+
+def test_an_instance_that_arrives_later_is_learnt_too(behind: Behind) -> None:
+    pacs = behind.lying()
+    pacs.answer = untold
+    titles(behind.images(pacs))
+    pacs.held.append(dcmread(io.BytesIO(dicom(7, SOPClassUID=SECONDARY_CAPTURE))))
+
+    images = behind.images(pacs)
+    titles(images)
+
+    told = run(images.get_images(MINE, ImagesQuery(STUDY)))
+    assert len(told) == 5
+
+
+def test_what_cannot_be_learnt_is_no_shorter_list_and_is_not_received_again_and_again(behind: Behind) -> None:
+    pacs = behind.lying(*FILES, dicom(9, SOPClassUID="1.3.12.2.1107.5.9.1"))
+    pacs.answer = untold
+    images = behind.images(pacs)
+
+    for _ in range(2):
+        with pytest.raises(NationalInfrastructureUnavailable, match="SOP class"):
+            titles(images)
+        tried = retrievals(pacs)
+
+    assert tried == len(guessed("CT"))
+    assert retrievals(pacs) == tried
+
+
+def test_a_series_that_takes_long_is_learnt_while_nobody_waits(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes, "WAIT_S", 0.1)
+    pacs = behind.lying()
+    pacs.answer = untold
+    pacs.retrieve = slowly
+    images = behind.images(pacs)
+
+    with pytest.raises(NationalInfrastructureUnavailable, match="being received once") as told:
+        titles(images)
+    assert "retry_after_s" not in told.value.facts
+    deadline = time.monotonic() + 10
+    while not (found := shown(images)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert len(found) == 2
+    assert retrievals(pacs) == 1
+
+
+def slowly(event: Event, held: list[Dataset]) -> Iterator[Any]:
+    yield len(held)
+    for one in held:
+        time.sleep(0.2)
+        yield PENDING, one
+
+
+def shown(images: PacsImages) -> list[str | None]:
+    with suppress(NationalInfrastructureUnavailable):
+        return titles(images)
+    return []
+
+
+def test_a_node_that_ends_keeps_what_it_has_learnt(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes, "WAIT_S", 0.5)
+    pacs = behind.lying()
+    pacs.answer = untold
+    pacs.retrieve = slowly
+    images = behind.images(pacs)
     with pytest.raises(NationalInfrastructureUnavailable):
-        titles(behind.images(pacs))
+        titles(images)
+
+    run(images.close())
+
+    known = behind.index.read_now(partial(index.learnt_classes, source="pacs", study_instance_uid=STUDY))
+    assert 0 < len(known) < 4
 
 
 def test_a_near_line_study_is_asked_for_and_promised(behind: Behind) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.national import retrievals
+from isthmus.national.classes import Learning
 from isthmus.national.retrievals import Moved, Retrieval
 from isthmus.transport.dimse.arrivals import Arrival, Left, Spool
 from isthmus.transport.dimse.outbound import Outcome
@@ -176,3 +177,30 @@ def test_two_askers_of_one_instance_each_get_one(tmp_path: Path) -> None:
 
     assert UIDS[0] not in one.awaited | two.awaited
     assert (one.has(UIDS[0]), two.has(UIDS[0])) == (True, True)
+
+
+def test_what_is_received_for_its_class_alone_takes_the_room_of_one_instance(tmp_path: Path) -> None:
+    learning, spool = Learning(UIDS), Spool(tmp_path)
+    taken = []
+
+    for uid in UIDS:
+        arrival = Arrival(spool, CT, uid, EXPLICIT_LE, 1 << 40)
+        learning.begun(arrival)
+        arrival.add(bytes(1000))
+        arrival.finish()
+        learning.stored(arrival)
+        taken.append(spool.size_bytes)
+
+    assert max(taken) == taken[0]
+    assert learning.classes == dict.fromkeys(UIDS, CT)
+
+
+def test_an_instance_that_broke_off_has_taught_nothing(tmp_path: Path) -> None:
+    learning = Learning(UIDS)
+    arrival = Arrival(Spool(tmp_path), CT, UIDS[0], EXPLICIT_LE, 1 << 40)
+    learning.begun(arrival)
+
+    learning.broken(arrival)
+
+    assert learning.classes == {}
+    assert learning.awaited == set(UIDS)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from isthmus.dicom.header import Code, Header
 from isthmus.model.documents import Document
-from isthmus.storage.schema.archive import described, documents, instances, prepared, studies, unmapped
+from isthmus.storage.schema.archive import described, documents, instances, learnt, prepared, studies, unmapped
 from isthmus.terminology.mapping import Unmapped
 from isthmus.wire.report.document import ReportIndex
 
@@ -211,6 +211,23 @@ def is_noted(connection: Connection, study_instance_uid: str, patient: int | Non
         s.study_instance_uid == study_instance_uid, s.patient_id == patient, s.source == source, s.content == content
     )
     return connection.execute(same).first() is not None
+
+
+def learnt_classes(connection: Connection, source: str, study_instance_uid: str) -> dict[str, str]:
+    """The SOP classes of instances of a study that were learnt, since their source does not tell them."""
+    of = learnt.c.source == source, learnt.c.study_instance_uid == study_instance_uid
+    return {
+        row[0]: row[1]
+        for row in connection.execute(select(learnt.c.sop_instance_uid, learnt.c.sop_class_uid).where(*of))
+    }
+
+
+def learn_classes(connection: Connection, source: str, study_instance_uid: str, classes: Mapping[str, str]) -> None:
+    """Keep SOP classes by SOP Instance UID: what an instance is never changes."""
+    of = {"source": source, "study_instance_uid": study_instance_uid}
+    rows = [{**of, "sop_instance_uid": uid, "sop_class_uid": sop_class} for uid, sop_class in classes.items()]
+    if rows:
+        connection.execute(insert_or(learnt).on_conflict_do_nothing(), rows)
 
 
 def note_unmapped(connection: Connection, study_instance_uid: str, source: str, codes: Iterable[Unmapped]) -> None:

@@ -33,13 +33,16 @@ from isthmus.errors import (
 )
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national import told as words
-from isthmus.national.retrievals import Discarded, Moved, Retrieval
-from isthmus.national.told import Held
+from isthmus.national.classes import Classes, Learning, Rows
+from isthmus.national.retrievals import Discarded, Expecting, Moved, Retrieval
+from isthmus.national.told import Held, HeldSeries
 from isthmus.sections import AE_TITLE
 from isthmus.sources import Source
+from isthmus.storage.database import Database
 from isthmus.transport.dimse.arrivals import Arrival
+from isthmus.transport.dimse.contexts import guessed
 from isthmus.transport.dimse.inbound import ASSOCIATIONS_MAX, Listener, Sender
-from isthmus.transport.dimse.outbound import Asked, Outcome, Peer, Questions, get, move
+from isthmus.transport.dimse.outbound import Asked, Outcome, Peer, Questions, get, get_as, move
 from isthmus.transport.tls import answering_context, asking_context
 
 LOG = logging.getLogger("isthmus.national")
@@ -67,7 +70,7 @@ class _Asker:
 class DimsePacs:
     """A `Pacs` that speaks DIMSE. Nothing here waits on the loop: questions, images and readers have threads of their own."""
 
-    def __init__(self, settings: Settings, source: Source) -> None:
+    def __init__(self, settings: Settings, index: Database, source: Source) -> None:
         _check(source)
         self._source, self._folder = source, settings.folder / "arriving"
         self._peer = Peer(
@@ -83,6 +86,7 @@ class DimsePacs:
         self._running: WeakSet[Retrieval] = WeakSet()
         self._recalled: dict[str, float] = {}
         self._moved = Moved()
+        self._classes = Classes(index, source.name, self._receive)
         self._listener = self._for_moves(settings) if source.retrieve == "move" else None
         self._listening = Lock()
 
@@ -119,30 +123,49 @@ class DimsePacs:
         keys = {words.PATIENT_ID: patient.value, words.STUDY_UID: alone.study_instance_uid}
         return words.held_study(row, questions.find(Asked("SERIES", keys, words.SERIES_KEYS)), self._source)
 
-    async def list_instances(self, held: Held) -> Sequence[Told]:
-        return await self._in(self._asking, partial(self._list, held))
+    @property
+    def has_learnt(self) -> bool:
+        return self._classes.needed
 
-    def _list(self, held: Held) -> list[Told]:
-        listed: list[Told] = []
-        with Questions.open(self._peer, self._folder) as questions:
-            for series in held.series:
-                rows = questions.find(Asked("IMAGE", _keys(held, series.series_instance_uid), words.INSTANCE_KEYS))
-                listed += words.told_instances(rows, held, series)
+    async def list_instances(self, held: Held) -> Sequence[Told]:
+        rows = await self._in(self._asking, partial(self._rows, held))
+        told = await self._classes.completed(held, rows)
+        return [one for series, some in told for one in words.told_instances(some, held, series)]
+
+    def _rows(self, held: Held) -> list[Rows]:
         if len(held.series) < (held.counts[0] or 0):
             raise NationalInfrastructureUnavailable("the PACS lists fewer series than it counts")
-        return listed
+        with Questions.open(self._peer, self._folder) as questions:
+            return [
+                (
+                    series,
+                    questions.find(Asked("IMAGE", _keys(held, series.series_instance_uid), words.INSTANCE_KEYS)),
+                )
+                for series in held.series
+            ]
+
+    def _receive(self, held: Held, series: HeldSeries, learning: Learning) -> None:
+        """A series, for the sake of its classes alone: by C-MOVE whatever they are, by C-GET as far as they are of the standard."""
+        asked = Asked("SERIES", _keys(held, series.series_instance_uid))
+        if self._listener is not None:
+            self._move(asked, learning)
+            return
+        for classes in guessed(series.modality):
+            if learning.awaited and not learning.left:
+                get_as(self._peer, self._folder, asked, classes, learning)
 
     async def make_ready(self, held: Held) -> float:
         """Ask for one instance of each series: that has a PACS fetch a study, and little is sent for nothing."""
         now = monotonic()
         self._recalled = {study: at for study, at in self._recalled.items() if now - at < RECALLED_S}
         if self._recalled.setdefault(held.study_instance_uid, now) == now:
-            self._getting.submit(self._recall, held)
+            listed = await self.list_instances(held)
+            self._getting.submit(self._recall, held, listed)
         return COME_BACK_S
 
-    def _recall(self, held: Held) -> None:
+    def _recall(self, held: Held, listed: Sequence[Told]) -> None:
         with suppress(IsthmusError):
-            firsts = {one.series_instance_uid: one for one in reversed(self._list(held))}
+            firsts = {one.series_instance_uid: one for one in reversed(listed)}
             for one in firsts.values():
                 asked = Asked("IMAGE", _keys(held, one.series_instance_uid, one.sop_instance_uid))
                 if self._listener is not None:
@@ -164,6 +187,7 @@ class DimsePacs:
 
     async def close(self) -> None:
         self._closed = True
+        await asyncio.to_thread(self._classes.close)
         for retrieval in list(self._running):
             retrieval.leave()
         for threads in (self._asking, self._getting, self._reading):
@@ -227,19 +251,24 @@ class DimsePacs:
     ) -> Sequence[Outcome]:
         if self._listener is None:
             return get(self._peer, self._folder, asked, classes, retrieval, apart=apart)
+        return [self._move(asked, retrieval)]
+
+    def _move(self, asked: Asked, expecting: Expecting) -> Outcome:
+        """C-MOVE to where we listen; what comes there goes to who expects it."""
+        assert self._listener is not None
         try:
             with self._listening:
                 self._listener.start()
         except SettingsProblem as error:
             raise NationalInfrastructureUnavailable(str(error)) from error
-        self._moved.add(retrieval)
+        self._moved.add(expecting)
         try:
             outcome = move(self._peer, self._folder, asked, self._source.ae_title)
             if outcome.completed or outcome.claims_success:
-                retrieval.settle()
-            return [outcome]
+                expecting.settle()
+            return outcome
         finally:
-            self._moved.remove(retrieval)
+            self._moved.remove(expecting)
 
     def _asker(self) -> _Asker:
         task = asyncio.current_task()

@@ -54,7 +54,7 @@ def _address(source: Source) -> tuple[str, ...]:
 def _dimse(source: Source, opening: Opening) -> PacsImages:
     from isthmus.national.dimse import DimsePacs  # the library behind it is loaded where it is used
 
-    pacs = DimsePacs(opening.settings, source)
+    pacs = DimsePacs(opening.settings, opening.index, source)
     return PacsImages(opening.settings, opening.index, source, pacs, opening.clock)
 
 

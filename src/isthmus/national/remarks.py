@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import orjson
 
@@ -59,6 +59,15 @@ _ABSENT: Final[dict[str, Remark]] = {
     ),
 }
 """What a manifest needs of the words of the index, and what is said when no row has it."""
+
+
+@runtime_checkable
+class LearnsClasses(Protocol):
+    """A `Pacs` that may have to learn of which class instances are."""
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether it had to so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +147,13 @@ def _of_instances(told: Sequence[Told]) -> Iterator[Remark]:
 
 
 def _of_dialect(source: Source, pacs: Pacs) -> Iterator[Remark]:
-    """What a PACS by DICOMweb refused of how we ask."""
+    """What a PACS refused of how we ask, or cannot tell."""
+    if isinstance(pacs, LearnsClasses) and pacs.has_learnt:
+        yield (
+            WARNING,
+            "SOP classes of instances are not told: each series is received once to learn them",
+            "Ask for SOPClassUID in rows of instances; the first list of a patient waits for it.",
+        )
     if not isinstance(pacs, DicomWeb):
         return
     if pacs.always_404:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from threading import Condition, Lock
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from isthmus.errors import IsthmusError, NationalInfrastructureUnavailable
-from isthmus.transport.dimse.arrivals import NOT_ASKED_FOR, SUCCESS, Arrival, Left
+from isthmus.transport.dimse.arrivals import NOT_ASKED_FOR, SUCCESS, Arrival, Left, Receiver
 from isthmus.transport.dimse.outbound import Outcome
 
 WAITING_BYTES: Final = 64 << 20  # what may wait for being taken
@@ -67,7 +67,6 @@ class Retrieval:
                 self._news.notify_all()
 
     def settle(self) -> None:
-        """Wait a little for what comes over other associations than the one that has just said it is done."""
         with self._news:
             self._news.wait_for(lambda: not self.awaited or self._left, SETTLE_S)
 
@@ -136,19 +135,29 @@ class Retrieval:
         return max(self._touched_at, self._taken.touched_at if self._taken else 0.0)
 
 
+class Expecting(Receiver, Protocol):
+    """A receiver that has asked for instances by their UIDs."""
+
+    known: frozenset[str]
+    awaited: set[str]
+
+    def settle(self) -> None:
+        """Wait a little for what comes over other associations than the one that has just said it is done."""
+
+
 class Moved:
     """What comes by C-MOVE, given to the retrieval that asked for it; what nobody asked for is refused."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._running: list[Retrieval] = []
-        self._whose: dict[int, Retrieval] = {}
+        self._running: list[Expecting] = []
+        self._whose: dict[int, Expecting] = {}
 
-    def add(self, retrieval: Retrieval) -> None:
+    def add(self, retrieval: Expecting) -> None:
         with self._lock:
             self._running.append(retrieval)
 
-    def remove(self, retrieval: Retrieval) -> None:
+    def remove(self, retrieval: Expecting) -> None:
         with self._lock:
             self._running.remove(retrieval)
 

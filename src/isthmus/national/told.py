@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 from isthmus.archive import index, register
 from isthmus.archive.studies import Told
 from isthmus.dicom.names import read_person_name
@@ -52,6 +54,11 @@ class HeldSeries:
     series_instance_uid: str
     facts: str
     instance_count: int | None
+
+    @property
+    def modality(self) -> str | None:
+        found: str | None = orjson.loads(self.facts).get("modality")
+        return found
 
 
 @dataclass(frozen=True, slots=True)

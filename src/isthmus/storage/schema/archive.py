@@ -131,6 +131,15 @@ described = Table(
     Column("body", LargeBinary, nullable=False),  # gzip of a JSON array
 )
 
+learnt = Table(  # what a source behind us does not tell of its instances, and what was learnt by receiving them once
+    "learnt",
+    INDEX,
+    Column("source", String, primary_key=True),
+    Column("study_instance_uid", String, primary_key=True),
+    Column("sop_instance_uid", String, primary_key=True),
+    Column("sop_class_uid", String, nullable=False),
+)
+
 unmapped = Table(
     "unmapped",
     INDEX,

@@ -1,6 +1,6 @@
 """dcmtk's dcmqrscp as the PACS behind Country A: older, plainer and stricter than most, DIMSE alone.
 
-    with dcmqrscp(tmp_path) as pacs:
+    with dcmqrscp(tmp_path, {"ISTHMUS": 11113}) as pacs:
         pacs.load(files)
 
 Source: stack.md §1.
@@ -12,7 +12,7 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ NetworkTCPPort  = {port}
 MaxPDUSize      = 16384
 MaxAssociations = 16
 HostTable BEGIN
+{hosts}
 HostTable END
 VendorTable BEGIN
 VendorTable END
@@ -49,13 +50,14 @@ class Dcmqrscp:
 
 
 @contextlib.contextmanager
-def dcmqrscp(folder: Path) -> Iterator[Dcmqrscp]:
-    """Start one in a folder of its own, wait until it answers, stop it afterwards."""
+def dcmqrscp(folder: Path, moves_to: Mapping[str, int] | None = None) -> Iterator[Dcmqrscp]:
+    """Start one in a folder of its own, wait until it answers, stop it afterwards. `moves_to`: AE titles and ports for C-MOVE."""
     program, (port,) = need("dcmqrscp", "dcmtk"), free_ports(1)
     storage = folder / "dcmqrscp"
     storage.mkdir(parents=True)
     configuration = folder / "dcmqrscp.cfg"
-    configuration.write_text(_CONFIGURATION.format(port=port, ae_title=AE_TITLE, storage=storage), "utf-8")
+    hosts = "\n".join(f"{title.lower()} = ({title}, {HOST}, {at})" for title, at in (moves_to or {}).items())
+    configuration.write_text(_CONFIGURATION.format(port=port, ae_title=AE_TITLE, storage=storage, hosts=hosts), "utf-8")
     process = subprocess.Popen(
         [str(program), "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )

@@ -182,6 +182,15 @@ def get(
     return outcomes
 
 
+def get_as(peer: Peer, folder: Path, asked: Asked, classes: Sequence[str], receiver: Receiver) -> Outcome:
+    """C-GET of what is asked for, as far as it is of these classes, which fit into one association: for who does not know them."""
+    contexts = [build_context(root + "3") for root in ROOTS]
+    contexts += [context for one in classes for context in storage_contexts(one)]
+    with association(peer, contexts, folder, receiver, classes) as made:
+        root = _root(made)
+        return _ended("C-GET", made.send_c_get(_identifier(asked, root), root + "3"))
+
+
 def move(peer: Peer, folder: Path, asked: Asked, destination: str) -> Outcome:
     """C-MOVE to an AE title of ours that the peer knows, where `inbound.py` listens."""
     with association(peer, [build_context(root + "2") for root in ROOTS], folder) as made:
