@@ -12,7 +12,7 @@ from tests.wire.made import MANIFEST, STUDY
 
 from isthmus.conformance.requirement import REQUIREMENTS, Kind, examine
 from isthmus.conformance.requirements import all as groups
-from isthmus.conformance.requirements.kos import kos_node
+from isthmus.conformance.evidence import kos_node
 from isthmus.fhir.elements import Node
 from isthmus.model.identifiers import Identifier
 from isthmus.wire.kos import with_accession_number, write_kos, write_plain_kos

@@ -1,12 +1,13 @@
 """A border to try things at: Country A with an in-memory register, asked without sockets by countries that can also cheat.
 
-Trust list, keys, trail, state and gate are the real ones; only what lies behind the connector, and the line, are stand-ins.
+Trust list, keys, trail, state and gate are the real ones; only what lies behind the connector, and the line, are stand-ins. What
+was said stands in `conversation`, to be held against the requirements.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ import orjson
 
 from isthmus.audit.trail import Trail
 from isthmus.config import Settings, read_settings
+from isthmus.conformance.evidence import Exchange
 from isthmus.consent.directives import Directives
 from isthmus.country_a.api import border_app
 from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
@@ -161,6 +163,7 @@ class PracticeBorder:
             national=self.register, directives=self.directives, sandbox=self.sandbox, clock=self.clock,
         )  # fmt: skip
         ours = state.ncp_id
+        self.conversation: list[Exchange] = []
         self.peers = {c: Peer(read_settings(made.settings[c], {}), ours, self.clock) for c in ("BB", "CC")}
         self.bb = self.peers["BB"]
 
@@ -227,7 +230,16 @@ class PracticeBorder:
             "headers": [(name.encode(), value.encode()) for name, value in said.items() if value],
             "extensions": {"tls": {"client_cert_chain": [DER_cert_to_PEM_cert(der)]}} if der else {},
         }  # fmt: skip
-        return await _spoken(self.app, scope, body)
+        reply = await _spoken(self.app, scope, body)
+        self.conversation.append(
+            Exchange(
+                method=scope["method"], path=path, origin=f"https://{said['host']}", query=tuple(_pairs(query)), sent=said,
+                body=body, status=reply.status, headers=reply.headers, answer=reply.body, whole=reply.whole,
+                peer=x5t_s256(der) if der else "", trusted=der in {one.certificate for one in self.peers.values()},
+                at=self.clock(),
+            )
+        )  # fmt: skip
+        return reply
 
     async def knock(self, body: bytes, peer: Peer | None = None) -> Reply:
         """A token request as it stands."""
@@ -256,6 +268,10 @@ class PracticeBorder:
         trc = who.trc_claims(replace(patient, handle=handle), professional)
         reply = await self.knock(who.request(who.hpa_claims(professional), trc), who)
         return str(reply.json()["access_token"]), handle
+
+
+def _pairs(query: Mapping[str, str] | Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    return query.items() if isinstance(query, Mapping) else query
 
 
 def traits(patient: Patient) -> dict[str, str]:

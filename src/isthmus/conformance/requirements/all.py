@@ -2,6 +2,32 @@
 
 from __future__ import annotations
 
-from isthmus.conformance.requirements import capability, documents, kos, manifests, patients, reports, search, studies
+from isthmus.conformance.requirements import (
+    audit,
+    capability,
+    documents,
+    images,
+    kos,
+    manifests,
+    patients,
+    populated,
+    reports,
+    search,
+    security,
+    tolerance,
+)
 
-GROUPS = (capability, documents, kos, manifests, patients, reports, search, studies)
+GROUPS = (
+    capability,
+    patients,
+    search,
+    documents,
+    manifests,
+    populated,
+    kos,
+    images,
+    reports,
+    security,
+    audit,
+    tolerance,
+)

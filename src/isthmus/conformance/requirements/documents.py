@@ -1,10 +1,13 @@
-"""DocumentReference content (DRC)."""
+"""What an entry says (DRC), and the documents that are read from it (RET)."""
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 
-from isthmus.conformance.requirement import Kind, requirement
+from isthmus.conformance.evidence import Arrival, Conversation, Exchange
+from isthmus.conformance.requirement import Kind, Severity, requirement
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
 from isthmus.model.queries import REGIONS
@@ -58,8 +61,18 @@ def drc_05(node: Node, pack: Pack) -> Iterator[str]:
         yield "custodian"
 
 
-@requirement("DRC-06", Kind.ENTRY, "one content with contentType and absolute url", source="MHD, ONCP")
+@requirement(
+    "DRC-06", Kind.ENTRY, "one content with contentType, and its url below the base of Country A", source="MHD, ONCP",
+    also=(Kind.SEARCH,),
+)  # fmt: skip
 def drc_06(node: Node, pack: Pack) -> Iterator[str]:
+    for entry in el.children(node, "entry"):
+        base, _, _ = (el.text(entry, "fullUrl") or "").partition("/DocumentReference/")
+        url = el.text(_attachment(el.child(entry, "resource")), "url")
+        if url is not None and not url.startswith(f"{base}/"):
+            yield "content.attachment.url"
+    if "entry" in node or node.get("resourceType") == "Bundle":
+        return
     attachment = _attachment(node)
     if len(el.children(node, "content")) != 1 or not el.text(attachment, "contentType"):
         yield "content"
@@ -164,3 +177,195 @@ def drc_20(node: Node, pack: Pack) -> Iterator[str]:
 
 def _related(node: Node) -> list[Node]:
     return [el.child(related, "identifier") for related in el.children(el.child(node, "context"), "related")]
+
+
+def _entries(node: Node) -> list[Node]:
+    resources = (el.child(entry, "resource") for entry in el.children(node, "entry"))
+    return [resource for resource in resources if resource.get("resourceType") == "DocumentReference"]
+
+
+def _targets(resource: Node, code: str) -> list[str]:
+    related = [relation for relation in el.children(resource, "relatesTo") if relation.get("code") == code]
+    return [el.text(relation, "target", "reference") or "" for relation in related]
+
+
+@requirement("DRC-11", Kind.SEARCH, "twins point to each other and carry the same masterIdentifier", source="MADO")
+def drc_11(node: Node, pack: Pack) -> Iterator[str]:
+    named = {f"DocumentReference/{resource.get('id')}": resource for resource in _entries(node)}
+    for name, resource in named.items():
+        for target in _targets(resource, "transforms"):
+            twin = named.get(target)
+            if twin is None:
+                continue  # on another page, or of a kind that was not asked for
+            same = el.text(twin, "masterIdentifier", "value") == el.text(resource, "masterIdentifier", "value")
+            if not same or name not in _targets(twin, "transforms"):
+                yield "relatesTo[transforms]"
+
+
+@requirement(
+    "DRC-18", Kind.SEARCH, "what another entry replaces is superseded, what it appends to is not", source="MHD, EUI"
+)
+def drc_18(node: Node, pack: Pack) -> Iterator[str]:
+    entries = _entries(node)
+    appended = {target for resource in entries for target in _targets(resource, "appends")}
+    replaced = {target for resource in entries for target in _targets(resource, "replaces")}
+    for resource in entries:
+        name, superseded = f"DocumentReference/{resource.get('id')}", resource.get("status") == "superseded"
+        if (name in replaced and not superseded) or (name in appended - replaced and superseded):
+            yield "status"
+
+
+@requirement("DRC-19", Kind.CONVERSATION, "an address is that of one document, which never changes", source="R")
+def drc_19(conversation: Conversation, pack: Pack) -> Iterator[str]:
+    at: dict[str, tuple[object, ...]] = {}
+    for entry in (entry for one in conversation for entry in one.entries("DocumentReference")):
+        attachment = _attachment(entry)
+        said = entry.get("id"), attachment.get("creation"), attachment.get("size"), attachment.get("hash")
+        if at.setdefault(el.text(attachment, "url") or "", said) != said:
+            yield "content.attachment.url"
+
+
+_DOCUMENTS = ("/fhir/Bundle/", "/fhir/Binary/")
+_FHIR_JSON = "application/fhir+json"
+
+
+def _reads(exchange: Exchange, *paths: str) -> bool:
+    return exchange.method == "GET" and exchange.path.startswith(paths or _DOCUMENTS)
+
+
+@requirement("RET-01", Kind.EXCHANGE, "a FHIR document comes as a Bundle, not wrapped", source="API", cheap=True)
+def ret_01(exchange: Exchange, pack: Pack) -> Iterator[str]:
+    if _reads(exchange, "/fhir/Bundle/") and exchange.status == 200 and exchange.node.get("resourceType") != "Bundle":
+        yield "resourceType"
+
+
+@requirement(
+    "RET-02", Kind.EXCHANGE, "other documents come as their bytes, as what they are", source="MHD, R4", cheap=True
+)
+def ret_02(exchange: Exchange, pack: Pack) -> Iterator[str]:
+    accepted = exchange.sent.get("accept", "").partition(";")[0]
+    if _reads(exchange, "/fhir/Binary/") and exchange.status == 200 and accepted not in ("", "*/*", _FHIR_JSON):
+        if exchange.headers.get("content-type", "").partition(";")[0] != accepted:
+            yield "Content-Type"
+        if exchange.node.get("resourceType") == "Binary":
+            yield "resourceType"
+
+
+@requirement("RET-03", Kind.EXCHANGE, "where FHIR is asked for, a Binary with its media type and base64", source="R4")
+def ret_03(exchange: Exchange, pack: Pack) -> Iterator[str]:
+    accepted = exchange.sent.get("accept", "").partition(";")[0]
+    if not _reads(exchange, "/fhir/Binary/") or exchange.status != 200 or accepted != _FHIR_JSON:
+        return
+    if exchange.node.get("resourceType") != "Binary" or not el.text(exchange.node, "contentType"):
+        yield "Binary.contentType"
+    if _unwrapped(exchange) is None:
+        yield "Binary.data"
+
+
+def _unwrapped(exchange: Exchange) -> bytes | None:
+    """The document in an answer, wrapped or not; None where base64 is broken."""
+    if exchange.node.get("resourceType") != "Binary":
+        return exchange.answer
+    try:
+        return b64decode(el.text(exchange.node, "data") or "!", validate=True)
+    except ValueError:
+        return None
+
+
+@requirement("RET-04", Kind.ARRIVAL, "Country B takes a document wrapped or not", source="R")
+def ret_04(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    for one in arrival.sent:
+        if _reads(one, "/fhir/Binary/") and one.status == 200 and arrival.value != _unwrapped(one):
+            yield "Binary"
+
+
+@requirement("RET-05", Kind.ARRIVAL, "a PDF that came in its entry is taken from there", source="NCP")
+def ret_05(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    document = arrival.document if isinstance(arrival.document, dict) else {}
+    inside = el.binary(_attachment(document), "data")
+    if inside is not None and (arrival.value != inside or any(_reads(one) for one in arrival.sent)):
+        yield "content.attachment.data"
+
+
+@requirement(
+    "RET-06", Kind.EXCHANGE, "not there: 404 not-found, never 410; no such form: 406", source="MHD, 03", cheap=True
+)
+def ret_06(exchange: Exchange, pack: Pack) -> Iterator[str]:
+    if not _reads(exchange):
+        return
+    if exchange.status == 410:
+        yield "status"
+    if exchange.status == 404 and all(issue.get("code") != "not-found" for issue in exchange.issues):
+        yield "OperationOutcome.issue.code"
+    accepted = exchange.sent.get("accept", "*/*").partition(";")[0]
+    given = exchange.headers.get("content-type", "").partition(";")[0]
+    if exchange.status == 200 and "," not in accepted and "*" not in accepted and accepted not in ("", given):
+        yield "status"
+
+
+@requirement("RET-07", Kind.CONVERSATION, "another's, a restricted and an unknown document answer alike", source="03")
+def ret_07(conversation: Conversation, pack: Pack) -> Iterator[str]:
+    refused = {one.answer for one in conversation if _reads(one) and one.status in (403, 404, 410)}
+    if len(refused) > 1:
+        yield "answer"
+
+
+@requirement("RET-08", Kind.CONVERSATION, "size and digest of what comes are those declared", source="03, R")
+def ret_08(conversation: Conversation, pack: Pack) -> Iterator[str]:
+    entries = [_attachment(entry) for one in conversation for entry in one.entries("DocumentReference")]
+    for one in (one for one in conversation if _reads(one) and one.status == 200):
+        data = _unwrapped(one) or b""
+        for attachment in (a for a in entries if (el.text(a, "url") or "").endswith(one.path.removeprefix("/fhir"))):
+            declared = attachment.get("hash")
+            if attachment.get("size", len(data)) != len(data):
+                yield "content.attachment.size"
+            if (
+                declared is not None
+                and declared != b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
+            ):
+                yield "content.attachment.hash"
+        digest = one.headers.get("content-digest")
+        if digest is not None and digest != f"sha-256=:{b64encode(hashlib.sha256(one.answer).digest()).decode()}:":
+            yield "Content-Digest"
+
+
+@requirement("RET-09", Kind.CONVERSATION, "the same document twice is the same bytes", source="R")
+def ret_09(conversation: Conversation, pack: Pack) -> Iterator[str]:
+    given: dict[tuple[str, str], bytes] = {}
+    for one in (one for one in conversation if _reads(one) and one.status == 200):
+        if given.setdefault((one.path, one.headers.get("content-type", "")), one.answer) != one.answer:
+            yield "answer"
+
+
+@requirement("RET-10", Kind.ARRIVAL, "a document about another person is not taken", source="R")
+def ret_10(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    document = arrival.document if isinstance(arrival.document, dict) else {}
+    resources = (el.child(entry, "resource") for entry in el.children(document, "entry"))
+    people = [resource for resource in resources if resource.get("resourceType") == "Patient"]
+    told = {(i.get("system"), i.get("value")) for person in people for i in el.children(person, "identifier")}
+    if people and arrival.patient is not None and arrival.patient not in told and not arrival.refused:
+        yield "Patient.identifier"
+
+
+@requirement(
+    "RET-11", Kind.ARRIVAL, "a form is asked for by its media type; that it cannot be had is told", source="MADO"
+)
+def ret_11(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    document = arrival.document if isinstance(arrival.document, dict) else {}
+    media = el.text(_attachment(document), "contentType")
+    for one in (one for one in arrival.sent if media is not None and _reads(one)):
+        if str(media) not in one.sent.get("accept", ""):
+            yield "Accept"
+        if one.status == 406 and not arrival.told and not arrival.refused:
+            yield "told"
+
+
+@requirement(
+    "RET-12", Kind.ARRIVAL, "the manifests of one study are one line", source="MADO-F", severity=Severity.WARNING
+)
+def ret_12(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    """`value` is the study of each line that is shown."""
+    document = arrival.document if isinstance(arrival.document, dict) else {}
+    lines = arrival.value if isinstance(arrival.value, tuple) else ()
+    if document.get("type") == "searchset" and len(lines) != len(set(lines)):
+        yield "lines"

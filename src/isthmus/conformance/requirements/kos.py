@@ -5,35 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from isthmus.conformance.requirement import Kind, requirement
+from isthmus.conformance.evidence import Arrival, Conversation, Examination, Written, kos_node, studies_of
+from isthmus.conformance.requirement import Kind, answer_of, requirement
 from isthmus.dicom import tags
-from isthmus.dicom.content import Item
 from isthmus.dicom.header import KEY_OBJECT_SELECTION
 from isthmus.dicom.syntaxes import EXPLICIT_LE
+from isthmus.errors import MEANINGS, IsthmusError
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
-from isthmus.model.identifiers import is_uid
+from isthmus.model.identifiers import is_uid, plain_uid
+from isthmus.model.imaging import Manifest
 from isthmus.model.queries import REGIONS
-from isthmus.wire.kos_reading import read_document
 from isthmus.wire.packs.pack import Pack
 
 MULTI_FRAME = {
     f"1.2.840.10008.5.1.4.1.1.{branch}"
     for branch in ("2.1", "2.2", "3.1", "4.1", "4.3", "6.2", "7.1", "7.2", "7.3", "7.4", "12.1.1", "12.2.1", "13.1.3")
 }
-
-
-def kos_node(data: bytes) -> Node:
-    """The data set of a key object selection, as requirements read it. Raises MalformedRequest, UnsupportedRequest."""
-    syntax, root = read_document(data)
-    return {"syntax": syntax} | _node(root)
-
-
-def _node(item: Item) -> Node:
-    return {
-        f"{tag:08X}": [_node(one) for one in item.items(tag)] if isinstance(value, list) else item.text(tag)
-        for tag, value in item.values.items()
-    }
 
 
 def _text(node: Node, *path: int) -> str:
@@ -81,7 +69,8 @@ def _counts(node: Node, count: int, unit: str) -> bool:
     """Whether a content item is a number of this unit that says so many."""
     measured = el.child(node, f"{tags.MEASURED_VALUE_SEQUENCE:08X}")
     units = _text(measured, tags.MEASUREMENT_UNITS_CODE_SEQUENCE, tags.CODE_VALUE)
-    return _text(node, tags.VALUE_TYPE) == "NUM" and units == unit and _text(measured, tags.NUMERIC_VALUE) == str(count)
+    told = _text(measured, tags.NUMERIC_VALUE) or _text(node, tags.TEXT_VALUE)
+    return (units == unit or not measured) and told == str(count)
 
 
 def _issued(node: Node, sequence: int) -> bool:
@@ -197,6 +186,30 @@ def mko_11(node: Node, pack: Pack) -> Iterator[str]:
         yield "Series Instance UID"
 
 
+@requirement(
+    "MKO-12", Kind.WRITTEN, "date, time, description and number of a series, when the images have them", source="MADO"
+)
+def mko_12(written: Written, pack: Pack) -> Iterator[str]:
+    manifest = written.value
+    if not isinstance(manifest, Manifest) or "0040A375" not in written.document:
+        return
+    groups = {_series_of(group, pack): group for group in _groups(written.document, pack)}
+    for series in manifest.study.series:
+        group = groups.get(series.series_instance_uid, {})
+        clock = series.started is not None and "T" in series.started
+        known = {
+            "series_date": series.started is not None,
+            "series_time": clock,
+            "series_description": bool(series.description),
+            "series_number": series.number is not None,
+        }
+        yield from (pack.kos[name][2] for name, had in known.items() if had and not _below(group, pack, name))
+
+
+def _series_of(group: Node, pack: Pack) -> str:
+    return _text((_below(group, pack, "series_uid") or [{}])[0], tags.CONTENT_ITEM_UID)
+
+
 @requirement("MKO-13", Kind.KOS, "multi-frame objects say how many frames", source="MADO")
 def mko_13(node: Node, pack: Pack) -> Iterator[str]:
     for one in _entries(node, pack):
@@ -218,6 +231,107 @@ def mko_15(node: Node, pack: Pack) -> Iterator[str]:
     at_root = [_referred(one) for one in _items(node, tags.CONTENT_SEQUENCE) if _referred(one)]
     if sorted(at_root) != sorted(uid for series in _evidence(node) for uid in _listed(series)):
         yield "ContentSequence"
+
+
+@requirement("MKO-16", Kind.KOS, "the number of instances is a number", source="MADO vs CP")
+def mko_16(node: Node, pack: Pack) -> Iterator[str]:
+    for group in _groups(node, pack):
+        for count in _below(group, pack, "series_instances"):
+            if _text(count, tags.VALUE_TYPE) != "NUM":
+                yield "Number of Series Related Instances"
+
+
+@requirement("MKO-17", Kind.ARRIVAL, "codes of 99IHE and of DCM, counts as number or text, are read alike", source="CP")
+def mko_17(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    node = arrival.document if isinstance(arrival.document, dict) else {}
+    if _below(node, pack, "library"):
+        yield from _unread(node, arrival)
+
+
+def _unread(node: Node, arrival: Arrival) -> Iterator[str]:
+    """What of the evidence is not in the manifest that was read."""
+    listed = {uid for series in _evidence(node) for uid in _listed(series)}
+    read = arrival.value.study.series if isinstance(arrival.value, Manifest) else ()
+    if listed != {instance.sop_instance_uid for series in read for instance in series.instances}:
+        yield "ReferencedSOPSequence"
+
+
+@requirement("MKO-18", Kind.ARRIVAL, "one of XDS-I.b, or without image library, is read all the same", source="R")
+def mko_18(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    node = arrival.document if isinstance(arrival.document, dict) else {}
+    if _evidence(node) and not _below(node, pack, "library"):
+        yield from _unread(node, arrival)
+
+
+_ALLOWED = ("Unrecognized enumerated value", "Standard Extended SOP", "Value dubious for this VR")
+
+
+@requirement("MKO-19", Kind.VERDICT, "dciodvfy: no error but of value types that it does not know yet", source="R, E14")
+def mko_19(verdict: str, pack: Pack) -> Iterator[str]:
+    for line in verdict.splitlines():
+        if line.startswith("Error") and not any(words in line for words in _ALLOWED):
+            yield "dciodvfy"
+
+
+@requirement("MKO-20", Kind.EXAMINATION, "both forms say the same: UID, study, series, instances", source="MADO")
+def mko_20(examination: Examination, pack: Pack) -> Iterator[str]:
+    if not examination.kos or not examination.manifest:
+        return
+    resources = (el.child(entry, "resource") for entry in el.children(examination.manifest, "entry"))
+    study = next((one for one in resources if one.get("resourceType") == "ImagingStudy"), {})
+    told = {
+        el.text(series, "uid"): sorted(el.text(one, "uid") or "" for one in el.children(series, "instance"))
+        for series in el.children(study, "series")
+    }
+    if told != {_text(one, tags.SERIES_INSTANCE_UID): sorted(_listed(one)) for one in _evidence(examination.kos)}:
+        yield "ReferencedSeriesSequence"
+    if plain_uid(el.text(study, "identifier", "value") or "") != _text(examination.kos, tags.STUDY_INSTANCE_UID):
+        yield "StudyInstanceUID"
+
+
+@requirement(
+    "MKO-21",
+    Kind.CONVERSATION,
+    "other content is another UID; of a study one manifest of a form is current",
+    source="MADO",
+)
+def mko_21(conversation: Conversation, pack: Pack) -> Iterator[str]:
+    by_uid: dict[tuple[str, str], bytes] = {}
+    for one in conversation:
+        answer = answer_of(one, pack)
+        if answer is not None and answer[0] in (Kind.MANIFEST, Kind.KOS):
+            uid = _text(answer[1], tags.SOP_INSTANCE_UID) or el.text(answer[1], "identifier", "value") or ""
+            if by_uid.setdefault((answer[0], uid), one.answer) != one.answer:
+                yield "SOPInstanceUID"
+        current: Counter[tuple[str, str]] = Counter()
+        for entry in one.entries("DocumentReference"):
+            form = el.text(entry, "content", "format", "code") or ""
+            if entry.get("status") == "current" and form in (pack.codes["format_manifest_fhir"], KEY_OBJECT_SELECTION):
+                current.update((form, uid) for uid in studies_of(entry, pack))
+        yield from ("status" for count in current.values() if count > 1)
+
+
+@requirement(
+    "MKO-22", Kind.ARRIVAL, "a hostile one is refused with a reason, or read with UIDs that are some", source="R"
+)
+def mko_22(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    if not isinstance(arrival.document, bytes) or not isinstance(arrival.value, Manifest | None):
+        return
+    if arrival.value is None and arrival.refused not in MEANINGS:
+        yield "reason"
+    elif arrival.value is not None:
+        held = [i.sop_instance_uid for series in arrival.value.study.series for i in series.instances]
+        if not all(is_uid(uid) for uid in (arrival.value.study.study_instance_uid, *held)):
+            yield "UID"
+        if sorted(set(held)) != sorted(_named(arrival.document)):
+            yield "ReferencedSOPSequence"
+
+
+def _named(data: bytes) -> set[str]:
+    try:
+        return {uid for series in _evidence(kos_node(data)) for uid in _listed(series)}
+    except IsthmusError:
+        return set()
 
 
 @requirement(

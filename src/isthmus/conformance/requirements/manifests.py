@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from isthmus.conformance.closure import closure_faults, document_faults
+from isthmus.conformance.evidence import Examination, studies_of
 from isthmus.conformance.requirement import Kind, Severity, requirement
-from isthmus.conformance.requirements.closure import closure_faults, document_faults
 from isthmus.fhir import elements as el
 from isthmus.fhir.bundles import Closed
 from isthmus.fhir.elements import Node
@@ -20,7 +21,9 @@ _ENHANCED = {
     for tail in ("2.1", "2.2", "3.1", "4.1", "4.4", "128.1", "130", "13.1.1", "13.1.3")
 }
 _INSIDE = re.compile(
-    r"file:|dicom://|\\\\\\\\|[a-z]:\\\\|\.dcm\b|/(?:var|mnt|home|srv)/|\.(?:local|internal|lan)\b", re.IGNORECASE
+    r"file:|dicom://|\\\\\\\\|[a-z]:\\\\|\.dcm\b|/(?:var|mnt|home|srv)/|\.(?:local|internal|lan)\b"
+    r"|//(?:10\.\d|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.)",
+    re.IGNORECASE,
 )
 
 
@@ -44,13 +47,29 @@ def mfh_02(node: Node, pack: Pack) -> Iterator[str]:
     yield from (k for k in ("Organization", "Endpoint") if not closed.of_type(k))
 
 
-@requirement("MFH-03", Kind.MANIFEST, "Bundle and Composition carry the same UID", source="MADO")
-def mfh_03(node: Node, pack: Pack) -> Iterator[str]:
-    identifier = el.child(node, "identifier")
-    if identifier != el.child(_one(node, "Composition"), "identifier"):
-        yield "Composition.identifier"
-    if not is_uid(plain_uid(el.text(identifier, "value") or "")):
+@requirement(
+    "MFH-03", Kind.EXAMINATION, "Bundle, Composition, key object selection and entry carry one UID", source="MADO"
+)
+def mfh_03(examination: Examination, pack: Pack) -> Iterator[str]:
+    node = examination.manifest
+    told = {_value(node, "identifier"), _value(_one(node, "Composition"), "identifier")} if node else set()
+    told |= {str(examination.kos.get("00080018"))} if examination.kos else set()
+    for entry in examination.entries if told else ():
+        if _manifest_form(entry, pack) and entry.get("status") == "current":
+            told.add(_value(entry, "masterIdentifier"))
+    if len(told) > 1:
         yield "Bundle.identifier"
+    if not all(is_uid(uid) for uid in told):
+        yield "Bundle.identifier.value"
+
+
+def _value(node: Node, name: str) -> str:
+    return plain_uid(el.text(node, name, "value") or "")
+
+
+def _manifest_form(entry: Node, pack: Pack) -> str:
+    code = el.text(entry, "content", "format", "code") or ""
+    return code if code in (pack.codes["format_manifest_fhir"], pack.codes["format_manifest_kos"]) else ""
 
 
 @requirement("MFH-04", Kind.MANIFEST, "type 18748-4, category Medical-Imaging", source="EUM, R")
@@ -169,13 +188,36 @@ def mfh_17(node: Node, pack: Pack) -> Iterator[str]:
         yield "Device.type"
 
 
-@requirement("MFH-18", Kind.MANIFEST, "an order has one accession number, status and intent", source="MADO-F")
-def mfh_18(node: Node, pack: Pack) -> Iterator[str]:
-    for order in Closed(node).of_type("ServiceRequest"):
+@requirement(
+    "MFH-18",
+    Kind.EXAMINATION,
+    "an order: one accession number with its issuer, placer, status, intent",
+    source="MADO-F",
+)
+def mfh_18(examination: Examination, pack: Pack) -> Iterator[str]:
+    told = set()
+    for order in Closed(examination.manifest).of_type("ServiceRequest"):
         numbers = el.children(order, "identifier")
-        if len([n for n in numbers if _coded(n, "type", "ACSN")]) > 1 or not numbers:
+        accession = [n for n in numbers if _coded(n, "type", "ACSN")]
+        if len(accession) > 1 or not numbers or any(_coded(n, "type", "PLAC") and not n.get("value") for n in numbers):
             yield "ServiceRequest.identifier"
+        told |= {(el.text(n, "system") or "", el.text(n, "value") or "") for n in accession}
         yield from (f"ServiceRequest.{name}" for name in ("status", "intent") if not order.get(name))
+    in_kos = _kos_numbers(examination.kos)
+    if told and in_kos and told != in_kos:
+        yield "ServiceRequest.identifier.system"
+
+
+def _kos_numbers(node: Node) -> set[tuple[str, str]]:
+    """The accession numbers of a key object selection, with their issuers."""
+    found = set()
+    for request in el.children(node, "0040A370"):
+        issuer = el.child(request, "00080051")
+        system, kind = el.text(issuer, "00400032") or "", el.text(issuer, "00400033")
+        number = el.text(request, "00080050")
+        if number:
+            found.add((f"urn:oid:{system}" if system and kind == "ISO" else system, number))
+    return found
 
 
 @requirement("MFH-21", Kind.MANIFEST, "patient: identifier, name, birth date", source="EUM")
@@ -233,16 +275,36 @@ def mfh_20(node: Node, pack: Pack) -> Iterator[str]:
             yield "ImagingStudy.series.instance.title"
 
 
-@requirement("MFH-23", Kind.MANIFEST, "no inner name, file or PACS path", source="R")
+@requirement(
+    "MFH-23", Kind.MANIFEST, "no inner name, file or PACS path", source="R",
+    also=(Kind.REPORT, Kind.SEARCH, Kind.PATIENTS, Kind.STUDIES, Kind.CAPABILITY, Kind.SMART),
+)  # fmt: skip
 def mfh_23(node: Node, pack: Pack) -> Iterator[str]:
     if _INSIDE.search(el.write_object(node).decode()):
-        yield "Bundle"
+        yield str(node.get("resourceType") or "configuration")
 
 
-@requirement("MFH-27", Kind.MANIFEST, "what stands in several places is the same in all of them", source="MADO-F")
-def mfh_27(node: Node, pack: Pack) -> Iterator[str]:
-    closed, study = Closed(node), _one(node, "ImagingStudy")
-    study = next(iter(closed.of_type("ImagingStudy")), study)
+@requirement("MFH-24", Kind.SEARCH, "every study is told in the same forms", source="MADO")
+def mfh_24(node: Node, pack: Pack) -> Iterator[str]:
+    forms: dict[str, set[str]] = {}
+    for entry in (el.child(one, "resource") for one in el.children(node, "entry")):
+        for uid in studies_of(entry, pack) if _manifest_form(entry, pack) else ():
+            forms.setdefault(uid, set()).add(_manifest_form(entry, pack))
+    if len({frozenset(one) for one in forms.values()}) > 1 and node.get("total") == len(el.children(node, "entry")):
+        yield "content.format"
+
+
+@requirement("MFH-25", Kind.EXAMINATION, "every instance that is listed can be had", source="MADO")
+def mfh_25(examination: Examination, pack: Pack) -> Iterator[str]:
+    listed = {el.text(one, "uid") for _, one in _instances(examination.manifest)}
+    if examination.delivered is not None and listed - examination.delivered:
+        yield "ImagingStudy.series.instance"
+
+
+@requirement("MFH-27", Kind.EXAMINATION, "what stands in several places is the same in all of them", source="MADO-F")
+def mfh_27(examination: Examination, pack: Pack) -> Iterator[str]:
+    closed = Closed(examination.manifest)
+    study = next(iter(closed.of_type("ImagingStudy")), {})
     told = {c.get("code") for c in el.children(study, "modality")}
     if told != {el.text(series, "modality", "code") for series in el.children(study, "series")}:
         yield "ImagingStudy.modality"
@@ -253,22 +315,18 @@ def mfh_27(node: Node, pack: Pack) -> Iterator[str]:
     subjects = {el.text(r, "subject", "reference") for r in closed.resources if r.get("subject")}
     if len(subjects) > 1:
         yield "subject"
+    for entry in examination.entries:
+        if study and _manifest_form(entry, pack) and entry.get("status") == "current":
+            starts = el.text(study, "started"), el.text(entry, "context", "period", "start")
+            if None not in starts and starts[0] != starts[1]:
+                yield "context.period.start"
+            if not {c.get("code") for c in _entry_modalities(entry, pack)} <= told:
+                yield "extension[modality]"
 
 
-_POPULATED = {
-    "Composition": ("identifier", "text", "title", "event", "type", "subject", "author", "date", "status"),
-    "ImagingStudy": ("identifier", "procedureCode", "series", "subject", "modality"),
-    "Endpoint": ("address", "status", "connectionType", "payloadType"),
-    "Device": ("manufacturer", "type"),
-    "Organization": ("name",),
-}
-
-
-@requirement("MFH-28", Kind.MANIFEST, "what the EU guide says shall be populated is there", source="EUM")
-def mfh_28(node: Node, pack: Pack) -> Iterator[str]:
-    for kind, names in _POPULATED.items():
-        for resource in Closed(node).of_type(kind):
-            yield from (f"{kind}.{name}" for name in names if not resource.get(name))
+def _entry_modalities(entry: Node, pack: Pack) -> Iterator[Node]:
+    for extension in el.extensions(entry, pack.extensions["modality"]):
+        yield from el.codings(extension, "valueCodeableConcept")
 
 
 @requirement("MFH-30", Kind.MANIFEST, "a web viewer: no payload type, HTML, a whole address", source="MADO-F")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from html import unescape
 
+from isthmus.conformance.closure import closure_faults, document_faults
+from isthmus.conformance.evidence import Arrival, Examination, studies_of
 from isthmus.conformance.requirement import Kind, Severity, requirement
-from isthmus.conformance.requirements.closure import closure_faults, document_faults
 from isthmus.fhir import elements as el
 from isthmus.fhir.bundles import Closed
 from isthmus.fhir.elements import Node
 from isthmus.fhir.narrative import words
+from isthmus.model.identifiers import plain_uid
+from isthmus.model.queries import REGIONS
 from isthmus.wire.packs.pack import Pack
 
 _ADDRESS = re.compile(r"https?://[^\"]*/studies/")
@@ -155,9 +160,212 @@ def rep_18(node: Node, pack: Pack) -> Iterator[str]:
                 yield "Observation[dose]"
 
 
-@requirement("REP-26", Kind.REPORT, "a region is one of the report's ten", source="EUI")
+@requirement("REP-26", Kind.REPORT, "a region is one of the report's ten, and overlaps the body sites", source="EUI")
 def rep_26(node: Node, pack: Pack) -> Iterator[str]:
+    ten = set(REGIONS) - {pack.codes["spine_manifest"]} | {pack.codes["spine_report"]}
+    regions = set[object]()
     for resource in Closed(node).resources:
         for extension in el.extensions(resource, pack.extensions["region_report"]):
-            if _codes(extension, "valueCodeableConcept") & {pack.codes["spine_manifest"]}:
+            told = _codes(extension, "valueCodeableConcept")
+            regions |= told
+            if told - ten:
                 yield f"{resource.get('resourceType')}.extension[region]"
+    studies = Closed(node).of_type("ImagingStudy")
+    sites = {el.text(series, "bodySite", "code") for study in studies for series in el.children(study, "series")} & ten
+    if regions and sites and not sites & regions and "38266002" not in regions:  # the entire body overlaps all
+        yield "ImagingStudy.series.bodySite"
+
+
+_OPTIONAL = ("comparison", "findings", "impression", "recommendation", "communication")
+
+
+@requirement("REP-08", Kind.REPORT, "sections have the codes of LOINC, each once", source="EUI")
+def rep_08(node: Node, pack: Pack) -> Iterator[str]:
+    codings = [
+        (c.get("system"), c.get("code"))
+        for section in el.children(_one(node, "Composition"), "section")
+        for c in el.codings(section, "code")
+    ]
+    told = Counter(code for _, code in codings)
+    yield from (f"Composition.section[{name}]" for name in _OPTIONAL if told[pack.sections[name]] > 1)
+    for system, code in codings:
+        if code in pack.sections.values() and system != pack.systems["loinc"]:
+            yield "Composition.section.code.system"
+
+
+def _studies(node: Node) -> set[str]:
+    return {plain_uid(el.text(one, "identifier", "value") or "") for one in Closed(node).of_type("ImagingStudy")}
+
+
+@requirement("REP-11", Kind.EXAMINATION, "a report names the study by the UID of its manifest", source="EUI, MADO")
+def rep_11(examination: Examination, pack: Pack) -> Iterator[str]:
+    described = _studies(examination.manifest) | ({examination.study_instance_uid} - {""})
+    for report in examination.reports if described else ():
+        if not described & _studies(report):
+            yield "ImagingStudy.identifier"
+
+
+@requirement(
+    "REP-12", Kind.EXAMINATION, "report, manifest, entries and images carry one accession number", source="EUI, MADO"
+)
+def rep_12(examination: Examination, pack: Pack) -> Iterator[str]:
+    told = {
+        "manifest": _accessions(examination.manifest, examination.study_instance_uid),
+        "DICOM": {examination.accession_number} if examination.accession_number else set(),
+    }
+    for number, report in enumerate(examination.reports):
+        told[f"report {number + 1}"] = _accessions(report, examination.study_instance_uid)
+    for number, entry in enumerate(examination.entries):
+        if studies_of(entry, pack) == {examination.study_instance_uid}:
+            told[f"entry {number + 1}"] = set(_entry_accessions(entry, pack))
+    known = {place: numbers for place, numbers in told.items() if numbers}
+    first = next(iter(known.values()), set())
+    yield from (f"{place}: accession number" for place, numbers in known.items() if not numbers & first)
+
+
+def _accessions(node: Node, study: str) -> set[tuple[str, str]]:
+    """Issuer and number of what a document's study is based on; of all its orders where no study is named."""
+    closed = Closed(node)
+    studies = [s for s in closed.of_type("ImagingStudy") if plain_uid(el.text(s, "identifier", "value") or "") == study]
+    orders = [order for one in studies for order in closed.follow(one, "basedOn")] if study else closed.of_type(_ORDER)
+    return {
+        (el.text(number, "system") or "", el.text(number, "value") or "")
+        for order in orders
+        for number in el.children(order, "identifier")
+        if "ACSN" in _codes(number, "type")
+    }
+
+
+_ORDER = "ServiceRequest"
+
+
+def _entry_accessions(entry: Node, pack: Pack) -> Iterator[tuple[str, str]]:
+    for one in el.children(el.child(entry, "context"), "related"):
+        number = el.child(one, "identifier")
+        if pack.codes["accession_number"] in _codes(number, "type"):
+            yield el.text(number, "system") or "", el.text(number, "value") or ""
+
+
+@requirement("REP-17", Kind.REPORT, "findings and impressions are reached from both ends", source="EUI")
+def rep_17(node: Node, pack: Pack) -> Iterator[str]:
+    closed = Closed(node)
+    composition, report = _first(closed, "Composition"), _first(closed, "DiagnosticReport")
+    results = {id(one) for one in closed.follow(report, "result")}
+    for section in el.children(composition, "section"):
+        if not _codes(section, "code") & {pack.sections["findings"], pack.sections["impression"]}:
+            continue
+        held = [closed.find(reference, composition) for reference in el.children(section, "entry")]
+        if any(one is None or id(one) not in results for one in held):
+            yield "DiagnosticReport.result"
+
+
+@requirement("REP-19", Kind.REPORT, "the original is inside, as PDF", source="API", also=(Kind.MINIMAL,))
+def rep_19(node: Node, pack: Pack) -> Iterator[str]:
+    closed = Closed(node)
+    held = [form for report in closed.of_type("DiagnosticReport") for form in el.children(report, "presentedForm")]
+    for form in (*held, *closed.of_type("Binary")):
+        data = el.binary(form, "data")
+        inside = data is not None or closed.find({"reference": el.text(form, "url") or ""}, {}) is not None
+        if not inside:
+            yield "DiagnosticReport.presentedForm"
+        elif data is not None and (el.text(form, "contentType") == "application/pdf") != (data[:5] == b"%PDF-"):
+            yield "DiagnosticReport.presentedForm.contentType"
+
+
+@requirement("REP-20", Kind.MINIMAL, "the minimal form: a collection; study and order by identifier", source="EUI")
+def rep_20(node: Node, pack: Pack) -> Iterator[str]:
+    reports = Closed(node).of_type("DiagnosticReport")
+    if node.get("type") != "collection" or len(reports) != 1:
+        yield "Bundle"
+    for report in reports:
+        if not el.children(report, "presentedForm"):
+            yield "DiagnosticReport.presentedForm"
+        for name in ("imagingStudy", "basedOn"):
+            if not any(el.text(r, "identifier", "value") or r.get("reference") for r in el.children(report, name)):
+                yield f"DiagnosticReport.{name}"
+
+
+_CLOCK = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)?")
+_MANDATORY = (("Patient", "name"), ("Patient", "birthDate"), ("Composition", "date"), ("Composition", "author"))
+
+
+@requirement("REP-21", Kind.REPORT, "what is missing says so; a time has its offset", source="EUI")
+def rep_21(node: Node, pack: Pack) -> Iterator[str]:
+    for kind, name in _MANDATORY:
+        one = _one(node, kind)
+        if not one.get(name) and not el.extensions(el.child(one, f"_{name}"), pack.extensions["absent"]):
+            yield f"{kind}.{name}"
+    for path, value in _texts(node, "Bundle"):
+        clock = _CLOCK.fullmatch(value)
+        if clock is not None and clock[1] is None:
+            yield path
+
+
+def _texts(node: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _texts(value, f"{path}.{name}")
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value, path)
+    elif isinstance(node, str):
+        yield path, node
+
+
+@requirement("REP-22", Kind.EXAMINATION, "versions share their identifier and count up", source="EUI")
+def rep_22(examination: Examination, pack: Pack) -> Iterator[str]:
+    """Versions that name each other by `replaces` in their entries, or that share an identifier."""
+    lines: dict[tuple[str | None, str | None], list[str]] = {}
+    for report in examination.reports:
+        composition = _one(report, "Composition")
+        identifier = el.text(composition, "identifier", "system"), el.text(composition, "identifier", "value")
+        told = el.extensions(composition, pack.extensions["composition_version"])
+        lines.setdefault(identifier, []).append((el.text(told[0], "valueString") if told else None) or "")
+    for versions in lines.values():
+        if len(versions) > 1 and (len(set(versions)) != len(versions) or versions != sorted(versions, key=_natural)):
+            yield "Composition.extension[version]"
+    if (
+        len(lines) > 1
+        and any(_replaces(entry) for entry in examination.entries)
+        and len(lines) == len(examination.reports)
+    ):
+        yield "Composition.identifier"
+
+
+def _natural(version: str) -> tuple[int, str]:
+    return int(version) if version.isdecimal() else 0, version
+
+
+def _replaces(entry: Node) -> bool:
+    report = el.text(entry, "content", "format", "code") is None
+    return report and any(one.get("code") == "replaces" for one in el.children(entry, "relatesTo"))
+
+
+@requirement("REP-23", Kind.ARRIVAL, "every section is shown, whatever its code", source="R")
+def rep_23(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    document = arrival.document if isinstance(arrival.document, dict) else {}
+    if not arrival.told or not Closed(document).of_type("DiagnosticReport"):
+        return
+    shown = _plain(arrival.told)
+    for section in el.children(_one(document, "Composition"), "section"):
+        div = el.text(section, "text", "div") or ""
+        if any(word not in shown for word in (el.text(section, "title") or "", *_plain(div).split())):
+            yield "Composition.section"
+
+
+def _plain(page: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+_ACTIVE = re.compile(
+    r"<(script|iframe|object|embed|link|meta|form|base)\b(?![^>]*data-ours)|\son\w+\s*=|javascript:|"
+    r"(src|href|action|data)\s*=\s*[\"']?\s*(https?:)?//|url\(\s*[\"']?(https?:)?//|@import",
+    re.IGNORECASE,
+)
+
+
+@requirement("REP-24", Kind.ARRIVAL, "what is shown of a document runs nothing and fetches nothing", source="R")
+def rep_24(arrival: Arrival, pack: Pack) -> Iterator[str]:
+    """`told` is the document's part of the page."""
+    if _ACTIVE.search(arrival.told):
+        yield "told"
