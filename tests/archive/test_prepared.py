@@ -17,9 +17,9 @@ from isthmus.archive import register
 from isthmus.archive.prepared import Manifests
 from isthmus.archive.register import Traits
 from isthmus.config import Border
+from isthmus.conformance.evidence import kos_node
 from isthmus.conformance.requirement import Kind, examine
 from isthmus.conformance.requirements import all as groups
-from isthmus.conformance.requirements.kos import kos_node
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.imaging import Manifest

@@ -12,7 +12,7 @@ from isthmus.conformance.requirements import all as groups
 from isthmus.errors import SettingsProblem
 from isthmus.model.documents import DocumentKind
 from isthmus.testing.border import Peer, PracticeBorder, Reply
-from isthmus.testing.register import CT, SEEN, add
+from isthmus.testing.register import CT, MR, SEEN, add
 from isthmus.wire.packs.pack import OLDEST_FIRST, agreed_pack, load_pack
 
 assert groups.GROUPS
@@ -23,7 +23,8 @@ REPORT, STUDY, IMAGE = "85430-7", "18748-4", "x-clinical-image"
 @pytest.fixture
 def two_packs(border: PracticeBorder) -> PracticeBorder:
     """Country BB speaks the classic pack, CC the newer one, as AA does."""
-    add(border.register, SEEN, CT, DocumentKind.MANIFEST_KOS, "CT")
+    for study, modality in ((CT, "CT"), (MR, "MR")):
+        add(border.register, SEEN, study, DocumentKind.MANIFEST_KOS, modality)
     border.change(1, pack=CLASSIC)
     return border
 
@@ -55,7 +56,7 @@ async def test_the_same_list_is_written_in_the_pack_of_who_asks(two_packs: Pract
 @pytest.mark.requirement("DRS-05")
 @pytest.mark.parametrize(
     ("country", "asked", "expected"),
-    [("BB", STUDY, 3), ("BB", IMAGE, 3), ("BB", REPORT, 0), ("CC", STUDY, 3), ("CC", REPORT, 3), ("CC", IMAGE, 0)],
+    [("BB", STUDY, 3), ("BB", IMAGE, 4), ("BB", REPORT, 0), ("CC", STUDY, 4), ("CC", REPORT, 3), ("CC", IMAGE, 0)],
 )
 async def test_the_same_search_means_what_its_pack_says(
     two_packs: PracticeBorder, country: str, asked: str, expected: int
@@ -75,7 +76,7 @@ async def test_what_is_emitted_fulfils_every_requirement_in_either_pack(
 ) -> None:
     reply = await _listed(two_packs, two_packs.peers[country])
 
-    assert len(reply.entries) == 6
+    assert len(reply.entries) == 7
     assert examine(Kind.SEARCH, reply.json(), load_pack(pack)) == []
 
 

@@ -117,7 +117,9 @@ def drc_12(node: Node, pack: Pack) -> Iterator[str]:
     if _is_manifest(node, pack):
         if not el.text(context, "period", "start"):
             yield "context.period.start"
-        yield from (f"context.{name}" for name in ("facilityType", "practiceSetting") if not context.get(name))
+        for name in ("facilityType", "practiceSetting"):
+            if not any(system and code for system, code in _codes(context, name)):
+                yield f"context.{name}"
 
 
 @requirement("DRC-13", Kind.ENTRY, "one study UID reference, of type DCM 110180, on manifests", source="MADO-F")
@@ -155,16 +157,20 @@ def drc_15(node: Node, pack: Pack) -> Iterator[str]:
 @requirement("DRC-16", Kind.ENTRY, "body site of manifests from the ten", source="EUM")
 def drc_16(node: Node, pack: Pack) -> Iterator[str]:
     sites = el.extensions(node, pack.extensions["body_site"])
-    codes = {code for extension in sites for _, code in _codes(extension, "valueCodeableConcept")}
-    if _is_manifest(node, pack) and (not codes or codes - set(REGIONS)):
-        yield "extension[bodySite]"
+    told = {one for extension in sites for one in _codes(extension, "valueCodeableConcept")}
+    nested = [el.child(one, "extension") for one in el.extensions(node, pack.extensions["body_site_once"])]
+    if _is_manifest(node, pack):
+        if not told or told - {(pack.systems["snomed"], code) for code in REGIONS}:
+            yield "extension[bodySite]"
+        if any(one.get("url") != "concept" or _codes(one, "valueCodeableConcept") != told for one in nested):
+            yield "extension[bodySite].extension[concept]"
 
 
 @requirement("DRC-17", Kind.ENTRY, "content profile on FHIR reports", source="EUI")
 def drc_17(node: Node, pack: Pack) -> Iterator[str]:
     fhir = el.text(_attachment(node), "contentType") == "application/fhir+json"
     profile = el.extensions(el.child(node, "content"), pack.extensions["content_profile_report"])
-    if fhir and not _is_manifest(node, pack) and not profile:
+    if fhir and not _is_manifest(node, pack) and not any(el.text(one, "valueCanonical") for one in profile):
         yield "content.extension"
 
 

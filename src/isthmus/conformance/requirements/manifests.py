@@ -31,8 +31,9 @@ def _one(node: Node, kind: str) -> Node:
     return next(iter(Closed(node).of_type(kind)), {})
 
 
-def _coded(node: Node, name: str, code: str) -> bool:
-    return any(c.get("code") == code for c in el.codings(node, name))
+def _coded(node: Node, name: str, code: str, *systems: str) -> bool:
+    """Whether a concept has this code, of one of these systems where any is named."""
+    return any(c.get("code") == code and (not systems or c.get("system") in systems) for c in el.codings(node, name))
 
 
 @requirement("MFH-01", Kind.MANIFEST, "a document: identifier, timestamp, no total, Composition first", source="MADO-F")
@@ -75,9 +76,9 @@ def _manifest_form(entry: Node, pack: Pack) -> str:
 @requirement("MFH-04", Kind.MANIFEST, "type 18748-4, category Medical-Imaging", source="EUM, R")
 def mfh_04(node: Node, pack: Pack) -> Iterator[str]:
     composition = _one(node, "Composition")
-    if not _coded(composition, "type", pack.codes["composition_manifest"]):
+    if not _coded(composition, "type", pack.codes["composition_manifest"], pack.systems["loinc"]):
         yield "Composition.type"
-    if not _coded(composition, "category", pack.codes["category"]):
+    if not _coded(composition, "category", pack.codes["category"], *pack.aliases["category"]):
         yield "Composition.category"
 
 
@@ -116,9 +117,11 @@ def mfh_07(node: Node, pack: Pack) -> Iterator[str]:
 @requirement("MFH-09", Kind.MANIFEST, "one study UID of type 110180", source="MADO-F")
 def mfh_09(node: Node, pack: Pack) -> Iterator[str]:
     numbers = el.children(_one(node, "ImagingStudy"), "identifier")
-    named = [i for i in numbers if _coded(i, "type", pack.codes["study_instance_uid"])]
+    named = [i for i in numbers if _coded(i, "type", pack.codes["study_instance_uid"], pack.systems["dcm"])]
     if len(named) != 1 or named[0].get("system") != pack.systems["uid"]:
         yield "ImagingStudy.identifier"
+    elif not is_uid(plain_uid(el.text(named[0], "value") or "")):
+        yield "ImagingStudy.identifier.value"
 
 
 @requirement("MFH-10", Kind.MANIFEST, "counts agree with what is listed", source="MADO-F")
@@ -141,6 +144,8 @@ def mfh_11(node: Node, pack: Pack) -> Iterator[str]:
     for one in el.children(study, "series"):
         if not is_uid(el.text(one, "uid") or "") or not el.children(one, "instance"):
             yield "ImagingStudy.series"
+        if not all(is_uid(el.text(instance, "uid") or "") for instance in el.children(one, "instance")):
+            yield "ImagingStudy.series.instance.uid"
         if not any(closed.find(reference, study) for reference in el.children(one, "endpoint")):
             yield "ImagingStudy.series.endpoint"
 
@@ -155,27 +160,38 @@ def mfh_12(node: Node, pack: Pack) -> Iterator[str]:
 @requirement("MFH-13", Kind.MANIFEST, "a region, of the ten", source="EUM")
 def mfh_13(node: Node, pack: Pack) -> Iterator[str]:
     regions = el.extensions(_one(node, "ImagingStudy"), pack.extensions["region_manifest"])
-    codes = {c.get("code") for extension in regions for c in el.codings(extension, "valueCodeableConcept")}
-    if not codes or codes - set(REGIONS):
+    told = {
+        (c.get("system"), c.get("code")) for extension in regions for c in el.codings(extension, "valueCodeableConcept")
+    }
+    if not told or told - {(pack.systems["snomed"], code) for code in REGIONS}:
         yield "ImagingStudy.extension"
+
+
+def _endpoints(node: Node, viewer: bool = False) -> list[Node]:
+    """Where images are fetched; or where a page shows them."""
+    held = Closed(node).of_type("Endpoint")
+    return [one for one in held if ("text/html" in el.texts(one, "payloadMimeType")) is viewer]
 
 
 @requirement("MFH-15", Kind.MANIFEST, "WADO endpoint: location, active, dicom-wado-rs, payload", source="MADO-F")
 def mfh_15(node: Node, pack: Pack) -> Iterator[str]:
-    for endpoint in Closed(node).of_type("Endpoint"):
+    for endpoint in _endpoints(node):
         location = el.extensions(endpoint, pack.extensions["location_uid"])
         payload = el.child(endpoint, "payloadType")
         if len(location) != 1 or not el.text(location[0], "valueString") or endpoint.get("status") != "active":
             yield "Endpoint"
-        if el.text(endpoint, "connectionType", "code") != "dicom-wado-rs":
+        kind = el.child(endpoint, "connectionType")
+        if (kind.get("system"), kind.get("code")) != (pack.systems["connection_type"], "dicom-wado-rs"):
             yield "Endpoint.connectionType"
-        if payload.get("text") != "DICOM WADO-RS" or el.text(payload, "coding", "code") != "none":
+        if payload.get("text") != "DICOM WADO-RS" or not _coded(
+            endpoint, "payloadType", "none", pack.systems["payload_type"]
+        ):
             yield "Endpoint.payloadType"
 
 
 @requirement("MFH-16", Kind.MANIFEST, "a real address, or the placeholder marked unknown", source="MADO-F")
 def mfh_16(node: Node, pack: Pack) -> Iterator[str]:
-    for endpoint in Closed(node).of_type("Endpoint"):
+    for endpoint in _endpoints(node):
         absent = el.extensions(el.child(endpoint, "_address"), pack.extensions["absent"])
         address = el.text(endpoint, "address") or ""
         if bool(absent) != (address == "http://notspecified") or not address.startswith("http"):
@@ -184,7 +200,7 @@ def mfh_16(node: Node, pack: Pack) -> Iterator[str]:
 
 @requirement("MFH-17", Kind.MANIFEST, "the device is a mado-creator", source="MADO-F")
 def mfh_17(node: Node, pack: Pack) -> Iterator[str]:
-    if not _coded(_one(node, "Device"), "type", "mado-creator"):
+    if not _coded(_one(node, "Device"), "type", "mado-creator", pack.systems["device_type"]):
         yield "Device.type"
 
 
@@ -195,8 +211,12 @@ def mfh_17(node: Node, pack: Pack) -> Iterator[str]:
     source="MADO-F",
 )
 def mfh_18(examination: Examination, pack: Pack) -> Iterator[str]:
-    told = set()
-    for order in Closed(examination.manifest).of_type("ServiceRequest"):
+    told, closed = set(), Closed(examination.manifest)
+    study = next(iter(closed.of_type("ImagingStudy")), {})
+    based_on = [id(order) for order in closed.follow(study, "basedOn")]
+    for order in closed.of_type("ServiceRequest"):
+        if id(order) not in based_on:
+            yield "ImagingStudy.basedOn"
         numbers = el.children(order, "identifier")
         accession = [n for n in numbers if _coded(n, "type", "ACSN")]
         if len(accession) > 1 or not numbers or any(_coded(n, "type", "PLAC") and not n.get("value") for n in numbers):
@@ -224,6 +244,10 @@ def _kos_numbers(node: Node) -> set[tuple[str, str]]:
 def mfh_21(node: Node, pack: Pack) -> Iterator[str]:
     patient = _one(node, "Patient")
     yield from (f"Patient.{name}" for name in ("identifier", "name", "birthDate") if not patient.get(name))
+    if not all(el.text(i, "system") and el.text(i, "value") for i in el.children(patient, "identifier")):
+        yield "Patient.identifier"
+    if not any(name.get(n) for name in el.children(patient, "name") for n in ("family", "given", "text")):
+        yield "Patient.name"
 
 
 @requirement("MFH-22", Kind.MANIFEST, "every reference is answered inside, every entry is reached", source="EUI, R4")
@@ -261,7 +285,8 @@ def _instances(node: Node) -> list[tuple[str, Node]]:
 )
 def mfh_19(node: Node, pack: Pack) -> Iterator[str]:
     for sop_class, instance in _instances(node):
-        if sop_class in _ENHANCED and not el.extensions(instance, pack.extensions["frames_manifest"]):
+        told = el.extensions(instance, pack.extensions["frames_manifest"])
+        if sop_class in _ENHANCED and not any(el.number(one, "valueInteger") for one in told):
             yield "ImagingStudy.series.instance.extension"
 
 
@@ -270,7 +295,8 @@ def mfh_19(node: Node, pack: Pack) -> Iterator[str]:
 )
 def mfh_20(node: Node, pack: Pack) -> Iterator[str]:
     for sop_class, instance in _instances(node):
-        titled = el.extensions(instance, pack.extensions["key_object_title"])
+        told = el.extensions(instance, pack.extensions["key_object_title"])
+        titled = any(c.get("code") for one in told for c in el.codings(one, "valueCodeableConcept"))
         if sop_class == KEY_OBJECTS and (not titled or not el.text(instance, "title")):
             yield "ImagingStudy.series.instance.title"
 
@@ -306,7 +332,9 @@ def mfh_27(examination: Examination, pack: Pack) -> Iterator[str]:
     closed = Closed(examination.manifest)
     study = next(iter(closed.of_type("ImagingStudy")), {})
     told = {c.get("code") for c in el.children(study, "modality")}
-    if told != {el.text(series, "modality", "code") for series in el.children(study, "series")}:
+    said = [el.child(series, "modality") for series in el.children(study, "series")]
+    foreign = any(c.get("system") != pack.systems["dcm"] for c in (*el.children(study, "modality"), *said))
+    if foreign or told != {c.get("code") for c in said}:
         yield "ImagingStudy.modality"
     for reference in el.children(study, "basedOn"):
         order, number = closed.find(reference, study) or {}, el.child(reference, "identifier")
@@ -331,7 +359,8 @@ def _entry_modalities(entry: Node, pack: Pack) -> Iterator[Node]:
 
 @requirement("MFH-30", Kind.MANIFEST, "a web viewer: no payload type, HTML, a whole address", source="MADO-F")
 def mfh_30(node: Node, pack: Pack) -> Iterator[str]:
-    for endpoint in Closed(node).of_type("Endpoint"):
-        viewer = "text/html" in el.texts(endpoint, "payloadMimeType")
-        if viewer and "://" not in (el.text(endpoint, "address") or ""):
+    for endpoint in _endpoints(node, viewer=True):
+        if not re.match(r"https?://.", el.text(endpoint, "address") or ""):
             yield "Endpoint.address"
+        if not _coded(endpoint, "payloadType", "none", pack.systems["payload_type"]):
+            yield "Endpoint.payloadType"

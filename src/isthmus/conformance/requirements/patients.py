@@ -28,6 +28,8 @@ def pid_04(node: Node, pack: Pack) -> Iterator[str]:
         yield from (f"Patient.{n}" for n in ("identifier", "name", "gender", "birthDate") if not patient.get(n))
         first = el.child(patient, "name")
         yield from (f"Patient.name.{n}" for n in ("family", "given") if not first.get(n))
+        if not all(el.text(i, "system") and el.text(i, "value") for i in el.children(patient, "identifier")):
+            yield "Patient.identifier"
 
 
 @requirement("PID-05", Kind.PATIENTS, "nothing beyond the five elements", source="NCP")

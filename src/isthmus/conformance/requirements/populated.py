@@ -154,7 +154,7 @@ def _producer(report: ImagingReport, node: Node, pack: Pack) -> Iterator[Row]:
     filled = {c.get("code"): s for s in el.children(composition, "section") for c in el.codings(s, "code")}
     known = {
         "imaging_study": done.studies,
-        "procedure": done.procedure or done.technique,
+        "procedure": done.procedures,
         "comparison": report.comparison and report.comparison.studies,
         "findings": done.findings,
         "impression": done.impressions,

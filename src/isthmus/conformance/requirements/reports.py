@@ -14,7 +14,7 @@ from isthmus.fhir import elements as el
 from isthmus.fhir.bundles import Closed
 from isthmus.fhir.elements import Node
 from isthmus.fhir.narrative import words
-from isthmus.model.identifiers import plain_uid
+from isthmus.model.identifiers import is_uid, plain_uid
 from isthmus.model.queries import REGIONS
 from isthmus.wire.packs.pack import Pack
 
@@ -54,7 +54,9 @@ def rep_03(node: Node, pack: Pack) -> Iterator[str]:
 @requirement("REP-04", Kind.REPORT, "both carry the two categories", source="EUI")
 def rep_04(node: Node, pack: Pack) -> Iterator[str]:
     for kind in ("Composition", "DiagnosticReport"):
-        if not {pack.codes["composition_report"], pack.codes["category"]} <= _codes(_one(node, kind), "category"):
+        told = {(c.get("system"), c.get("code")) for c in el.codings(_one(node, kind), "category")}
+        imaging = {(system, pack.codes["category"]) for system in pack.aliases["category"]}
+        if (pack.systems["loinc"], pack.codes["composition_report"]) not in told or not told & imaging:
             yield f"{kind}.category"
 
 
@@ -145,7 +147,8 @@ def rep_15(node: Node, pack: Pack) -> Iterator[str]:
 @requirement("REP-16", Kind.REPORT, "key images name their instance", source="EUI")
 def rep_16(node: Node, pack: Pack) -> Iterator[str]:
     for image in Closed(node).of_type("DocumentReference"):
-        named = {c for number in el.children(image, "identifier") for c in _codes(number, "type")}
+        numbers = [number for number in el.children(image, "identifier") if el.text(number, "value")]
+        named = {c for number in numbers for c in _codes(number, "type")}
         if pack.codes["key_images"] in _codes(image, "category") and pack.codes["sop_instance_uid"] not in named:
             yield "DocumentReference.identifier"
 
@@ -199,6 +202,9 @@ def _studies(node: Node) -> set[str]:
 
 @requirement("REP-11", Kind.EXAMINATION, "a report names the study by the UID of its manifest", source="EUI, MADO")
 def rep_11(examination: Examination, pack: Pack) -> Iterator[str]:
+    for report in examination.reports:
+        if not all(is_uid(uid) for uid in _studies(report)):
+            yield "ImagingStudy.identifier.value"
     described = _studies(examination.manifest) | ({examination.study_instance_uid} - {""})
     for report in examination.reports if described else ():
         if not described & _studies(report):
@@ -251,12 +257,14 @@ def rep_17(node: Node, pack: Pack) -> Iterator[str]:
     closed = Closed(node)
     composition, report = _first(closed, "Composition"), _first(closed, "DiagnosticReport")
     results = {id(one) for one in closed.follow(report, "result")}
-    for section in el.children(composition, "section"):
-        if not _codes(section, "code") & {pack.sections["findings"], pack.sections["impression"]}:
-            continue
-        held = [closed.find(reference, composition) for reference in el.children(section, "entry")]
-        if any(one is None or id(one) not in results for one in held):
-            yield "DiagnosticReport.result"
+    told = {pack.sections["findings"], pack.sections["impression"]}
+    sections = [s for s in el.children(composition, "section") if _codes(s, "code") & told]
+    held = [closed.find(reference, composition) for s in sections for reference in el.children(s, "entry")]
+    said = {id(one) for one in held if one is not None and one.get("resourceType") == "Observation"}
+    if None in held or said - results:
+        yield "DiagnosticReport.result"
+    if results - said:
+        yield "Composition.section.entry"
 
 
 @requirement("REP-19", Kind.REPORT, "the original is inside, as PDF", source="API", also=(Kind.MINIMAL,))
