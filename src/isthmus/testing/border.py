@@ -233,7 +233,7 @@ class PracticeBorder:
         reply = await _spoken(self.app, scope, body)
         self.conversation.append(
             Exchange(
-                method=scope["method"], path=path, origin=f"https://{said['host']}", query=tuple(_pairs(query)), sent=said,
+                method=str(scope["method"]), path=path, origin=f"https://{said['host']}", query=tuple(_pairs(query)), sent=said,
                 body=body, status=reply.status, headers=reply.headers, answer=reply.body, whole=reply.whole,
                 peer=x5t_s256(der) if der else "", trusted=der in {one.certificate for one in self.peers.values()},
                 at=self.clock(),
