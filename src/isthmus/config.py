@@ -23,6 +23,7 @@ from isthmus.errors import SettingsProblem
 from isthmus.sections import Intake, check_intake, setting
 from isthmus.sources import Source, Sources, check_sources
 
+ASK_AGAIN_S = 5  # the least: each is an exchange
 ENVIRONMENTS = ("demo", "test", "prod")
 
 
@@ -45,6 +46,11 @@ class Portal:
     port: int = setting("port to listen on", 8700)
     public: str = setting("how browsers address it; other Host headers are refused")
     credits: str = setting("file with attributions that the About page shows, a line each", "")
+    ask_again_s: float = setting(
+        "how often an open report or study, while it is in view, asks whether the country still gives it; 0: only when somebody does something there",
+        60.0,
+        unit="s",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +281,8 @@ def _sensible(settings: Settings) -> None:
         raise SettingsProblem(
             f'{settings.country} is an invented country and cannot be used in env = "prod"', key="country"
         )
+    if settings.portal is not None and settings.portal.ask_again_s and not settings.portal.ask_again_s >= ASK_AGAIN_S:
+        raise SettingsProblem(f"portal.ask_again_s is 0, or at least {ASK_AGAIN_S} seconds", key="portal.ask_again_s")
     check_sources(settings.sources)
     if settings.intake is not None:
         held_here = {k: _files(getattr(settings.sources, k)) for k in ("reports", "images")}

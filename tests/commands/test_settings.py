@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one(
 ) -> None:
     with pytest.raises(SettingsProblem, match=f"unknown setting {key}; the nearest known one is {nearest}"):
         read(tmp_path, text if text.startswith("[") else text + LEAST)
+
+
+@pytest.mark.parametrize(
+    ("asked", "good"), [("0", True), ("5", True), ("60.0", True), ("4.9", False), ("-1", False), ("nan", False)]
+)
+def test_open_pages_ask_again_not_more_often_than_every_five_seconds(tmp_path: Path, asked: str, good: bool) -> None:
+    text = f'{LEAST}[portal]\npublic = "http://127.0.0.1:8700"\nask_again_s = {asked}\n'
+
+    with contextlib.nullcontext() if good else pytest.raises(SettingsProblem, match="ask_again_s is 0, or at least 5"):
+        assert read(tmp_path, text).portal is not None
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,18 @@ async def test_fifteen_idle_minutes_end_it_and_use_keeps_it(visits: Visits, cloc
         await visits.find(visit.id, DOCTOR)
 
 
+async def test_being_looked_at_by_an_open_page_does_not_keep_it(visits: Visits, clock: Clock) -> None:
+    visit = a_visit()
+    await visits.keep(visit)
+
+    clock.pass_(minutes=10)
+    assert await visits.find(visit.id, DOCTOR, used=False) == visit
+    clock.pass_(minutes=6)
+
+    with pytest.raises(InsufficientRights):
+        await visits.find(visit.id, DOCTOR)
+
+
 async def test_two_hours_end_it_however_busy(visits: Visits, clock: Clock) -> None:
     visit = a_visit()
     await visits.keep(visit)

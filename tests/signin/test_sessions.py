@@ -118,3 +118,15 @@ async def test_a_page_token_is_masked_anew_and_holds_for_its_session_alone(db: D
     assert page_token_holds(mine, second)
     assert not page_token_holds(other, first)
     assert not any(page_token_holds(mine, token) for token in ("", "zz", first[:-2], first + "00", "00" * 64))
+
+
+async def test_a_session_that_is_only_looked_at_is_not_used_by_it(db: Database, clock: Clock) -> None:
+    sessions = Sessions(db, clock)
+    started = await sessions.start(WHO)
+
+    clock.now += timedelta(minutes=10)
+    looked_at = await sessions.find(started.token, used=False)
+    clock.now += timedelta(minutes=6)
+
+    assert looked_at is not None
+    assert await sessions.find(started.token) is None

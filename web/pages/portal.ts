@@ -2,6 +2,7 @@
 
 import htmx from 'htmx.org';
 import { keyName, rowStep } from './keys.ts';
+import { watchStanding } from './standing.ts';
 
 const MARKED_MS = 2000;
 
@@ -130,8 +131,8 @@ function watchThumbnails(): void {
   const ask = async () => {
     const answer = await fetch(place?.dataset.notes ?? '').catch(() => undefined);
     if (answer?.ok !== true) return;
-    const said = (await answer.json()) as { explained: boolean; stopped: boolean; changed: boolean };
-    if (said.stopped || said.changed) location.reload();
+    const said = (await answer.json()) as { explained: boolean; stopped: boolean };
+    if (said.stopped) location.reload();
     for (const note of document.querySelectorAll<HTMLElement>('[data-explained]')) note.hidden &&= !said.explained;
   };
   const soon = (event: Event) => {
@@ -168,6 +169,7 @@ neverShowOldPages();
 focusNewFields();
 listenToKeys();
 watchThumbnails();
+watchStanding();
 keepTyping();
 rememberLine();
 markLine();

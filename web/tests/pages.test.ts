@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keyName, rowStep } from '../pages/keys.ts';
+import { isDue } from '../pages/standing.ts';
 import { calendarDate } from '../viewer/dates.ts';
 import { actionOf } from '../viewer/keys.ts';
 import { nextKey } from '../viewer/link.ts';
@@ -97,4 +98,14 @@ test('frames of single bits may begin inside a byte', () => {
   const bits = { ...shape, columns: 3, bitsAllocated: 1, bitsStored: 1, highBit: 0, signed: false };
 
   assert.deepEqual([...nativeFrame(Uint8Array.of(0b00101001), 2, bits, true, false)], [1, 0, 1]);
+});
+
+test('a page asks by itself while it is in view, and with nought only when somebody does something there', () => {
+  const every = { visible: true, touched: false, sinceMs: 60_000, everyMs: 60_000 };
+  assert.equal(isDue(every), true);
+  assert.equal(isDue({ ...every, sinceMs: 59_000 }), false);
+  assert.equal(isDue({ ...every, visible: false, touched: true }), false);
+  assert.equal(isDue({ ...every, everyMs: 0 }), false);
+  assert.equal(isDue({ ...every, everyMs: 0, touched: true }), true);
+  assert.equal(isDue({ ...every, everyMs: 0, touched: true, sinceMs: 29_000 }), false);
 });

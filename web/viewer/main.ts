@@ -2,6 +2,7 @@
 
 import './viewer.css';
 import { actionOf, isCharacter } from './keys.ts';
+import { PUT_AWAY } from '../pages/standing.ts';
 import { follow, interceptImageLinks, markImageLinks, nextKey, rememberLine } from './link.ts';
 import { Measuring } from './measure.ts';
 import { type Instance, type KeyImage, openStudy, type Series, type Study } from './open.ts';
@@ -15,7 +16,6 @@ import { language, learn, say } from './words.ts';
 
 const root = document.querySelector<HTMLElement>('#viewer');
 const page = document.documentElement;
-const ASK_AGAIN_MS = 30_000;
 
 async function start(main: HTMLElement): Promise<void> {
   const element = main.querySelector<HTMLElement>('.port') ?? main.appendChild(Object.assign(document.createElement('div'), { className: 'port' }));
@@ -43,7 +43,6 @@ class Desk {
   #cine = 0;
   #first = true;
   #stopped = false;
-  #asked = Date.now();
 
   constructor(
     private readonly main: HTMLElement,
@@ -99,7 +98,7 @@ class Desk {
   #listen(): void {
     this.main.addEventListener('click', (event) => this.#onClick(event));
     document.addEventListener('keydown', (event) => this.#onKey(event));
-    for (const what of ['pointerdown', 'wheel', 'keydown']) document.addEventListener(what, () => this.#askAgain(), { passive: true });
+    document.addEventListener(PUT_AWAY, () => this.#shut());
     interceptImageLinks((sop, frame) => this.#showImage(sop, frame));
     if (document.activeElement === document.body) this.#port.element.focus({ preventScroll: true });
   }
@@ -289,26 +288,22 @@ class Desk {
   async #notes(): Promise<void> {
     const said = await notesAt(this.main.dataset.notes);
     if (said.stopped) this.#stop();
-    else if (said.changed) this.#putAway();
     for (const note of this.main.querySelectorAll<HTMLElement>('[data-explained]')) note.hidden &&= !said.explained;
   }
 
   /** The country gives it no more, or not all of it: the screen is cleared, and the page made anew says so. */
   #putAway(): void {
     if (this.#stopped) return;
+    this.#shut();
+    location.reload();
+  }
+
+  #shut(): void {
     this.#play(false);
     this.#stopped = true;
     this.#stack.shut();
     this.#emptyPort();
     page.dataset.viewer = 'withdrawn';
-    location.reload();
-  }
-
-  /** While somebody looks, the portal is asked now and then whether what is on the screen still stands. */
-  #askAgain(): void {
-    if (this.#stopped || Date.now() - this.#asked < ASK_AGAIN_MS) return;
-    this.#asked = Date.now();
-    void this.#notes();
   }
 
   /** What came may be of another person: nothing of the study stays on the screen. */

@@ -1,15 +1,14 @@
-/** What the portal says of the images that came: that they name the patient a little differently, that they are not what the country gives any more, or that all must stop. */
+/** What the portal says of the images that came: that they name the patient a little differently, or that all must stop. */
 
 import { say } from './words.ts';
 
 export interface Notes {
   explained: boolean;
   stopped: boolean;
-  changed: boolean;
 }
 
 export async function notesAt(address: string | undefined): Promise<Notes> {
-  const nothing = { explained: false, stopped: false, changed: false };
+  const nothing = { explained: false, stopped: false };
   if (address === undefined) return nothing;
   const answer = await fetch(address, { headers: { Accept: 'application/json' } }).catch(() => undefined);
   return answer?.ok === true ? ((await answer.json()) as Notes) : nothing;

@@ -103,8 +103,8 @@ class Visits:
 
         await self._db.write(work)
 
-    async def find(self, visit_id: str, professional: HealthProfessional) -> Visit:
-        """The visit of that professional, still running. Raises InsufficientRights (reason sign-in) when there is none."""
+    async def find(self, visit_id: str, professional: HealthProfessional, *, used: bool = True) -> Visit:
+        """The visit of that professional, still running; `used` now, or only looked at. Raises InsufficientRights (reason sign-in)."""
         now = self._clock()
 
         def work(c: Connection) -> bytes | None:
@@ -115,7 +115,7 @@ class Visits:
             ).one_or_none()
             if row is None or row.expires <= now.timestamp() or row.seen <= (now - IDLE).timestamp():
                 return None
-            if row.seen <= (now - timedelta(seconds=30)).timestamp():
+            if used and row.seen <= (now - timedelta(seconds=30)).timestamp():
                 c.execute(update(visit_table).where(visit_table.c.id == visit_id).values(seen=now.timestamp()))
             return bytes(row.body)
 

@@ -66,8 +66,8 @@ class Sessions:
         await self._db.write(keep)
         return session
 
-    async def find(self, token: str) -> Session | None:
-        """The living session that a cookie names, if any; it is used now."""
+    async def find(self, token: str, *, used: bool = True) -> Session | None:
+        """The living session that a cookie names, if any; `used` now, or only looked at."""
         if not 20 <= len(token) <= 100:
             return None
         id_, second = _digest(token), self._second()
@@ -75,7 +75,7 @@ class Sessions:
         row = await self._db.read(lambda connection: connection.execute(alive).first())
         if row is None:
             return None
-        if second - row.used >= TOUCH_S:
+        if used and second - row.used >= TOUCH_S:
             touched = update(signin_session).where(signin_session.c.id == id_).values(used=second)
             await self._db.write(lambda connection: connection.execute(touched).rowcount)
         who = msgspec.json.decode(row.professional, type=HealthProfessional)

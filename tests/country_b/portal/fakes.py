@@ -147,8 +147,10 @@ class FakeCountry:
         raise PatientNotFound("nobody", country=country)
 
     async def find_documents(self, visit: Visit, country: str, query: DocumentQuery) -> Sequence[Document]:
-        self._ask("documents")
-        return tuple(self.documents.get(visit.patient_in(country).identifier.value, ()))
+        wanted = {code for demand in query.demands if demand.name == "_id" for _, code in demand.tokens}
+        self._ask("one document" if wanted else "documents")
+        listed = self.documents.get(visit.patient_in(country).identifier.value, ())
+        return tuple(document for document in listed if not wanted or document.id in wanted)
 
     async def get_report(self, visit: Visit, country: str, document_id: str) -> tuple[ImagingReport, bytes]:
         self._ask("report")

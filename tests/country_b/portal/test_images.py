@@ -188,7 +188,7 @@ async def test_images_that_name_the_patient_a_little_differently_are_shown_with_
     told = json.loads((await browser.get(f"{study}/notes.json")).body)
     after = [await browser.get(path) for path in (study, f"{study}/view")]
 
-    assert told == {"explained": True, "stopped": False, "changed": False}
+    assert told == {"explained": True, "stopped": False}
     assert "data-explained hidden" in before.text
     assert all("data-explained>" in page.text for page in after)
 

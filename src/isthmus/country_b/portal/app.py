@@ -1,7 +1,8 @@
 """The portal as an ASGI app: every address, and what must be so before its page is made.
 
 A page needs nobody, a session, or a visit whose person was confirmed. Posts come from pages of ours, with the page's token. Every
-error of the house is a page, in the reader's language, with one number to say.
+error of the house is a page, in the reader's language, with one number to say. What a page asks by itself says `idle`: it keeps neither
+session nor visit awake.
 
 Source: architecture.md §7; trust.md §2.14; interfaces.md §6, §12.
 """
@@ -74,6 +75,7 @@ ROUTES = (
     _route("/visits/{visit}/confirm", Needs.VISIT, patients.confirm_page, patients.confirm),
     _route("/visits/{visit}/close", Needs.VISIT, None, patients.close),
     _route("/visits/{visit}/examinations", Needs.CONFIRMED, documents.examinations),
+    _route("/visits/{visit}/standing", Needs.CONFIRMED, documents.standing),
     _route("/visits/{visit}/reports/{report}", Needs.CONFIRMED, report.report_page),
     _route("/visits/{visit}/reports/{report}/original", Needs.CONFIRMED, report.original),
     _route("/visits/{visit}/studies/{study}", Needs.CONFIRMED, images.study_page),
@@ -146,8 +148,8 @@ async def answer(desk: Desk, request: Request) -> Answer:
 async def _answer(ask: Ask) -> Answer:
     route, parts = _find(ask.request.path)
     ask.parts = parts
-    token = ask.cookies.get(ask.desk.cookie, "")
-    ask.session = await ask.desk.sessions.find(token) if token else None
+    token, by_hand = ask.cookies.get(ask.desk.cookie, ""), "idle" not in ask.query
+    ask.session = await ask.desk.sessions.find(token, used=by_hand) if token else None
     if ask.request.method == "POST":
         require_own_page(ask.request, ask.desk.public)
         ask.form = read_form(ask.request)
@@ -164,7 +166,7 @@ async def _answer(ask: Ask) -> Answer:
         require_page_token(ask.session, ask.form)
     if route.needs is not Needs.SESSION:
         try:
-            ask.visit = await ask.desk.visits.find(parts["visit"], ask.session.professional)
+            ask.visit = await ask.desk.visits.find(parts["visit"], ask.session.professional, used=by_hand)
         except InsufficientRights:
             return stops.expired(ask)
         if route.needs is Needs.CONFIRMED and ask.visit.relationship is None:

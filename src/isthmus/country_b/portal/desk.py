@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -21,6 +21,8 @@ from isthmus.sandbox import Sandbox
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions, cookie_name
 from isthmus.trust.trustlist import Participant
+
+BY_HAND_S = 30.0  # how often at most a page asks because somebody does something there
 
 
 class Countries(Protocol):
@@ -55,6 +57,16 @@ class Desk:
         self.flights.forget(*visits)
         self.recent.forget(*visits)
         await self.spool.forget(*visits)
+
+    @property
+    def ask_again_s(self) -> float:
+        """How often an open page asks by itself; 0: only when somebody does something there."""
+        return self.settings.portal.ask_again_s if self.settings.portal is not None else 0.0
+
+    @property
+    def standing_age(self) -> timedelta:
+        """How long one answer does for all pages that show the same."""
+        return timedelta(seconds=0.9 * (self.ask_again_s or BY_HAND_S))
 
     @property
     def public(self) -> str:

@@ -7,24 +7,37 @@ Source: portal design §4 (examinations); ITI-67.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
 from urllib.parse import urlencode
 
-from isthmus.country_b.flights import changed
+from isthmus.country_b.flights import changed, stopped
+from isthmus.country_b.portal import stops
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.timeline import Filters, Row, chips, is_pdf, kept, rows_of
 from isthmus.country_b.portal.words import STATUSES
 from isthmus.country_b.recent import DOCUMENT_AGE, FRESH_AGE, LIST_AGE
 from isthmus.country_b.visit import LIFE as VISIT_LIFE
-from isthmus.errors import Absence, ImagesNotFound, Unavailable, Withdrawn
+from isthmus.errors import (
+    Absence,
+    ArrivalRefused,
+    DocumentNotFound,
+    ImagesNotFound,
+    IsthmusError,
+    RequestProblem,
+    Unavailable,
+    Withdrawn,
+)
 from isthmus.model.documents import Document
+from isthmus.model.identifiers import checked_id, checked_uid
 from isthmus.model.imaging import Manifest
 from isthmus.model.pairing import pair
-from isthmus.model.queries import DocumentQuery, ImagesQuery
+from isthmus.model.queries import Demand, DocumentQuery, ImagesQuery
 from isthmus.pages.language import Language
+from isthmus.pages.render import HEADERS
 from isthmus.transport.answers import Answer
 
 STATUSES_ASKED = ("current", "superseded")
@@ -145,6 +158,111 @@ async def still_part(ask: Ask, query: ImagesQuery) -> None:
         if await has_changed(ask, study, entry):
             raise Withdrawn("the image was in the study and is not any more", country=ask.country)
         raise ImagesNotFound("the study has no such image", country=ask.country)
+
+
+async def still_open(ask: Ask, study: str) -> None:
+    """Raises ArrivalRefused when an image of another person came under the study: then it stays shut for this visit."""
+    number = await ask.desk.spool.noted(ask.visiting.id, *stopped(study))
+    if number is not None:
+        raise ArrivalRefused(
+            "an image of another person came", reason="wrong-patient", country=ask.country, exchange_id=number
+        )
+
+
+async def still_listed(ask: Ask, report: str, *, again: bool = False) -> Document:
+    """The report's entry now. Raises Withdrawn when the list has it no more, DocumentNotFound when it never had."""
+    entry = next((document for document in await fresh(ask, again=again) if document.id == report), None)
+    if entry is None:
+        ask.desk.recent.drop(ask.visiting.id, f"report {report}", f"content {report}")
+        raise gone(ask, report, DocumentNotFound("no such document of this patient", country=ask.country))
+    return entry
+
+
+# what a page that is open asks by itself
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is to be said on an open page, and what it shows from then on."""
+
+    newer: str = ""  # address of the version that replaced the report
+    superseded: bool = False
+    grown: str = ""  # address at which the study is opened as it is now
+
+
+async def standing(ask: Ask) -> Answer:
+    """What a page in view asks now and then: nothing while what it shows stands, else what is to be said of it.
+
+    `report` and its `status`, `study` and its `manifest` are what the page shows. A country that is silent takes nothing away.
+    Raises Withdrawn, and ArrivalRefused (wrong-patient): then nothing of it may stay on the screen.
+    """
+    query = dict(ask.query)
+    report, study = query.get("report", ""), query.get("study", "")
+    news = News()
+    if report and not await _as_shown(ask, checked_id(report), query.get("status", "current")):
+        entry = await still_listed(ask, report, again=True)
+        newer = next((d.id for d in await listing(ask) if d.replaces == report), "")
+        if entry.status != "current" or newer:
+            query["status"], at = entry.status, f"{ask.at_visit}/reports/{newer}" if newer else ""
+            news = News(newer=at, superseded=True)
+    if study:
+        await still_open(ask, checked_uid(study))
+        before = checked_id(query.get("manifest", ""))
+        if not await _as_shown(ask, before, "current") and (now := await _grown(ask, study, before)) is not None:
+            if not now:
+                return stops.changed(ask)
+            query["manifest"] = now
+            news = replace(news, grown=f"{ask.at_visit}/studies/{study}")
+    if not (news.superseded or news.grown):
+        return Answer(204, HEADERS, ())
+    query.pop("idle", None)
+    return ask.page("standing.html", news=news, address=f"{ask.at_visit}/standing?{urlencode(query)}")
+
+
+async def _grown(ask: Ask, study: str, before: str) -> str | None:
+    """The manifest under which the study has all that it had and more; "" when it has not all, None when it is the same. Raises Withdrawn."""
+    held: Manifest | None = ask.desk.recent.get(ask.visiting.id, f"manifest {before}", VISIT_LIFE)
+    await fresh(ask, again=True)
+    entry = await now_listed(ask, study)
+    if entry is None:
+        raise await study_gone(ask, study)
+    if entry.id == before:
+        return None
+    await ask.desk.flights.stands(ask.visiting, study, entry.id)
+    after = await manifest(ask, entry)
+    more = held is not None and bool(_instances(held)) and _instances(held) <= _instances(after)
+    return entry.id if more else ""
+
+
+def _instances(held: Manifest) -> set[str]:
+    return {i.sop_instance_uid for s in held.study.series for i in s.instances}
+
+
+async def _as_shown(ask: Ask, document: str, status: str) -> bool:
+    """Whether the country lists a document as the page shows it: one question a while, however many pages are open.
+
+    Whatever goes wrong with the question says nothing of the document. A country that cannot be asked so is asked for the list.
+    """
+    recent, visit, name = ask.desk.recent, ask.visiting.id, f"standing {document}"
+    held: asyncio.Task[Document | None] | None = recent.get(visit, name, ask.desk.standing_age)
+    if held is None:
+        held = asyncio.create_task(_entry_now(ask, document))
+        held.add_done_callback(lambda asked: asked.cancelled() or asked.exception())  # also when nobody waits any more
+        recent.put(visit, name, held)
+    try:
+        entry = await asyncio.shield(held)
+    except IsthmusError:
+        return True
+    return entry is not None and entry.status == status
+
+
+async def _entry_now(ask: Ask, document: str) -> Document | None:
+    query = DocumentQuery(statuses=STATUSES_ASKED, demands=(Demand("_id", ((None, document),)),))
+    try:
+        found = await ask.desk.verbs.find_documents(ask.visiting, ask.country, query)
+    except RequestProblem:
+        found = await listing(ask, age=ask.desk.standing_age)
+    return next((entry for entry in found if entry.id == document), None)
 
 
 async def examinations(ask: Ask) -> Answer:

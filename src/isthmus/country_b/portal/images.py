@@ -25,8 +25,8 @@ from isthmus.country_b.portal.documents import (
     fresh,
     has_changed,
     manifest,
-    now_listed,
     plate,
+    still_open,
     still_part,
     study_gone,
 )
@@ -37,7 +37,7 @@ from isthmus.country_b.portal.timeline import Row, rows_of
 from isthmus.country_b.portal.words import VIEWER, modality_words, sex
 from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.country_b.spool import Spooled
-from isthmus.errors import ArrivalRefused, ImagesNotFound, ServiceNotOffered, UnsupportedRequest
+from isthmus.errors import ImagesNotFound, ServiceNotOffered, UnsupportedRequest
 from isthmus.model.identifiers import checked_id, checked_uid
 from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.pairing import pair
@@ -82,7 +82,7 @@ async def opened(ask: Ask, *, again: bool = False) -> Opened:
     under it: then it stays shut for this visit.
     """
     uid = checked_uid(ask.parts["study"])
-    await _still_open(ask, uid)
+    await still_open(ask, uid)
     for row in rows_of(pair(await fresh(ask, again=again)), ask.spoken):
         if row.manifest is not None and row.manifest.study_instance_uids[0] == uid:
             await ask.desk.flights.stands(ask.visiting, uid, row.manifest.id)
@@ -92,14 +92,6 @@ async def opened(ask: Ask, *, again: bool = False) -> Opened:
             reports = (*row.reports, *row.maybe)
             return Opened(row, study, tuple(plate(ask, report, row) for report in reports))
     raise await study_gone(ask, uid)
-
-
-async def _still_open(ask: Ask, study: str) -> None:
-    number = await ask.desk.spool.noted(ask.visiting.id, *stopped(study))
-    if number is not None:
-        raise ArrivalRefused(
-            "an image of another person came", reason="wrong-patient", country=ask.country, exchange_id=number
-        )
 
 
 def _require_images(ask: Ask) -> None:
@@ -306,12 +298,10 @@ async def _explained(ask: Ask, study: str) -> bool:
 
 async def notes(ask: Ask) -> Answer:
     """What is to be said about the images that came so far, for the pages that show them."""
-    study, shown = checked_uid(ask.parts["study"]), ask.query.get("manifest", "")
-    entry = await now_listed(ask, study)
+    study = checked_uid(ask.parts["study"])
     said = {
         "explained": await _explained(ask, study),
         "stopped": await ask.desk.spool.noted(ask.visiting.id, *stopped(study)) is not None,
-        "changed": entry is None or shown not in ("", entry.id),  # what stands on the page is no more, or not all of it
     }
     return Answer(200, (("Content-Type", "application/json"), *HEADERS), (json.dumps(said).encode(),))
 
@@ -322,10 +312,10 @@ async def instance(ask: Ask) -> Answer:
     query = ImagesQuery(checked_uid(parts["study"]), checked_uid(parts["series"]), checked_uid(parts["instance"]))
 
     async def pieces() -> AsyncIterator[bytes]:
-        await _still_open(ask, query.study_instance_uid)
+        await still_open(ask, query.study_instance_uid)
         await still_part(ask, query)
         with closing(await ask.desk.flights.instance(ask.visiting, ask.country, query)) as held:
-            await _still_open(ask, query.study_instance_uid)
+            await still_open(ask, query.study_instance_uid)
             source, offset = Spooled(held), 0
             while offset < source.size_bytes:
                 chunk = await asyncio.to_thread(source.read_at, offset, CHUNK)

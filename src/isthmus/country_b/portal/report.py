@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from isthmus.country_b.issued import read_issued
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.documents import foreign, fresh, gone, listing
+from isthmus.country_b.portal.documents import foreign, listing, still_listed
 from isthmus.country_b.portal.pictures import key_image_links, said, study_links
 from isthmus.country_b.portal.words import READER, SECTIONS, STATUSES, plate_of
 from isthmus.country_b.recent import DOCUMENT_AGE
@@ -82,23 +82,15 @@ async def _issued(ask: Ask, entry: Document) -> Read:
     return Read(*await read_issued(parse, ask.visiting.patient_in(ask.country), entry, body))
 
 
-async def _still_listed(ask: Ask, report_id: str, *, again: bool = False) -> None:
-    """Raises Withdrawn when the list has it no more, DocumentNotFound when it never had."""
-    documents = await fresh(ask, again=again)
-    if not any(document.id == report_id for document in documents):
-        ask.desk.recent.drop(ask.visiting.id, f"report {report_id}", f"content {report_id}")
-        raise gone(ask, report_id, DocumentNotFound("no such document of this patient", country=ask.country))
-
-
 async def report_page(ask: Ask) -> Answer:
     report_id = checked_id(ask.parts["report"])
-    await _still_listed(ask, report_id, again=True)
+    await still_listed(ask, report_id, again=True)
     return ask.page("report.html", **await facts(ask, report_id))
 
 
 async def original(ask: Ask) -> Answer:
     """The original as issued, byte for byte; to be drawn by our reader or kept, never opened by the browser itself."""
-    await _still_listed(ask, checked_id(ask.parts["report"]))
+    await still_listed(ask, checked_id(ask.parts["report"]))
     found = await read(ask, ask.parts["report"])
     name = f"report.{SUFFIXES.get(found.media_type, 'bin')}"
     headers = (

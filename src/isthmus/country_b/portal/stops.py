@@ -89,6 +89,16 @@ SIGNED_OUT = Stop(
     (N_("Sign in again, then find and confirm the patient again."),),
     "clock",
 )
+CHANGED = Stop(
+    N_("This study has changed since you opened it"),
+    N_("What the country gives of it now is not what you saw; it does not say why. It has been put away."),
+    (
+        N_("Do not rely on what you read or saw of it before."),
+        N_("Go back to the examinations; the list shows what there is."),
+        N_("If you have acted on it already, call the hospital there."),
+    ),
+    "alert",
+)
 BY_REASON: Mapping[str, Stop] = {
     "wrong-patient": _WRONG_PATIENT,
     "patient-mismatch": _WRONG_PATIENT,
@@ -132,6 +142,11 @@ def stop(ask: Ask, error: IsthmusError) -> Answer:
 def expired(ask: Ask) -> Answer:
     """The visit is over, or never was this professional's: the two are one."""
     return _page(ask, EXPIRED, 403)
+
+
+def changed(ask: Ask) -> Answer:
+    """A study is open and is another now: what the page shows of it goes."""
+    return _page(ask, CHANGED, 404, facts={"country": ask.country})
 
 
 def signed_out(ask: Ask, *, had_session: bool) -> Answer:
