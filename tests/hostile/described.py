@@ -203,6 +203,8 @@ PAGES: Mapping[str, Mapping[str, Schema]] = {
     "/visits/{visit}/studies/{study}/view": {"report": _REPORT, "image": _PLACE, "series": PARTS["series"], "frame": NUMBER},
     "/visits/{visit}/studies/{study}/study.json": {"report": _REPORT},
     "/visits/{visit}/studies/{study}/notes.json": {"report": _REPORT},
+    "/visits/{visit}/standing": {"report": _REPORT, "status": one_of("current", "superseded"), "study": PARTS["study"],
+                                 "manifest": _REPORT, "idle": one_of("1")},
     "/visits/{visit}/studies/{study}/series/{series}/thumbnail": {"image": _PLACE, "frame": NUMBER},
 }  # fmt: skip
 FORMS: Mapping[str, Mapping[str, Schema]] = {

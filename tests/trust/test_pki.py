@@ -111,6 +111,45 @@ def test_a_kept_folder_opens_later_with_its_keys_and_other_ports(practice: Pract
     assert {file: file.read_bytes() for file in practice.out.rglob("*.jwk")} == keys
 
 
+def test_what_an_operator_wrote_into_the_settings_stays_when_ports_move(practice: Practice, clock: Clock) -> None:
+    file = practice.out / "bb" / "isthmus.toml"
+    edited = (
+        file.read_text().replace("[portal]\n", "[portal]\nask_again_s = 7 # seven\n") + "\n[limits]\ntokens_per_s = 3\n"
+    )
+    file.write_text(edited)
+
+    pki.sign_again(practice.out, ports=pki.default_ports(COUNTRIES, 9710), portal_port=9700, now=clock.now)
+
+    settings, lines = practice.settings("BB"), zip(edited.splitlines(), file.read_text().splitlines(), strict=True)
+    assert settings.portal is not None
+    assert settings.border is not None
+    assert (settings.portal.ask_again_s, settings.limits.tokens_per_s) == (7, 3)
+    assert (settings.portal.port, settings.portal.public) == (9700, "http://127.0.0.1:9700")
+    assert (settings.border.port, settings.border.public) == (9721, "https://127.0.0.1:9721")
+    assert {before.partition(" =")[0] for before, after in lines if before != after} == {"port", "public"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("[portal]", "[portal", "the settings cannot be read"),
+        ("port = 8722", "", r"\[operations\] needs a line with port"),
+        ('public = "https://127.0.0.1:8721"', 'public = "https://bb.example"', r"\[border\] needs a line"),
+    ],
+)
+def test_settings_that_cannot_take_their_ports_are_named_and_left_alone(
+    practice: Practice, clock: Clock, before: str, after: str, said: str
+) -> None:
+    file = practice.out / "bb" / "isthmus.toml"
+    file.write_text(edited := file.read_text().replace(before, after))
+    assert before not in edited.splitlines()
+
+    with pytest.raises(SettingsProblem, match=f"bb/isthmus.toml: {said}"):
+        pki.sign_again(practice.out, ports=pki.default_ports(COUNTRIES, 9710), portal_port=9700, now=clock.now)
+
+    assert file.read_text() == edited
+
+
 def test_a_suspended_country_can_come_back(practice: Practice, clock: Clock) -> None:
     directory = Directory(practice.settings("BB"), None, clock)
     pki.set_status(practice.out, "AA", "suspended", now=clock.now)

@@ -42,7 +42,8 @@ def demo(
 ) -> None:
     """Country AA answers, Country BB asks: real mutual TLS between them, invented patients, real images.
 
-    The same code as in production, with keys and passwords made for this folder. Ctrl-C ends it.
+    The same code as in production, with keys and passwords made for this folder. Ctrl-C ends it. In a kept folder the settings are yours: a
+    later start changes ports and passwords alone.
 
     \b
     Example:

@@ -124,7 +124,7 @@ class Demo:
     # before
 
     def prepare(self) -> None:
-        """Keys, settings, accounts, patients, images, reports, directives: what is missing of them.
+        """Keys, settings, accounts, patients, images, reports, directives: what is missing of them. Of settings that are there, the ports.
 
         Raises SettingsProblem for a folder of other countries.
         """
@@ -148,13 +148,13 @@ class Demo:
                 services=OFFERED,
                 now=now,
             )
+            settings = self.config("BB").read_text(encoding="utf-8")
+            self.config("BB").write_text(
+                settings.replace("[portal]\n", '[portal]\ncredits = "credits.txt"\n'), encoding="utf-8"
+            )
         write_accounts(self.folder / "bb" / "accounts.toml", self.staff)
         credits_ = "\n".join(dict.fromkeys(origin.credit for origin in origins().values()))
         (self.folder / "bb" / "credits.txt").write_text(credits_ + "\n", encoding="utf-8")
-        settings = self.config("BB").read_text(encoding="utf-8")
-        self.config("BB").write_text(
-            settings.replace("[portal]\n", '[portal]\ncredits = "credits.txt"\n'), encoding="utf-8"
-        )
         for country in self.countries:
             filled = self.folder / country.lower() / "filled"
             if country in TOLD and not filled.exists():

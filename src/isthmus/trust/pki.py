@@ -44,7 +44,7 @@ from isthmus.trust.keys import (
     write_public_key,
     write_signing_key,
 )
-from isthmus.trust.settings_text import HOST, CountryPorts, ncp_id, node_settings
+from isthmus.trust.settings_text import HOST, CountryPorts, ncp_id, node_settings, with_ports
 from isthmus.trust.strict_json import read_object
 from isthmus.trust.trustlist import MAX_BYTES, SERVICES, TYP, write_trust_list
 
@@ -113,7 +113,8 @@ def sign_again(
 ) -> Made:
     """Sign a kept folder's list with the next number, for another 90 days; keys stay, certificates near their end are renewed.
 
-    With `ports`, addresses and settings are written anew. Raises SettingsProblem when the folder is not ours.
+    With `ports`, addresses are written anew, and the ports in the settings; nothing else of them. Raises SettingsProblem when the
+    folder is not ours.
     """
     operator_key = _operator_key(out)
     body = _body(out)
@@ -121,7 +122,7 @@ def sign_again(
         countries = [participant["country"] for participant in body["participants"]]
         for participant in body["participants"]:
             participant["endpoints"] = _endpoints(ports[participant["country"]].border)
-        _write_settings(out, countries, ports, portal_port)
+        _move_settings(out, countries, ports, portal_port)
     _renew(out, body, now)
     return _sign(out, body, operator_key, now)
 
@@ -241,6 +242,20 @@ def _write_settings(out: Path, countries: Sequence[str], ports: Mapping[str, Cou
             country, number, ports[country], answers=_answers(number), portal_port=portal_port if number == 2 else None
         )
         _replace(out / country.lower() / "isthmus.toml", text.encode())
+
+
+def _move_settings(out: Path, countries: Sequence[str], ports: Mapping[str, CountryPorts], portal_port: int) -> None:
+    for country in countries:
+        file = out / country.lower() / "isthmus.toml"
+        try:
+            before = file.read_text(encoding="utf-8")
+            after = with_ports(before, ports[country], portal_port)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsProblem(f"the settings file {file} cannot be read: {error}") from error
+        except SettingsProblem as error:
+            raise SettingsProblem(f"{file}: {error.message}", key=str(error.facts.get("key", ""))) from error
+        if after != before:
+            _replace(file, after.encode())
 
 
 def _renew(out: Path, body: Mapping[str, Any], now: datetime) -> None:

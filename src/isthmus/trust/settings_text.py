@@ -1,12 +1,16 @@
-"""The settings files that practice countries get, as text: `pki.py` fills them in.
+"""The settings files that practice countries get, as text: `pki.py` fills them in, and later changes nothing in them but the ports.
 
 Everything under 2.999 is invented. Source: interfaces.md §8; architecture.md §5.4.
 """
 
 from __future__ import annotations
 
+import re
+import tomllib
 from dataclasses import dataclass
 from string import Template
+
+from isthmus.errors import SettingsProblem
 
 HOST = "127.0.0.1"
 
@@ -101,6 +105,37 @@ _REGIONS = {
 
 def ncp_id(country: str) -> str:
     return f"urn:ehealth:{country.lower()}:ncp-idp"
+
+
+def with_ports(text: str, ports: CountryPorts, portal_port: int) -> str:
+    """The settings as they are kept, with these ports; whatever else somebody wrote into them stays.
+
+    Raises SettingsProblem when a port does not stand in a section of its own, as it was written first.
+    """
+    wanted = {"border": ports.border, "operations": ports.operations, "portal": portal_port}
+    lines, section = [], ""
+    for line in text.splitlines(keepends=True):
+        if (head := re.match(r"\s*\[+\s*([\w.]+)\s*\]", line)) is not None:
+            section = head[1]
+        elif (port := wanted.get(section)) is not None:
+            line = re.sub(r"^(\s*port\s*=\s*)\d+", rf"\g<1>{port}", line)
+            line = re.sub(r'^(\s*public\s*=\s*"[^"]*:)\d+', rf"\g<1>{port}", line)
+        lines.append(line)
+    moved = "".join(lines)
+    try:
+        said = tomllib.loads(moved)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsProblem(f"the settings cannot be read: {error}") from error
+    for name, port in wanted.items():
+        if name in said and (said[name].get("port"), f":{port}" in said[name].get("public", f":{port}")) != (
+            port,
+            True,
+        ):
+            raise SettingsProblem(
+                f"[{name}] needs a line with port and, where it is public, one with its address and port: the demo sets them",
+                key=name,
+            )
+    return moved
 
 
 def node_settings(country: str, number: int, ports: CountryPorts, *, answers: bool, portal_port: int | None) -> str:
