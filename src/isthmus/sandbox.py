@@ -42,6 +42,7 @@ TASKS: Final[Mapping[str, str]] = MappingProxyType(
         "picture": "isthmus.dicom.pixels.picture:picture_task",
         "cda": "isthmus.originals.cda.child:body_task",
         "cda-header": "isthmus.originals.cda.child:header_task",
+        "report": "isthmus.originals.child:report_task",
     }
 )
 """What a child can be asked to do: task → module:function. Each function takes a source and options, and gives pieces."""

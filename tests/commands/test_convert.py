@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import stat
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,18 @@ from typing import Any
 import orjson
 import pydicom
 import pytest
+from tests.originals.made import report as sr
 from tests.wire.made import MANIFEST
 from tests.wire.test_reports import REPORT
 
 from isthmus.commands.root import run
 from isthmus.conformance.requirement import Kind, examine
 from isthmus.conformance.requirements import all as groups
+from isthmus.model.identifiers import Identifier
 from isthmus.wire.kos import write_kos
 from isthmus.wire.manifests import write_manifest
 from isthmus.wire.packs.pack import load_pack
-from isthmus.wire.report.document import write_report
+from isthmus.wire.report.document import read_report, write_report
 
 PACK = load_pack()
 assert groups.GROUPS
@@ -131,17 +135,117 @@ def test_what_is_no_manifest_is_refused_in_a_sentence_and_nothing_is_written(
     assert word in said
 
 
-@pytest.mark.parametrize("body", [b"%PDF-1.7", b"<ClinicalDocument/>", write_kos(MANIFEST, PACK)])
-def test_reports_in_other_forms_are_not_built_yet(
-    body: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+REPORTS = (
+    "dicom/sr/reportki.dcm",
+    "dicom/sr/test-SR.dcm",
+    "dicom/odd_files/reportsi_with_empty_number_tags.dcm",
+    "dicom/pt_headneck_derived/sr_tid1500.dcm",
+    "cda/ccda_dir/Diagnostic_Imaging_Report.xml",
+    "cda/ehdsi_orcd/18748-4_3-1234-W7.xml",
+    "cda/ehdsi_orcd/x-clinical-image_3-1234-W7.xml",
+)
+OF_A_PATIENT = ("--patient", "urn:oid:2.999.1|4711")
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("reference"), str):
+            yield node["reference"]
+        for member in node.values():
+            yield from _references(member)
+    elif isinstance(node, list):
+        for member in node:
+            yield from _references(member)
+
+
+def _is_closed(bundle: Any) -> bool:
+    return set(_references(bundle)) <= {entry["fullUrl"] for entry in bundle["entry"]}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_of_others_becomes_a_document_in_which_every_reference_resolves(
+    name: str, sample: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    file, out = tmp_path / "report", tmp_path / "out.json"
+    file, out = sample(name), tmp_path / "out.json"
+
+    assert convert(file, "report-fhir", out) == 0
+
+    bundle = orjson.loads(out.read_bytes())
+    first = bundle["entry"][0]["resource"]
+    (diagnostic,) = (e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "DiagnosticReport")
+    assert (bundle["type"], first["resourceType"], _is_closed(bundle)) == ("document", "Composition", True)
+    assert bundle["timestamp"]
+    assert b64encode(file.read_bytes()).decode() in [form["data"] for form in diagnostic["presentedForm"]]
+    assert b"wado" not in re.sub(rb'"data":"[^"]*"', b"", out.read_bytes()).lower()
+
+
+def test_a_pdf_with_what_the_operator_says_becomes_a_report_around_it(tmp_path: Path) -> None:
+    file, out = tmp_path / "letter", tmp_path / "out.json"
+    file.write_bytes(b"%PDF-1.7 letter")
+
+    code = convert(
+        file, "report-fhir", out, *OF_A_PATIENT, "--study", "2.25.7", "--study", "2.25.8",
+        "--title", "Brief", "--date", "2026-03-02", "--language", "de",
+    )  # fmt: skip
+
+    report, bundle = read_report(out.read_bytes(), PACK), orjson.loads(out.read_bytes())
+    assert (code, bundle["type"], _is_closed(bundle)) == (0, "collection", True)
+    assert report.presented_forms[0].body == file.read_bytes()
+    assert (report.header.patient.identifier.value, report.study_instance_uids) == ("4711", ("2.25.7", "2.25.8"))
+    assert report.header.language == "de"
+
+
+def test_the_same_pdf_of_the_same_patient_is_the_same_document(tmp_path: Path) -> None:
+    file, outs = tmp_path / "letter", [tmp_path / "a.json", tmp_path / "b.json"]
+    file.write_bytes(b"%PDF-1.7 letter")
+
+    for out in outs:
+        assert convert(file, "report-fhir", out, *OF_A_PATIENT) == 0
+
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+def test_a_pdf_inside_a_dicom_file_comes_out_unchanged(sample: Callable[[str], Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+
+    assert convert(sample("dicom/pdf_encapsulated/de_cct_report.dcm"), "report-fhir", out) == 0
+
+    report = read_report(out.read_bytes(), PACK)
+    assert report.presented_forms[0].body == sample("pdf/de_cct_report_9df9cc92.pdf").read_bytes()
+    assert report.study_instance_uids == ("2.25.281846230517316417043208213571113411",)
+    assert report.order.accession_numbers == (Identifier(None, "HB2505080001"),)
+
+
+REFUSED: dict[str, tuple[bytes, tuple[str, ...], str]] = {
+    "PDF of nobody": (b"%PDF-1.7", (), "does not say whose it is"),
+    "CDA of nobody": (b'<ClinicalDocument xmlns="urn:hl7-org:v3"/>', (), "names no patient"),
+    "page": (b"<!DOCTYPE html><html></html>", (), "neither"),
+    "entities": (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', (), "neither"),
+    "manifest in DICOM": (write_kos(MANIFEST, PACK), (), "no report"),
+    "manifest in FHIR": (write_manifest(MANIFEST, PACK), (), "cannot become a report"),
+    "report that is cut": (sr()[:700], (), "can be read"),
+    "report of another": (sr(), OF_A_PATIENT, "another patient"),
+    "Bundle of another": (write_report(REPORT, PACK), OF_A_PATIENT, "another patient"),
+    "Bundle of another study": (write_report(REPORT, PACK), ("--study", "2.25.99"), "other studies"),
+    "study that is none": (sr(), ("--study", "x"), "UID"),
+    "patient that is none": (sr(), ("--patient", "4711"), "SYSTEM|VALUE"),
+    "day that is none": (sr(), ("--date", "yesterday"), "--date"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_become_a_report_is_refused_in_a_sentence_and_nothing_is_written(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body, more, word = REFUSED[name]
+    file, out = tmp_path / "file", tmp_path / "out.json"
     file.write_bytes(body)
 
-    code = convert(file, "report-fhir", out)
+    code = convert(file, "report-fhir", out, *more)
 
-    assert (code, out.exists()) == (2, False)
-    assert "is not built yet" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (code, out.exists(), said.count("\n")) == (2, False, 1)
+    assert word in said
 
 
 @pytest.mark.fault("F26")

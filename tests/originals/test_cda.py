@@ -15,7 +15,8 @@ from isthmus.errors import IsthmusError, MalformedRequest, TooLarge
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.people import Organisation
-from isthmus.originals.cda.header import moment, presented_form, read_cda
+from isthmus.originals.cda.elements import moment
+from isthmus.originals.cda.header import presented_form, read_cda
 from isthmus.originals.cda.tree import MAX_BYTES, MAX_DEPTH, read_tree
 from isthmus.originals.recognise import recognise
 

@@ -6,7 +6,9 @@ Source: interfaces.md §2.
 from __future__ import annotations
 
 import os
+import re
 import secrets
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,15 +25,26 @@ from isthmus.errors import (
     UnsupportedRequest,
 )
 from isthmus.fhir import elements as el
+from isthmus.model.identifiers import PatientIdentifier, checked_uid
 from isthmus.model.imaging import Manifest
+from isthmus.model.report.document import ImagingReport
+from isthmus.originals.beside import Beside
+from isthmus.originals.child import Asked, made_report
+from isthmus.originals.instances import is_instance
+from isthmus.originals.recognise import is_pdf
+from isthmus.sandbox import Sandbox
 from isthmus.wire.kos import write_kos, write_plain_kos
 from isthmus.wire.kos_reading import read_kos
 from isthmus.wire.manifests import ManifestRead, read_manifest, write_manifest
 from isthmus.wire.packs.pack import Pack, load_pack
 from isthmus.wire.report.document import read_report, write_report
+from isthmus.wire.report.minimal import is_minimal, write_minimal
 
 MAX_BYTES = 64 * 1024 * 1024
+READ_S = 60.0
 NEITHER = "this file is neither a manifest nor a report"
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d))?", re.ASCII)
 
 app = typer.Typer()
 
@@ -52,36 +65,68 @@ class Kind(StrEnum):
     DICOM = "a DICOM file"
     PDF = "a PDF"
     CDA = "a CDA document"
+    XML = "an XML document"
 
 
 @app.command()
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A manifest (FHIR or DICOM), or a FHIR report.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A manifest (FHIR, DICOM) or a report (FHIR, CDA, SR, PDF).")
+    ],
     to: Annotated[Form, typer.Option("--to", help="What to make of it.")],
     out: Annotated[Path, typer.Option("--out", metavar="F", help="The file to write, for its owner alone.")],
     plain: Annotated[
         bool, typer.Option("--plain", help="With manifest-kos: without image library, for readers that refuse one.")
     ] = False,
+    patient: Annotated[
+        str | None, typer.Option("--patient", metavar="SYSTEM|VALUE", help="Whose report it is; a PDF does not say it.")
+    ] = None,
+    study: Annotated[
+        list[str] | None, typer.Option("--study", metavar="UID", help="A study that the report is about; repeatable.")
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Its title, where it does not say one.")] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", help="When it was written: YYYY-MM-DD, or with time and offset.")
+    ] = None,
+    language: Annotated[str | None, typer.Option("--language", help="Its language, where it does not say one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make of a manifest its other encoding, or of a FHIR report the European report document.
+    """Make of a manifest its other encoding, or of a report the European report document.
 
-    Reports from CDA, DICOM SR and PDF are not built yet. Nothing is written when something is wrong.
+    A report is a FHIR document, a CDA document, a DICOM structured report, or a PDF, alone or in a DICOM file. What is said here of a
+    report must not contradict it. Nothing is written when something is wrong.
 
     \b
     Example:
       isthmus convert manifest.dcm --to manifest-fhir --out manifest.json
       isthmus convert manifest.json --to manifest-kos --out manifest.dcm
+      isthmus convert sr.dcm --to report-fhir --out report.json
+      isthmus convert letter.pdf --to report-fhir --patient 'urn:oid:2.999.1|4711' --study 2.25.1 --out report.json
     """
     data, pack = _read(file), load_pack()
     kind = _kind(data)
     if to is Form.REPORT_FHIR:
-        body, said = _report(data, kind, pack)
+        body, said = _report(data, kind, pack, _known(patient, study or [], title, date, language))
     else:
         read = _manifest(data, kind, pack)
         body, said = _written(read.manifest, to, plain=plain, pack=pack), _said(read)
     _write(out, body)
     emit({"file": str(out), "form": to.value, "bytes": len(body)} | said, as_json, _show)
+
+
+def _known(
+    patient: str | None, studies: list[str], title: str | None, date: str | None, language: str | None
+) -> Beside:
+    """What the operator says of a report. Raises MalformedRequest."""
+    if date is not None and not _DATE.fullmatch(date):
+        raise MalformedRequest("--date is a day, or a time with seconds and offset: 2026-03-02T11:00:00+01:00")
+    return Beside(
+        number=PatientIdentifier.read(patient) if patient else None,
+        studies=tuple(dict.fromkeys(checked_uid(uid, "--study") for uid in studies)),
+        title=title,
+        created=date,
+        language=language,
+    )
 
 
 def _read(file: Path) -> bytes:
@@ -96,12 +141,12 @@ def _read(file: Path) -> bytes:
 def _kind(data: bytes) -> Kind:
     """Tell what the file holds. Raises MalformedRequest for what is nothing of it."""
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if data[128:132] == b"DICM":
+    if is_instance(data):
         return Kind.DICOM
-    if head.startswith(b"%PDF"):
+    if is_pdf(data):
         return Kind.PDF
-    if head.startswith(b"<") and b"ClinicalDocument" in head:
-        return Kind.CDA
+    if head.startswith(b"<") or data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return Kind.CDA if b"ClinicalDocument" in head else Kind.XML
     if not head.startswith(b"{"):
         raise MalformedRequest(NEITHER)
     bundle = el.read_object(data, MalformedRequest)
@@ -113,22 +158,49 @@ def _kind(data: bytes) -> Kind:
     raise MalformedRequest(NEITHER)
 
 
-def _report(data: bytes, kind: Kind, pack: Pack) -> tuple[bytes, dict[str, Any]]:
+def _report(data: bytes, kind: Kind, pack: Pack, known: Beside) -> tuple[bytes, dict[str, Any]]:
     if kind is Kind.BUNDLE_MANIFEST:
         raise UnsupportedRequest("a manifest cannot become a report", reason="body-media")
-    if kind is not Kind.BUNDLE_REPORT:
-        raise UnsupportedRequest(f"a report from {kind.value} is not built yet", reason="body-media")
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     forgiven: list[str] = []
+    if kind is not Kind.BUNDLE_REPORT:
+        body = _made(data, Asked(pack.name, now, known))
+        report = read_report(body, pack)
+    else:
+        try:
+            report = read_report(data, pack, forgive=forgiven.append)
+        except CountryMisanswered as problem:
+            raise _misread(problem) from problem
+        _agrees(report, known)
+        body = write_minimal(report, pack) if is_minimal(report) else write_report(report, pack, assembled=now)
+    return body, {"study_instance_uids": list(report.study_instance_uids), "forgiven": forgiven}
+
+
+def _made(data: bytes, asked: Asked) -> bytes:
+    """What a child makes of a report of others. Raises MalformedRequest."""
+    sandbox = Sandbox()
     try:
-        report = read_report(data, pack, forgive=forgiven.append)
-    except CountryMisanswered as problem:
-        raise _misread(problem) from problem
-    return write_report(report, pack), {"study_instance_uids": list(report.study_instance_uids), "forgiven": forgiven}
+        given = sandbox.run_now("report", data, asked.options, deadline_s=READ_S, error=MalformedRequest)
+    except MalformedRequest as problem:
+        raise MalformedRequest(f"this report cannot be read ({problem.facts.get('fault')})") from problem
+    finally:
+        sandbox.close()
+    return made_report(given)
+
+
+def _agrees(report: ImagingReport, known: Beside) -> None:
+    """Raises MalformedRequest when a report says something else of itself than the operator does."""
+    if known.number not in (None, report.header.patient.identifier, *report.header.patient.others):
+        raise MalformedRequest("the document names another patient", path="--patient")
+    if not set(known.studies) <= set(report.study_instance_uids):
+        raise MalformedRequest("the document is about other studies", path="--study")
 
 
 def _manifest(data: bytes, kind: Kind, pack: Pack) -> ManifestRead:
     if kind is Kind.DICOM:
         return read_kos(data, pack)
+    if kind is Kind.XML:
+        raise MalformedRequest(NEITHER)
     if kind is not Kind.BUNDLE_MANIFEST:
         raise UnsupportedRequest(f"{kind.value} cannot become a manifest", reason="body-media")
     try:

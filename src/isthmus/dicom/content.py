@@ -171,7 +171,13 @@ class Item:
                 yield from one.tree()
 
 
-def read_content(data: bytes, bounds: Bounds) -> tuple[FileMeta, Item]:
+def plan_of(wanted: frozenset[int], sequences: frozenset[int]) -> Plan:
+    """What `read_content` is to read beside what every document has; sequences are named, as an implicit syntax names none."""
+    every = SEQUENCES | sequences
+    return Plan(want=WANTED | wanted | every, implicit_vr=dict.fromkeys(every, b"SQ").get)
+
+
+def read_content(data: bytes, bounds: Bounds, plan: Plan = _PLAN) -> tuple[FileMeta, Item]:
     """Read the values of a document in a Part 10 file, at every depth. Raises DicomFault, also for a deflated file."""
     window = SourceWindow(BytesSource(data))
     meta = finished(front(window, bounds, hostile=True))
@@ -180,7 +186,7 @@ def read_content(data: bytes, bounds: Bounds) -> tuple[FileMeta, Item]:
     levels: list[Values] = [{} for _ in range(bounds.max_depth + 2)]
     open_items: list[list[Values]] = [[] for _ in range(bounds.max_depth + 2)]
     root, explicit, little = levels[0], meta.syntax.explicit, meta.syntax.little_endian
-    for found in walk(window, meta.dataset_offset, explicit, little, bounds, _PLAN):
+    for found in walk(window, meta.dataset_offset, explicit, little, bounds, plan):
         if found is None:
             raise RuntimeError("a source has all its bytes")
         tag, vr, length, offset, depth, _ = found

@@ -1,13 +1,15 @@
-"""Narrative: XHTML made from words, everything escaped.
+"""Narrative: XHTML made from words, everything escaped; and that of others, cleaned: structure and words, nothing that loads, links or acts.
 
-Source: R4 narrative.
+Source: R4 narrative; trust.md §2.14 (htmx: `hx-*` and `data-*` never survive).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from html import escape
+from html import escape, unescape
+
+import nh3
 
 from isthmus.fhir.elements import Node
 
@@ -39,3 +41,38 @@ def facts(pairs: Iterable[tuple[str, str | None]]) -> str:
 def words(text: str) -> str:
     """Escape, without characters that XML does not have. Source: XML 1.0 §2.2."""
     return escape(_NO_XML.sub("", text), quote=True)
+
+
+TAGS = {
+    *("p", "br", "hr", "div", "span", "blockquote", "pre", "b", "strong", "i", "em", "u", "sub", "sup"),
+    *("ul", "ol", "li", "dl", "dt", "dd"),
+    *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
+}
+_ATTRIBUTES = {"*": {"lang"}, "td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan"}}
+_CLEANER = nh3.Cleaner(
+    tags=TAGS,
+    attributes=_ATTRIBUTES,
+    clean_content_tags={"script", "style", "title", "template", "svg", "math", "iframe", "object"},
+    url_schemes=set(),
+    link_rel=None,
+    strip_comments=True,
+    generic_attribute_prefixes=set(),
+)
+_TAG = re.compile(r"<[^>]*>")
+_WELL_FORMED = {"<br>": "<br/>", "<hr>": "<hr/>", "&nbsp;": "&#160;"}
+
+
+def cleaned(html: str) -> str:
+    """The narrative of others as HTML that may stand beside words of ours: no link, no picture, no style, no class, no script.
+
+    What HTML alone knows is written as XHTML writes it.
+    """
+    clean = _CLEANER.clean(_NO_XML.sub("", html))
+    for html_only, both in _WELL_FORMED.items():
+        clean = clean.replace(html_only, both)
+    return clean
+
+
+def words_in(html: str) -> str:
+    """The words of cleaned narrative, in a line."""
+    return " ".join(unescape(_TAG.sub(" ", html)).split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from isthmus.errors import MalformedRequest
 
@@ -39,6 +40,10 @@ class PatientIdentifier:
         if not bar:
             raise MalformedRequest("an identifier is written SYSTEM|VALUE", reason="value", path="identifier")
         return cls(system, value)
+
+
+UNIDENTIFIED: Final = PatientIdentifier("http://hl7.org/fhir/StructureDefinition/data-absent-reason", "unknown")
+"""Stands where a document gives its patient no number at all. It is written as absent, and is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ CDA_ROOT = "{urn:hl7-org:v3}ClinicalDocument"
 
 def recognise(data: bytes) -> DocumentKind | None:
     """The kind of an original; None for anything else."""
-    if data[:1024].lstrip().startswith(b"%PDF-"):
+    if is_pdf(data):
         return DocumentKind.REPORT_PDF
     return DocumentKind.REPORT_CDA if root_name(data) == CDA_ROOT else None
+
+
+def is_pdf(data: bytes) -> bool:
+    return data[:1024].lstrip().startswith(b"%PDF-")

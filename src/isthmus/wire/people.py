@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from isthmus.errors import CountryMisanswered, MalformedRequest
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
-from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.identifiers import UNIDENTIFIED, PatientIdentifier
 from isthmus.model.people import HumanName, Organisation, Patient
 from isthmus.wire.packs.pack import Pack
 
@@ -29,13 +29,20 @@ def write_patient_resource(patient: Patient, pack: Pack) -> Node:
         "resourceType": "Patient",
         "meta": {"profile": [pack.profiles["patient"]]},
         "identifier": [
-            {"system": patient.identifier.system, "value": patient.identifier.value},
+            _identifier(patient.identifier, pack),
             *({"use": FORMER, "system": one.system, "value": one.value} for one in patient.former),
         ],
         "name": [write_name(name) for name in patient.names],
         "gender": patient.gender,
         "birthDate": patient.birth_date,
     }
+
+
+def _identifier(identifier: PatientIdentifier, pack: Pack) -> Node:
+    """A number with its issuer; of a patient that a document gives none, that it is not known. Source: REP-21."""
+    if identifier == UNIDENTIFIED:
+        return {"extension": [{"url": pack.extensions["absent"], "valueCode": "unknown"}]}
+    return {"system": identifier.system, "value": identifier.value}
 
 
 def write_name(name: HumanName) -> Node:
@@ -67,6 +74,8 @@ def read_patient_resource(node: Node, asked: Sequence[PatientIdentifier] = (), *
     former: list[PatientIdentifier] = []
     for identifier in el.children(node, "identifier"):
         system, value = el.text(identifier, "system"), el.text(identifier, "value")
+        if value is None and not complete and el.extensions(identifier, UNIDENTIFIED.system):
+            identifiers.append(UNIDENTIFIED)
         if system is not None and value is not None:
             try:
                 known = former if el.text(identifier, "use") == FORMER else identifiers

@@ -7,7 +7,6 @@ Source: CDA R2; PS3.20; OrCD; wire.md §1.4.4.
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,18 @@ from xml.etree.ElementTree import Element
 
 from isthmus.errors import MalformedRequest
 from isthmus.model.identifiers import Identifier, PatientIdentifier, is_uid
-from isthmus.model.people import HumanName, Organisation
+from isthmus.originals.cda.elements import (
+    V3,
+    all_of,
+    at,
+    identifiers,
+    is_number,
+    moment,
+    name_of,
+    organisation,
+    period,
+    words,
+)
 from isthmus.originals.cda.tree import read_tree
 from isthmus.originals.recognise import CDA_ROOT
 from isthmus.wire.report.document import ReportIndex
@@ -25,8 +35,7 @@ DCM: Final = "1.2.840.10008.2.16.4"
 STUDY, MODALITY = "113014", "121139"
 GENDERS: Final = {"M": "male", "F": "female", "UN": "other"}
 TITLE: Final = "Imaging report"
-_V3, _PS3_20 = "{urn:hl7-org:v3}", "{urn:dicom-org:ps3-20}"
-_MOMENT: Final = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:\.\d+)?)?([+-]\d{4})?", re.ASCII)
+PS3_20: Final = "{urn:dicom-org:ps3-20}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,42 +56,52 @@ def read_cda(data: bytes) -> CdaDocument:
     root = read_tree(data)
     if root.tag != CDA_ROOT:
         raise MalformedRequest("no CDA document")
-    role = _at(root, "recordTarget", "patientRole")
+    return header_of(root)
+
+
+def header_of(root: Element) -> CdaDocument:
+    """The header of a document that has been parsed. Raises MalformedRequest when it does not name its patient."""
+    role = at(root, "recordTarget", "patientRole")
     patients = tuple(
-        PatientIdentifier(one.system, one.value) for one in _identifiers(role) if one.system and _is_number(one)
+        PatientIdentifier(one.system, one.value) for one in identifiers(role) if one.system and is_number(one)
     )
-    unique = next(_identifiers(root), None)
+    unique = next(identifiers(root), None)
     if not patients or unique is None:
         raise MalformedRequest("the document names no patient, or not itself", path="recordTarget")
-    person, order = _at(role, "patient"), _at(root, "inFulfillmentOf", "order")
-    gender = _at(person, "administrativeGenderCode").get("code", "")
-    event = _at(root, "documentationOf", "serviceEvent")
-    labelled = tuple(_identifiers(order, "accessionNumber", _PS3_20))
+    person, order = at(role, "patient"), at(root, "inFulfillmentOf", "order")
+    gender = at(person, "administrativeGenderCode").get("code", "")
+    event = at(root, "documentationOf", "serviceEvent")
+    labelled = tuple(identifiers(order, "accessionNumber", PS3_20))
     index = ReportIndex(
         patient=patients[0],
-        names=tuple(name for one in _all(person, "name") if (name := _name(one)).family),
-        birth_date=moment(_at(person, "birthTime").get("value", ""))[:10],
+        names=tuple(name for one in all_of(person, "name") if (name := name_of(one)).family),
+        birth_date=moment(at(person, "birthTime").get("value", ""))[:10],
         gender=GENDERS.get(gender, "unknown"),
-        unique_id=next(_identifiers(root, "setId"), unique),
-        title=_words(_at(root, "title")) or TITLE,
-        study_instance_uids=tuple(dict.fromkeys(_studies(root, event))),
+        unique_id=next(identifiers(root, "setId"), unique),
+        title=words(at(root, "title")) or TITLE,
+        study_instance_uids=tuple(dict.fromkeys(studies_of(root, event))),
         accession_numbers=labelled,
-        status="final" if root.find(f"{_V3}legalAuthenticator") is not None else "",
-        version=_at(root, "versionNumber").get("value"),
-        language=_at(root, "languageCode").get("code"),
+        status="final" if root.find(f"{V3}legalAuthenticator") is not None else "",
+        version=at(root, "versionNumber").get("value"),
+        language=at(root, "languageCode").get("code"),
         authors=tuple(dict.fromkeys(_authors(root))),
-        custodian=_organisation(_at(root, "custodian", "assignedCustodian", "representedCustodianOrganization")),
-        created=moment(_at(root, "effectiveTime").get("value", "")),
-        modalities=tuple(sorted(set(_modalities(root)))),
+        custodian=organisation(at(root, "custodian", "assignedCustodian", "representedCustodianOrganization")),
+        created=moment(at(root, "effectiveTime").get("value", "")),
+        modalities=tuple(sorted(set(modalities_of(root)))),
         regions=(),
-        period_start=_started(event),
+        period_start=period(at(event, "effectiveTime"))[0],
     )
-    return CdaDocument(patients, unique, tuple(_identifiers(order)), index)
+    return CdaDocument(patients, unique, tuple(identifiers(order)), index)
 
 
 def presented_form(data: bytes) -> tuple[str, bytes] | None:
     """Media type and bytes of what a document of level 1 holds; None when it has a structured body. Raises MalformedRequest."""
-    text = read_tree(data).find(f"{_V3}component/{_V3}nonXMLBody/{_V3}text")
+    return form_of(read_tree(data))
+
+
+def form_of(root: Element) -> tuple[str, bytes] | None:
+    """The same of a document that has been parsed."""
+    text = root.find(f"{V3}component/{V3}nonXMLBody/{V3}text")
     if text is None or text.get("representation") != "B64":
         return None
     try:
@@ -91,93 +110,30 @@ def presented_form(data: bytes) -> tuple[str, bytes] | None:
         raise MalformedRequest("no base64", path="nonXMLBody.text") from None
 
 
-def moment(text: str) -> str:
-    """A point in time as FHIR dateTime: with a time of day only where the offset is said; empty for what is none."""
-    match = _MOMENT.fullmatch(text.strip())
-    if match is None:
-        return ""
-    year, month, day, hour, minute, second, offset = match.groups()
-    date = "-".join(part for part in (year, month, day) if part)
-    if hour is None or offset is None or day is None:
-        return date
-    return f"{date}T{hour}:{minute}:{second or '00'}{offset[:3]}:{offset[3:]}"
-
-
-_NOTHING: Final = Element("nothing")
-
-
-def _at(node: Element, *path: str) -> Element:
-    """The first element of a path; one that is not there is empty."""
-    found = node.find("/".join(f"{_V3}{name}" for name in path))
-    return _NOTHING if found is None else found
-
-
-def _all(node: Element, name: str) -> list[Element]:
-    return node.findall(f"{_V3}{name}")
-
-
-def _words(node: Element) -> str:
-    return " ".join("".join(node.itertext()).split())
-
-
-def _identifiers(node: Element, name: str = "id", namespace: str = _V3) -> Iterator[Identifier]:
-    """Instance identifiers: root and extension, or a root alone, which then is the value."""
-    for one in node.findall(f"{namespace}{name}"):
-        root, extension = (one.get("root") or "").strip(), (one.get("extension") or "").strip()
-        if not root:
-            continue
-        urn = f"urn:oid:{root}" if is_uid(root) else f"urn:uuid:{root.lower()}"
-        yield Identifier(urn, extension) if extension else Identifier("urn:ietf:rfc:3986", urn)
-
-
-def _is_number(identifier: Identifier) -> bool:
-    return (identifier.system or "").startswith("urn:oid:") and len(identifier.value) <= 128
-
-
-def _name(node: Element) -> HumanName:
-    family = " ".join(filter(None, map(_words, _all(node, "family"))))
-    given = tuple(filter(None, map(_words, _all(node, "given"))))
-    return HumanName(family, given) if family or given else HumanName(_words(node))
-
-
 def _authors(root: Element) -> Iterator[str]:
-    for author in _all(root, "author"):
-        name = _name(_at(author, "assignedAuthor", "assignedPerson", "name"))
+    for author in all_of(root, "author"):
+        name = name_of(at(author, "assignedAuthor", "assignedPerson", "name"))
         shown = " ".join((*name.given, name.family)).strip()
-        shown = shown or _words(_at(author, "assignedAuthor", "representedOrganization", "name"))
+        shown = shown or words(at(author, "assignedAuthor", "representedOrganization", "name"))
         if shown:
             yield shown
 
 
-def _organisation(node: Element) -> Organisation | None:
-    name = _words(_at(node, "name"))
-    known = next((one for one in _identifiers(node) if one.system != "urn:ietf:rfc:3986"), None)
-    if not name:
-        return None
-    return Organisation(name, known.value, known.system) if known else Organisation(name)
-
-
 def _coded(root: Element, tag: str, code: str) -> Iterator[Element]:
-    for one in root.iter(f"{_V3}{tag}"):
-        said = _at(one, "code")
+    for one in root.iter(f"{V3}{tag}"):
+        said = at(one, "code")
         if said.get("code") == code and said.get("codeSystem") == DCM:
             yield one
 
 
-def _studies(root: Element, event: Element) -> list[str]:
+def studies_of(root: Element, event: Element) -> list[str]:
     """Of the object catalogue where there is one; else what the service event is named. Source: PS3.20 §9.1, §7.2."""
-    listed = [one.get("root", "") for act in _coded(root, "act", STUDY) for one in _all(act, "id")]
-    named = [one.get("root", "") for one in _all(event, "id") if not one.get("extension")]
+    listed = [one.get("root", "") for act in _coded(root, "act", STUDY) for one in all_of(act, "id")]
+    named = [one.get("root", "") for one in all_of(event, "id") if not one.get("extension")]
     return [uid for uid in (listed or named) if is_uid(uid)]
 
 
-def _modalities(root: Element) -> Iterator[str]:
-    for series in root.iter(f"{_V3}qualifier"):
-        if _at(series, "name").get("code") == MODALITY and (code := _at(series, "value").get("code")):
+def modalities_of(root: Element) -> Iterator[str]:
+    for series in root.iter(f"{V3}qualifier"):
+        if at(series, "name").get("code") == MODALITY and (code := at(series, "value").get("code")):
             yield code
-
-
-def _started(event: Element) -> str | None:
-    when = _at(event, "effectiveTime")
-    said = (when.get("value"), _at(when, "low").get("value"), _at(when, "high").get("value"))
-    return next((found for one in said if one and (found := moment(one))), None)

@@ -12,7 +12,7 @@ from isthmus.errors import CountryMisanswered
 from isthmus.fhir import elements as el
 from isthmus.fhir.bundles import Closed
 from isthmus.fhir.elements import Node, coding, concept
-from isthmus.fhir.narrative import items, narrative, paragraphs
+from isthmus.fhir.narrative import cleaned, items, narrative, paragraphs, words_in
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier
 from isthmus.model.imaging import Study
@@ -97,11 +97,21 @@ class Binder:
             {
                 "title": self.words[key],
                 "code": concept(coding(self.pack.systems["loinc"], self.pack.sections[key])),
-                "text": narrative(words, self.report.header.language),
+                "text": narrative(self._as_written(key, shown) or words, self.report.header.language),
                 "entry": entries,
                 "emptyReason": reason,
             }
         )
+
+    def _as_written(self, key: str, shown: list[str]) -> str:
+        """The narrative of the section as its author wrote it, cleaned, and below it what these lines say beyond it. Source: REP-10."""
+        code = self.pack.sections[key]
+        theirs = [
+            one for one in self.report.sections if one.narrative and one.code is not None and one.code.code == code
+        ]
+        written = "".join(cleaned(one.narrative) for one in theirs if one.narrative)
+        said = words_in(written)
+        return written + paragraphs(line for line in shown if " ".join(line.split()) not in said) if theirs else ""
 
     def code(self, statement: Finding, otherwise: str) -> Node:
         code = statement.code

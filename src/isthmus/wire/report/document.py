@@ -29,12 +29,22 @@ from isthmus.model.people import HumanName, Organisation
 from isthmus.model.report.document import ImagingReport
 from isthmus.wire.packs.pack import Pack, load_pack
 from isthmus.wire.people import write_patient_resource
-from isthmus.wire.report import comparison, dose, examination, header, key_images, order, presented_form, sections
+from isthmus.wire.report import (
+    comparison,
+    dose,
+    examination,
+    further,
+    header,
+    key_images,
+    order,
+    presented_form,
+    sections,
+)
 from isthmus.wire.report.binding import Binder, Opened
 
 
-def write_report(report: ImagingReport, pack: Pack) -> bytes:
-    """Write the document Bundle; the same report is the same bytes."""
+def write_report(report: ImagingReport, pack: Pack, *, assembled: str | None = None) -> bytes:
+    """Write the document Bundle; the same report is the same bytes. `assembled` is when, where its own date is no instant."""
     binder = Binder(report, pack)
     done = report.examination
     doses, images = dose.write_dose(binder), key_images.write_key_images(binder)
@@ -47,6 +57,7 @@ def write_report(report: ImagingReport, pack: Pack) -> bytes:
         examination.write_statements(binder, "findings", done.findings, images),
         examination.write_statements(binder, "impression", done.impressions, []),
         examination.write_recommendation(binder),
+        *further.write_further(binder),
     ]
     composition = header.write_composition(binder, [section for section in written if section is not None])
     binder.add("diagnostic-report", _diagnostic_report(binder))
@@ -58,7 +69,7 @@ def write_report(report: ImagingReport, pack: Pack) -> bytes:
             "meta": {"profile": [pack.profiles["report"]]},
             "identifier": header.write_identifier(report.header.document_identifier or report.header.identifier),
             "type": "document",
-            "timestamp": report.header.date,
+            "timestamp": report.header.date if "T" in report.header.date else assembled or report.header.date,
             "entry": [first, *binder.entries],
         }
     )
