@@ -50,7 +50,13 @@ class Source:
     regions: Mapping[str, str] = setting(
         "body part as written in the files = SNOMED CT code of one of the ten regions", factory=dict
     )
-    codes: str = setting("CSV with national codes: kind, system, code, and the EU code they stand for", "")
+    codes: str = setting(
+        "table of national codes and the EU codes they stand for: a FHIR ConceptMap, or a CSV of kind, system, code", ""
+    )
+    coding_schemes: Mapping[str, str] = setting(
+        "coding scheme designator as the files write it = URI of the code system, by which the original code crosses",
+        factory=dict,
+    )
     url: str = setting("dicomweb, fhir: base address", "")
     authorization: str = setting("dicomweb, fhir: value of the Authorization header; best given as file:PATH", "")
     authority: str = setting(

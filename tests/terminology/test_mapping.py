@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,9 +95,11 @@ def test_what_no_table_knows_travels_in_its_own_words_and_is_counted(tmp_path: P
     node.bring(dicom(1, **NATIONAL), dicom(2, **NATIONAL))
     node.bring(dicom(3, study="2.25.20", series="2.25.21", **NATIONAL | {"AnatomicRegionSequence": None}))
 
-    study = described(node)[0]
-
-    assert (study.procedure, study.procedure_code) == ("Αξονική θώρακος", None)
+    for study in described(node):
+        assert (study.procedure, study.procedure_code) == ("Αξονική θώρακος", study.procedure_code)
+        assert study.procedure_code is not None
+        assert (study.procedure_code.code, study.procedure_code.display) == ("CT-17", "Αξονική θώρακος")
+        assert study.procedure_code.is_original
     counted = node.database.read_now(list_unmapped)
     assert [(row["kind"], row["system"], row["code"], row["studies"]) for row in counted] == [
         ("procedure", "99GR", "CT-17", 2),
@@ -111,8 +115,150 @@ def test_a_table_that_is_supplied_later_makes_new_manifests_that_replace_the_old
 
     after = described(node_with(tmp_path))
 
-    assert (before.procedure_code, len(after)) == (None, 2)
+    assert before.procedure_code is not None
+    assert (before.procedure_code.is_original, len(after)) == (True, 2)
     assert after[0].procedure_code == Code(SNOMED, "169069000")
+
+
+def told_by(node: Node) -> list[tuple[int, str]]:
+    connector = Files(node.settings, node.database, lambda: NOW)
+    found = asyncio.run(connector.find_documents(DocumentQuery(patient=EVA)))
+    return [(document.unmapped, document.mapped_by) for document in found if document.status == "current"]
+
+
+def test_the_code_and_the_words_of_home_travel_beside_the_code_that_others_know(tmp_path: Path) -> None:
+    node = node_with(tmp_path)
+    source = replace(node.settings.sources.images[0], coding_schemes={"99GR": "urn:oid:2.999.6"})
+    sources = replace(node.settings.sources, images=(source,))
+    node = Node(replace(node.settings, sources=sources), node.database)
+    node.bring(dicom(1, **NATIONAL))
+
+    study = described(node)[0]
+
+    procedure, site = study.procedure_code, study.series[0].body_site
+    assert procedure is not None
+    assert site is not None
+    assert procedure.original == Code("urn:oid:2.999.6", "CT-17")
+    assert procedure.original.display == "Αξονική θώρακος"
+    assert site == Code(SNOMED, "51185008")
+    assert site.original is not None
+    assert (site.original.code, site.original.display) == ("b4", "Θώρακας")
+
+
+def test_a_term_of_body_part_examined_is_a_code_with_the_term_beside_it(tmp_path: Path) -> None:
+    node = node_with(tmp_path, table=None)
+    node.bring(dicom(1, BodyPartExamined="C-SPINE"))
+
+    site = described(node)[0].series[0].body_site
+
+    assert site == Code(SNOMED, "122494005")
+    assert site is not None
+    assert site.original is not None
+    assert site.original.display == "C-SPINE"
+
+
+def test_a_procedure_says_the_regions_of_the_study_when_the_table_names_them(tmp_path: Path) -> None:
+    table = TABLE + f"region,99GR,CT-17,{SNOMED},67734004,\nregion,99GR,CT-17,{SNOMED},63337009,\n"
+    node = node_with(tmp_path, table)
+    node.bring(dicom(1, **NATIONAL))
+
+    assert {region.code for region in described(node)[0].regions} == {"67734004", "63337009"}
+
+
+def test_a_document_knows_how_many_codes_in_it_are_unmapped_and_which_table_mapped_the_others(tmp_path: Path) -> None:
+    node = node_with(tmp_path, "# version 2026-11\n" + HEADER + f"procedure,99GR,CT-17,{SNOMED},169069000,\n")
+    node.bring(dicom(1, **NATIONAL))
+
+    told = told_by(node)
+
+    assert [unmapped for unmapped, _ in told] == [1, 1]
+    assert all(re.fullmatch("2026-11 [0-9a-f]{12}", by) for _, by in told)
+
+
+MAP: dict[str, Any] = {
+    "resourceType": "ConceptMap",
+    "version": "7",
+    "targetCanonical": "http://terminology.ehdsi.eu/ValueSet/eHDSIProcedure|8.1.0",
+    "group": [
+        {
+            "source": "99GR",
+            "target": SNOMED,
+            "element": [
+                {
+                    "code": "CT-17",
+                    "display": "Αξονική θώρακος",
+                    "target": [
+                        {"code": "169069000", "display": "Computed tomography of chest", "equivalence": "equal"}
+                    ],
+                },
+                {"code": "CT-99", "target": [{"equivalence": "unmatched"}]},
+            ],
+        }
+    ],
+}
+
+
+def test_a_concept_map_is_a_table_too(tmp_path: Path) -> None:
+    node = node_with(tmp_path, json.dumps(MAP))
+    node.bring(dicom(1, **NATIONAL))
+
+    assert described(node)[0].procedure_code == Code(SNOMED, "169069000")
+    assert {by.split()[0] for _, by in told_by(node)} == {"7"}
+
+
+def test_several_maps_come_in_one_bundle(tmp_path: Path) -> None:
+    regions = {**MAP, "targetCanonical": "urn:oid:1.3.6.1.4.1.19376.1.1.86.1", "version": "2"}
+    row = {
+        "code": "B4",
+        "target": [{"code": "67734004", "equivalence": "wider"}, {"code": "63337009", "equivalence": "wider"}],
+    }
+    regions["group"] = [{"source": "urn:oid:2.999.6", "target": SNOMED, "element": [row]}]
+    file = tmp_path / "maps.json"
+    file.write_text(json.dumps({"resourceType": "Bundle", "entry": [{"resource": MAP}, {"resource": regions}]}))
+
+    codes = read_codes(file)
+
+    assert codes.find("procedure", "99gr", "ct-17") == (Code(SNOMED, "169069000"),)
+    assert [region.code for region in codes.find("region", "urn:oid:2.999.6", "b4")] == ["67734004", "63337009"]
+    assert codes.version == "7, 2"
+
+
+def _with(**changes: Any) -> str:
+    return json.dumps({**MAP, **changes})
+
+
+def _element(**changes: Any) -> str:
+    return _with(group=[{"source": "99GR", "target": SNOMED, "element": [{"code": "CT-17", **changes}]}])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("{", "no JSON"),
+        ('{"resourceType": "ValueSet"}', "no ConceptMap, and no Bundle of them"),
+        (_with(targetCanonical="http://x"), "targetCanonical is one of"),
+        (_with(group=[{"source": "99GR", "target": "SCT", "element": []}]), "group 1: target, the system"),
+        (_with(group=[]), "it maps no code"),
+        (_with(group={}), "group: group is no list of objects"),
+        (_with(group=[{**MAP["group"][0], "unmapped": {"mode": "provided"}}]), "group 1: a mode for what is unmapped"),
+        (_element(target=[{"code": "1", "equivalence": "narrower"}]), "group 1, element 1: equivalence 'narrower'"),
+        (_element(target=[{"equivalence": "equal"}]), "group 1, element 1: code is needed"),
+        (_element(target=[{"code": "1", "equivalence": "equal", "dependsOn": [{}]}]), "group 1, element 1: a target that depends"),
+        (
+            _element(target=[{"code": "1", "equivalence": "equal"}, {"code": "2", "equivalence": "equal"}]),
+            "group 1, element 1: the code stands here twice, with two EU codes",
+        ),
+    ],
+)  # fmt: skip
+def test_a_concept_map_in_doubt_maps_nothing_and_says_where(tmp_path: Path, table: str, said: str) -> None:
+    file = tmp_path / "codes.json"
+    file.write_text(table, encoding="utf-8")
+
+    with pytest.raises(SettingsProblem) as refused:
+        read_codes(file)
+
+    assert said in str(refused.value)
+    assert "codes.json" in str(refused.value)
 
 
 @pytest.mark.parametrize(

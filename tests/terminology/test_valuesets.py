@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from pydicom.sr import _cid_dict, _concepts_dict  # the context groups of PS3.16 as somebody else wrote them down
+from pydicom.sr import _cid_dict, _concepts_dict
 
 from isthmus.consent.roles import MATRIX
 from isthmus.model.codes import DCM, SNOMED
@@ -23,11 +25,14 @@ def test_a_set_says_where_it_comes_from_and_whose_it_is(valueset: ValueSet) -> N
 
 
 def context_group(number: int) -> dict[str, str]:
+    """A context group of PS3.16 as somebody else wrote it down."""
+    groups_of: Any = _cid_dict.cid_concepts
+    concepts: Any = _concepts_dict.concepts
     return {
         code: meaning
-        for scheme, names in _cid_dict.cid_concepts[number].items()
+        for scheme, names in groups_of[number].items()
         for name in names
-        for code, (meaning, groups) in _concepts_dict.concepts[scheme][name].items()
+        for code, (meaning, groups) in concepts[scheme][name].items()
         if number in groups
     }
 

@@ -36,7 +36,7 @@ from isthmus.wire.packs.pack import Pack
 
 FHIR, KOS = DocumentKind.MANIFEST_FHIR, DocumentKind.MANIFEST_KOS
 MEDIA_TYPES = {FHIR: "application/fhir+json", KOS: "application/dicom"}
-EDITION = 3  # of what is written: one higher, and everything kept is written anew
+EDITION = 4  # of what is written: one higher, and everything kept is written anew
 ATTEMPTS = 5
 
 Bodies = Mapping[DocumentKind, bytes]
@@ -139,6 +139,8 @@ class Manifests:
             source=study.custodian or Organisation(source.institution or self.settings.ncp_id),
             endpoint_address=self.address,
             warnings=described.warnings,
+            unmapped=len(described.unmapped),
+            mapped_by=self.codes_of(source).told,
         )
         return with_accession_number(manifest)
 
@@ -237,6 +239,8 @@ def _facts(manifest: Manifest) -> str:
             "series_count": len(study.series),
             "instance_count": study.instance_count,
             "study_bytes": study.size_bytes,
+            "unmapped": manifest.unmapped,
+            "mapped_by": manifest.mapped_by,
         }
     )
 

@@ -19,22 +19,19 @@ from sqlalchemy import Connection, Row, select
 
 from isthmus.archive import queries, register
 from isthmus.dicom.names import fold
-from isthmus.model.codes import DCM, LOINC, SNOMED, Code
+from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier, is_uid
 from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.people import Organisation, Patient
 from isthmus.model.queries import REGIONS
 from isthmus.sources import Source
 from isthmus.storage.schema.archive import instances
-from isthmus.terminology.mapping import BODY_PART, NO_CODES, PROCEDURE, REGION, NationalCodes, Unmapped
-from isthmus.terminology.regions import ENTIRE_BODY, NO_TABLE, find_region
+from isthmus.terminology.mapping import NO_CODES, SCHEMES, NationalCodes, Transcoder, Unmapped
+from isthmus.terminology.regions import ENTIRE_BODY, NO_TABLE, find_regions
+from isthmus.terminology.rows import PROCEDURE, REGION
+from isthmus.terminology.valuesets import load_valueset
 
-SYSTEMS = {"SCT": SNOMED, "SNOMED-CT": SNOMED, "DCM": DCM, "LN": LOINC}
-LATERALITY = {
-    "L": Code(SNOMED, "7771000", "Left"),
-    "R": Code(SNOMED, "24028007", "Right"),
-    "B": Code(SNOMED, "51440002", "Right and left"),
-}
+LATERALITY = {c.facts["letter"]: c.code for c in load_valueset("laterality").concepts.values()}
 NO_MODALITY = "OT"
 
 
@@ -100,7 +97,7 @@ def describe_rows(
     by_series: dict[str, list[Row[Any] | Told]] = {}
     for row in rows:
         by_series.setdefault(row.series_instance_uid, []).append(row)
-    mapping = _Mapping(codes)
+    mapping = Transcoder(codes, source.coding_schemes)
     described = [_series(uid, held, source, warnings, mapping) for uid, held in by_series.items()]
     series = sorted(
         (one for one, _ in described), key=lambda s: (s.number is None, s.number or 0, s.series_instance_uid)
@@ -116,7 +113,7 @@ def describe_rows(
             "accession_number", "accession_issuer", source.accession_issuer, source.issuers
         ),
         placer_order_numbers=said.identifiers("placer_order_number", None, source.placer_issuer),
-        regions=_regions([region for _, region in described], warnings),
+        regions=_regions([*(mapping.regions(procedure) or (r for _, found in described for r in found))], warnings),
         procedure=procedure[2] or None if procedure else None,
         procedure_code=mapping.code(PROCEDURE, procedure),
         custodian=custodian(said.one("institution_name"), source),
@@ -129,30 +126,6 @@ def _size(rows: Sequence[Row[Any] | Told]) -> int | None:
     """What would cross; None when a source does not tell of every instance."""
     sizes: list[int] = [size for row in rows if (size := row.crossing_size or row.size) is not None]
     return sum(sizes) if len(sizes) == len(rows) else None
-
-
-class _Mapping:
-    """National codes turned into EU codes, and those that cannot be."""
-
-    def __init__(self, codes: NationalCodes) -> None:
-        self._codes = codes
-        self.unmapped: list[Unmapped] = []
-
-    def code(self, kind: str, parts: Any) -> Code | None:
-        """A code of a system that is known as such; else what the source's table says it stands for."""
-        if not parts:
-            return None
-        found = _code(parts) or self._codes.find(kind, parts[1], parts[0])
-        if found is None:
-            self.unmapped.append(Unmapped(kind, parts[1], parts[0], parts[2]))
-        return found
-
-    def term(self, kind: str, text: str | None) -> Code | None:
-        return self._codes.find(kind, "", text) if text else None
-
-    def region(self, anatomic: Any, body_part: str | None) -> Code | None:
-        coded = self._codes.find(REGION, anatomic[1], anatomic[0]) if anatomic else None
-        return coded or self.term(REGION, body_part)
 
 
 class _Said:
@@ -193,17 +166,16 @@ def _system(issuer: str) -> str | None:
 
 
 def _series(
-    uid: str, rows: Iterable[Row[Any] | Told], source: Source, warnings: list[str], mapping: _Mapping
-) -> tuple[Series, Code | None]:
+    uid: str, rows: Iterable[Row[Any] | Told], source: Source, warnings: list[str], mapping: Transcoder
+) -> tuple[Series, tuple[Code, ...]]:
     held = list(rows)
     said = _Said(Counter(row.series_facts for row in held), warnings)
     modality, body_part = said.one("modality") or NO_MODALITY, said.one("body_part_examined")
     anatomic = said.one("anatomic_region")
-    body_site = mapping.code(BODY_PART, anatomic) or mapping.term(BODY_PART, body_part)
-    region = REGIONS.get(body_site.code) if body_site else None
-    region = region or mapping.region(anatomic, body_part) or find_region(body_part, modality, source.regions)
-    if region is None and body_part:
-        mapping.unmapped.append(Unmapped(REGION, "", body_part, body_part))
+    body_site = mapping.body_part(anatomic, body_part)
+    regions = mapping.regions(anatomic, body_part) or find_regions(body_part, modality, source.regions, body_site)
+    if not regions and body_part:
+        mapping.leave(REGION, body_part)
     series = Series(
         series_instance_uid=uid,
         modality=modality,
@@ -214,7 +186,7 @@ def _series(
         laterality=LATERALITY.get(said.one("laterality") or ""),
         started=started(said.one("series_date"), said.one("series_time"), said.one("timezone_offset"), source),
     )
-    return series, region
+    return series, regions
 
 
 def _instance(row: Row[Any] | Told) -> Instance:
@@ -230,13 +202,13 @@ def _instance(row: Row[Any] | Told) -> Instance:
 
 def _code(parts: Any) -> Code | None:
     """A code whose system we know by its DICOM name; any other would be a code of nobody."""
-    if not parts or parts[1] not in SYSTEMS:
+    if not parts or parts[1] not in SCHEMES:
         return None
-    return Code(SYSTEMS[parts[1]], parts[0], parts[2] or None)
+    return Code(SCHEMES[parts[1]], parts[0], parts[2] or None)
 
 
-def _regions(found: Iterable[Code | None], warnings: list[str]) -> tuple[Code, ...]:
-    regions = sorted({region for region in found if region is not None}, key=lambda region: region.code)
+def _regions(found: Iterable[Code], warnings: list[str]) -> tuple[Code, ...]:
+    regions = sorted(set(found), key=lambda region: region.code)
     if regions:
         return tuple(regions)
     warnings.append("no body part that a region is known for: the entire body is said")

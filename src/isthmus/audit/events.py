@@ -67,7 +67,11 @@ class Intent:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How it ended. `digest` is that of the digests; `reason` the error's or what cut it; `missing` what was known to lack."""
+    """How it ended. `digest` is that of the digests; `reason` the error's or what cut it; `missing` what was known to lack.
+
+    `unmapped` counts the codes of the country's own in what was given that nobody could map, `mapped_by` names the tables that mapped the
+    others. Source: requirements.md §2.6 (MI-TM-04), §5.10.
+    """
 
     outcome: Ending
     status: int | None = None
@@ -76,6 +80,8 @@ class Outcome:
     digest: str | None = None
     reason: str | None = None
     missing: Sequence[str] = ()
+    unmapped: int = 0
+    mapped_by: Sequence[str] = ()
 
     def record(self, at: datetime, duration_ms: int | None) -> dict[str, Any]:
         return {
@@ -89,12 +95,19 @@ class Outcome:
             "reason": self.reason and clean(self.reason),
             "duration_ms": duration_ms,
             **self._missing(),
+            **self._codes(),
         }
 
     def _missing(self) -> dict[str, Any]:
         if not self.missing:
             return {}
         return {"missing": {"count": len(self.missing), "named": [clean(each) for each in self.missing[:ITEMS_MAX]]}}
+
+    def _codes(self) -> dict[str, Any]:
+        if not self.unmapped and not self.mapped_by:
+            return {}
+        mapped_by = [clean(each) for each in self.mapped_by[:ITEMS_MAX]]
+        return {"codes": {"unmapped": self.unmapped, "mapped_by": mapped_by}}
 
 
 @dataclass(frozen=True, kw_only=True)

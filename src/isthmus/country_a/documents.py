@@ -14,7 +14,7 @@ from dataclasses import replace
 import orjson
 
 from isthmus.country_a.handles import Handles
-from isthmus.country_a.holdings import all_documents
+from isthmus.country_a.holdings import all_documents, with_codes
 from isthmus.country_a.media import accepted, check_fhir, fhir_answer, wants_fhir
 from isthmus.country_a.passes import Admitted
 from isthmus.errors import DocumentNotFound
@@ -58,7 +58,8 @@ async def find_documents(
     if not found:
         await on_the_grid(began, SEARCHED_MS)
     shown = Page(tuple(page), len(found), following)
-    return fhir_answer(wire.write_found(shown, query, base=base, handle=admitted.handle, pack=admitted.pack))
+    answer = fhir_answer(wire.write_found(shown, query, base=base, handle=admitted.handle, pack=admitted.pack))
+    return with_codes(answer, page)
 
 
 async def get_entry(
@@ -73,7 +74,8 @@ async def get_entry(
     entry = next((document for document in listed if document.id == id_), None)
     if entry is None:
         raise DocumentNotFound("no such document of this patient")
-    return fhir_answer(orjson.dumps(write_entry(entry, base=base, handle=admitted.handle, pack=admitted.pack)))
+    answer = fhir_answer(orjson.dumps(write_entry(entry, base=base, handle=admitted.handle, pack=admitted.pack)))
+    return with_codes(answer, [entry])
 
 
 async def get_document(
@@ -90,7 +92,8 @@ async def get_document(
         check_fhir(accept)
     row = handles.row_of(admitted.peer, kind, id_)
     visible = admitted.releasable(await all_documents(admitted, national))
-    if row is None or not any(document.id == row and resource_of(document) == kind for document in visible):
+    listed = [document for document in visible if document.id == row and resource_of(document) == kind]
+    if row is None or not listed:
         raise DocumentNotFound("no such document of this patient")
     content = await national.get_document(admitted.patient, row)
     media_type, body = _formed(content, kind, accept)
@@ -98,8 +101,8 @@ async def get_document(
     if _is_held(request.headers.get("if-none-match"), etag):
         return Answer(304, (("ETag", etag),))
     if kind == "Bundle":
-        return fhir_answer(body, ("ETag", etag))
-    return Answer(200, (("Content-Type", media_type), ("ETag", etag)), (body,))
+        return with_codes(fhir_answer(body, ("ETag", etag)), listed)
+    return with_codes(Answer(200, (("Content-Type", media_type), ("ETag", etag)), (body,)), listed)
 
 
 def resource_of(document: Document) -> str:

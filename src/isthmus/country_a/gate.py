@@ -124,7 +124,8 @@ class Visit:
         await self.close(
             Outcome(
                 outcome="complete" if sent.complete else "incomplete", status=sent.status, instances=sent.instances,
-                bytes=sent.bytes, digest=sent.digest, reason=sent.why, missing=missing,
+                bytes=sent.bytes, digest=sent.digest, reason=sent.why, missing=missing, unmapped=answer.unmapped,
+                mapped_by=answer.mapped_by,
             )
         )  # fmt: skip
         return sent

@@ -131,12 +131,14 @@ def number(node: Node, name: str) -> int | None:
 
 
 def codings(node: Node, name: str) -> Iterator[Node]:
-    """All codings of all concepts under this name, with those of their members that are text."""
+    """All codings of all concepts under this name, with those of their members that are text, and whether one was chosen."""
     for concept in children(node, name):
         for one in children(concept, "coding"):
             if any(not isinstance(one.get(member, ""), str) for member in ("system", "code", "display")):
                 _forgive()
-            yield {member: value for member, value in one.items() if isinstance(value, str)}
+            yield {
+                m: value for m, value in one.items() if isinstance(value, str) or (m, value) == ("userSelected", True)
+            }
 
 
 def extensions(node: Node, *urls: str) -> list[Node]:

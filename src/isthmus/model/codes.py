@@ -14,11 +14,17 @@ ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A coded value. Equal by system and code; the display is what the sender wrote."""
+    """A coded value. Equal by system and code; the display is what the sender wrote.
+
+    `original` is the code as it was written at home, when this one was mapped from it. A code of a country's own that nobody could map
+    `is_original` itself: its system is a URI, or the name of a coding scheme, or nothing for a mere word.
+    """
 
     system: str
     code: str
     display: str | None = None
+    original: Code | None = None
+    is_original: bool = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Code) and (self.system, self.code) == (other.system, other.code)

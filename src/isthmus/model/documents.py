@@ -69,6 +69,8 @@ class Document:
     description: str | None = None
     sensitivity: tuple[str, ...] = ()  # labels, inside Country A
     inline: bytes | None = field(default=None, repr=False)  # a PDF that came in the entry itself
+    unmapped: int = 0  # inside Country A: codes of its own in it that nobody could map
+    mapped_by: str = ""  # inside Country A: the table by which the others were
     order_numbers: tuple[Identifier, ...] = ()  # of whoever placed the order, where the entry carries them
 
 

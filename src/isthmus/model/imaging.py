@@ -84,3 +84,5 @@ class Manifest:
     device_manufacturer: str = "Isthmus"
     endpoint_address: str | None = None  # None: only the location is told
     warnings: tuple[str, ...] = field(default_factory=tuple)
+    unmapped: int = 0  # codes of the country's own that stand in it as they are
+    mapped_by: str = ""  # version and digest of the table by which the others were mapped

@@ -3,7 +3,7 @@
 Codes of others are used as identifiers, with the English words that tell a person what they are; further words come from what a
 country has licensed (`isthmus terminology import`). Each set is one file under `data/valuesets/`.
 
-Source: requirements.md §5; decision 0003 (package data).
+Source: requirements.md §5.
 """
 
 from __future__ import annotations

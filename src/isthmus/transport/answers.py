@@ -28,6 +28,8 @@ class Answer:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: Iterable[Piece] = ()
+    unmapped: int = 0  # for the record of the exchange alone
+    mapped_by: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int | None:

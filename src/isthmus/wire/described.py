@@ -6,6 +6,7 @@ Source: MADO; EU imaging report; wire.md §7 (TOL rows).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from isthmus.errors import CountryMisanswered
 from isthmus.fhir import elements as el
@@ -23,6 +24,7 @@ def write_series(series: Series, pack: Pack, *, frames: str, endpoint: list[Node
     url, title = pack.extensions[frames], pack.extensions["key_object_title"]
     return el.without_nothing(
         {
+            "extension": _site_at_home(series.body_site, pack),
             "uid": series.series_instance_uid,
             "number": series.number,
             "modality": el.coding(pack.systems["dcm"], series.modality),
@@ -55,7 +57,42 @@ def _write_instance(instance: Instance, uri: str, frames: str, title: str) -> No
 
 
 def write_code(code: Code | None) -> Node | None:
-    return None if code is None else el.coding(code.system, code.code, code.display)
+    """One coding. A code of the country's own is marked as the one that was chosen there; without a URI it has no system."""
+    if code is None:
+        return None
+    written = el.coding(code.system if ":" in code.system else "", code.code, code.display)
+    return {name: value for name, value in written.items() if value} | (
+        {"userSelected": True} if code.is_original else {}
+    )
+
+
+def write_codings(code: Code) -> list[Node]:
+    """A code and, where it was mapped from one at home, that one beside it. Source: requirements.md §5.10."""
+    return [written for one in (code, code.original) if (written := write_code(one)) is not None]
+
+
+def read_codings(codings: Iterable[Node]) -> Code | None:
+    """The first code that others know, with the one at home beside it; the one at home where there is no other."""
+    held = list(codings)
+    known = next((code for c in held if not c.get("userSelected") and (code := read_code(c)) is not None), None)
+    own = next((code for c in held if c.get("userSelected") and (code := read_code(c)) is not None), None)
+    return replace(known, original=own) if known is not None and own is not None else known or own
+
+
+def _site_at_home(site: Code | None, pack: Pack) -> list[Node] | None:
+    """A body site of a series is one coding in R4: the original stands beside it as R5 would have it."""
+    if site is None or site.original is None:
+        return None
+    inner = {"url": "concept", "valueCodeableConcept": concept(*write_codings(site))}
+    return [{"url": pack.extensions["series_body_site"], "extension": [inner]}]
+
+
+def _read_site(node: Node, pack: Pack) -> Code | None:
+    for extension in el.extensions(node, pack.extensions["series_body_site"]):
+        for inner in el.extensions(extension, "concept"):
+            if (code := read_codings(el.codings(inner, "valueCodeableConcept"))) is not None:
+                return code
+    return read_code(el.child(node, "bodySite"))
 
 
 def read_uid(text: str | None, path: str) -> str:
@@ -92,7 +129,9 @@ def read_regions(node: Node, pack: Pack) -> tuple[Code, ...]:
 
 def read_code(c: Node) -> Code | None:
     code = el.text(c, "code")
-    return None if code is None else Code(el.text(c, "system") or "", code, el.text(c, "display"))
+    if code is None:
+        return None
+    return Code(el.text(c, "system") or "", code, el.text(c, "display"), is_original=c.get("userSelected") is True)
 
 
 def first_code(codings: Iterable[Node]) -> Code | None:
@@ -102,7 +141,7 @@ def first_code(codings: Iterable[Node]) -> Code | None:
 def write_procedure(study: Study, words: str | None) -> Node:
     """The requested procedure: as a code that other countries know where there is one, and in the words of who requested it."""
     known = study.procedure_code
-    return concept(*([coding(known.system, known.code, known.display)] if known else []), words=words)
+    return concept(*(write_codings(known) if known else []), words=words)
 
 
 def study_identifier(uid: str, pack: Pack) -> Node:
@@ -177,7 +216,7 @@ def read_study(
         placer_order_numbers=placers,
         regions=read_regions(node, pack),
         procedure=el.text(procedure, "text") or el.text(procedure, "coding", "display"),
-        procedure_code=first_code(el.codings(node, "procedureCode")),
+        procedure_code=read_codings(el.codings(node, "procedureCode")),
         custodian=custodian,
         other_modalities=tuple(dict.fromkeys(code for code in named if code not in {one.modality for one in series})),
     )
@@ -187,15 +226,14 @@ def _series(node: Node, pack: Pack, forgive: Callable[[str], None]) -> Series:
     instances = [_instance(one, pack, forgive) for one in el.children(node, "instance")]
     if el.number(node, "numberOfInstances") not in (None, len(instances)):
         forgive("counts-differ")
-    body_site, laterality = el.child(node, "bodySite"), el.child(node, "laterality")
     return Series(
         series_instance_uid=read_uid(el.text(node, "uid"), "ImagingStudy.series.uid"),
         modality=el.text(node, "modality", "code") or "OT",
         instances=tuple(sorted(instances, key=lambda i: (i.number is None, i.number or 0, i.sop_instance_uid))),
         number=el.number(node, "number"),
         description=el.text(node, "description"),
-        body_site=read_code(body_site),
-        laterality=read_code(laterality),
+        body_site=_read_site(node, pack),
+        laterality=read_code(el.child(node, "laterality")),
         started=el.text(node, "started"),
     )
 

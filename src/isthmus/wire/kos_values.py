@@ -27,6 +27,7 @@ SCHEMES: Final = {"SCT": SNOMED, "DCM": DCM, "LN": LOINC}
 DESIGNATORS: Final = {system: scheme for scheme, system in SCHEMES.items()}
 SEXES: Final = {"male": "M", "female": "F", "other": "O"}
 LO_CHARS: Final = 64
+SH_CHARS: Final = 16
 _ID_TYPES: Final = {"ISO", ""}
 
 _LINE_CONTROLS = re.compile(r"[\x00-\x1f\x7f\\]+")
@@ -128,20 +129,26 @@ class Moment:
 
 
 def write_code(code: Code | None) -> Coded | None:
-    """A code as DICOM says it; None when its system has no name there."""
-    if code is None or not code.code or code.system not in DESIGNATORS:
+    """A code as DICOM says it, one of the country's own under the scheme of its files; None when its system has no name there."""
+    if code is None or not code.code:
         return None
-    return Coded(code.code, DESIGNATORS[code.system], line(code.display or code.code))
+    own = code.system if code.is_original and ":" not in code.system and len(code.system) <= SH_CHARS else ""
+    scheme = DESIGNATORS.get(code.system, own)
+    return Coded(code.code, scheme, line(code.display or code.code)) if scheme else None
 
 
 def read_code(coded: Coded | None) -> Code | None:
     """A code of whatever scheme; one that we do not know has no system. Source: TOL-11."""
-    return None if coded is None else Code(SCHEMES.get(coded.scheme, ""), coded.code, coded.meaning or None)
+    if coded is None:
+        return None
+    system = SCHEMES.get(coded.scheme, "")
+    return Code(system, coded.code, coded.meaning or None, is_original=not system)
 
 
 def first_known(coded: Iterable[Coded | None]) -> Code | None:
-    """The first code of a scheme that we know."""
-    return next((known for one in coded if (known := read_code(one)) is not None and known.system), None)
+    """The first code of a scheme that we know, else the first."""
+    held = [code for one in coded if (code := read_code(one)) is not None]
+    return next((code for code in held if code.system), held[0] if held else None)
 
 
 def unknown_issuer(study_instance_uid: str) -> str:

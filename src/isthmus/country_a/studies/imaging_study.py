@@ -8,6 +8,7 @@ from __future__ import annotations
 import orjson
 
 from isthmus.country_a.handles import Handles
+from isthmus.country_a.holdings import with_codes
 from isthmus.country_a.media import check_fhir, fhir_answer
 from isthmus.country_a.passes import Admitted
 from isthmus.country_a.studies.manifests import read_study, visible_manifests
@@ -35,7 +36,8 @@ async def find_studies(
     query = admitted.confine(wire.read_search(pairs, national.zone, admitted.pack, base=base))
     binding = orjson.dumps(["ImagingStudy", admitted.peer, admitted.sub, admitted.handle, query.asked])
     position = None if query.cursor is None else handles.read_cursor(query.cursor, binding)
-    described = [await _describe(m, admitted, national, handles) for m in await visible_manifests(admitted, national)]
+    manifests = await visible_manifests(admitted, national)
+    described = [await _describe(m, admitted, national, handles) for m in manifests]
     found = wire.newest_first(
         (one for one in described if wire.matches(one, query, admitted.pack, national.zone)), national.zone, query.order
     )
@@ -48,7 +50,8 @@ async def find_studies(
         page, query, total=len(found), next_cursor=handles.write_cursor(_position(page[-1]), binding) if more else None,
         base=base, handle=admitted.handle, pack=admitted.pack,
     )  # fmt: skip
-    return fhir_answer(body)
+    given = {one.study.study_instance_uid for one in page}
+    return with_codes(fhir_answer(body), [m for m in manifests if m.study_instance_uids[0] in given])
 
 
 async def get_study(
@@ -59,7 +62,8 @@ async def get_study(
     for manifest in await visible_manifests(admitted, national):
         if id_ == handles.study_id(admitted.peer, manifest.study_instance_uids[0]):
             one = await _describe(manifest, admitted, national, handles)
-            return fhir_answer(orjson.dumps(wire.write_study(one, handle=admitted.handle, pack=admitted.pack)))
+            body = orjson.dumps(wire.write_study(one, handle=admitted.handle, pack=admitted.pack))
+            return with_codes(fhir_answer(body), [manifest])
     raise DocumentNotFound("no such study of this patient")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from isthmus.country_a.holdings import with_codes
 from isthmus.country_a.media import takes
 from isthmus.country_a.passes import Admitted
 from isthmus.country_a.studies.manifests import read_study, visible_manifests
@@ -50,7 +51,8 @@ async def find_rows(
         return Answer(204)
     left = len(rows) - query.offset - len(page)
     body = wire.write_found(page, level, base=base, handle=admitted.handle)
-    return Answer(200, (("Content-Type", wire.MEDIA_TYPE), *_warnings(query, left)), (body,))
+    answer = Answer(200, (("Content-Type", wire.MEDIA_TYPE), *_warnings(query, left)), (body,))
+    return with_codes(answer, [row.study for row in page])
 
 
 def _warnings(query: wire.Query, left: int) -> Iterable[tuple[str, str]]:
