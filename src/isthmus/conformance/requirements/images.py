@@ -100,7 +100,7 @@ def wad_02(exchange: Exchange, pack: Pack) -> Iterator[str]:
 def wad_03(exchange: Exchange, pack: Pack) -> Iterator[str]:
     if _gives(exchange) and not any("transfer-syntax" in one.parameters for one in _accepted(exchange)):
         for syntax in _syntaxes(exchange):
-            if syntax != EXPLICIT_LE and not (syntax in SYNTAXES and SYNTAXES[syntax].video):
+            if syntax not in ("", EXPLICIT_LE) and not (syntax in SYNTAXES and SYNTAXES[syntax].video):
                 yield "part"
 
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from isthmus.conformance.evidence import Arrival, Conversation, Examination, Written, kos_node, studies_of
 from isthmus.conformance.requirement import Kind, answer_of, requirement
 from isthmus.dicom import tags
-from isthmus.dicom.header import KEY_OBJECT_SELECTION
+from isthmus.dicom.faults import DicomFault
+from isthmus.dicom.header import KEY_OBJECT_SELECTION, read_header
 from isthmus.dicom.syntaxes import EXPLICIT_LE
+from isthmus.dicom.windows import BytesSource
 from isthmus.errors import MEANINGS, IsthmusError
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
@@ -317,7 +319,7 @@ def mko_21(conversation: Conversation, pack: Pack) -> Iterator[str]:
 def mko_22(arrival: Arrival, pack: Pack) -> Iterator[str]:
     if not isinstance(arrival.document, bytes) or not isinstance(arrival.value, Manifest | None):
         return
-    if arrival.value is None and arrival.refused not in MEANINGS:
+    if arrival.value is None and arrival.refused not in MEANINGS and _may_be_one(arrival.document):
         yield "reason"
     elif arrival.value is not None:
         held = [i.sop_instance_uid for series in arrival.value.study.series for i in series.instances]
@@ -325,6 +327,14 @@ def mko_22(arrival: Arrival, pack: Pack) -> Iterator[str]:
             yield "UID"
         if sorted(set(held)) != sorted(_named(arrival.document)):
             yield "ReferencedSOPSequence"
+
+
+def _may_be_one(data: bytes) -> bool:
+    """Whether a file is a key object selection, or cannot be told to be something else."""
+    try:
+        return read_header(BytesSource(data)).sop_class_uid == KEY_OBJECT_SELECTION
+    except DicomFault:
+        return True
 
 
 def _named(data: bytes) -> set[str]:

@@ -96,7 +96,7 @@ def _contradictions(exchange: Exchange, patient: Node) -> Iterator[str]:
         if trait == "identifier":
             fits = value in _identifiers(patient)
         elif trait in _TRAITS:
-            fits = value.removeprefix("eq") == patient.get(_TRAITS[trait])
+            fits = patient.get(_TRAITS[trait]) in (None, value.removeprefix("eq"))
         else:
             fits = trait not in _NAMED or fold(value) in _names(patient)
         if not fits:

@@ -11,6 +11,7 @@ from isthmus.conformance.evidence import Conversation, Exchange, Trails
 from isthmus.conformance.requirement import Kind, requirement
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
+from isthmus.model.identifiers import is_uid
 from isthmus.wire.packs.pack import Pack
 
 _PROTECTED = ("/fhir/", "/dicom-web/")
@@ -112,14 +113,14 @@ def sec_07(trails: Trails, pack: Pack) -> Iterator[str]:
 
 @requirement("SEC-08", Kind.CONVERSATION, "restricted and absent look alike", source="03")
 def sec_08(conversation: Conversation, pack: Pack) -> Iterator[str]:
-    absent = {one.answer for one in conversation if one.retrieves and one.status in (403, 404)}
+    asked = (one for one in conversation if one.retrieves and all(is_uid(uid) for uid in one.retrieves))
+    absent = {one.answer for one in asked if one.status in (403, 404)}
     empty = {
-        (one.path.partition("/_search")[0], frozenset(one.node) - {"link"}, el.number(one.node, "total"))
+        (one.path.partition("/_search")[0], frozenset(one.node) - {"link"})
         for one in conversation
-        if one.is_search and not one.searches("Patient") and one.status == 200 and not el.children(one.node, "entry")
-        if not one.values("_summary")
+        if one.is_search and not one.searches("Patient") and one.status == 200 and one.node.get("total") == 0
     }
-    kinds = {path for path, _, _ in empty}
+    kinds = {path for path, _ in empty}
     if len(absent) > 1:
         yield "answer"
     if len(empty) > len(kinds):

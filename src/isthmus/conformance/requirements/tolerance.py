@@ -13,8 +13,8 @@ from isthmus.wire.packs.pack import Pack
 
 
 def _entry(arrival: Arrival) -> Node:
-    """The entry that arrived; empty where something else did."""
-    document = arrival.document if isinstance(arrival.document, dict) else {}
+    """The entry that arrived and was read; empty where something else did."""
+    document = arrival.document if isinstance(arrival.document, dict) and isinstance(arrival.value, tuple) else {}
     return document if document.get("resourceType") == "DocumentReference" else {}
 
 
@@ -37,7 +37,7 @@ def _regions(arrival: Arrival) -> set[str]:
 @requirement("TOL-01", Kind.ARRIVAL, "the spine is one region by any of its three codes", source="MADO, EUI")
 def tol_01(arrival: Arrival, pack: Pack) -> Iterator[str]:
     told = {str(c.get("code")) for c in _sites(_entry(arrival), pack)} & set(pack.aliases["spine"])
-    if told and _regions(arrival) & set(pack.aliases["spine"]) != {pack.codes["spine_manifest"]}:
+    if told and _read(arrival) and _regions(arrival) & set(pack.aliases["spine"]) != {pack.codes["spine_manifest"]}:
         yield "extension[bodySite]"
 
 
