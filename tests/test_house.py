@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -290,6 +291,25 @@ def test_no_log_line_names_a_patient() -> None:
     ]
 
     assert telltale == []
+
+
+def test_a_number_of_things_is_written_by_one_function() -> None:
+    things = re.compile(
+        r" (instances|documents|images|studies|files|events|patients|reports|persons|exchanges|records)(?![/\w])"
+    )
+    bound = re.compile(r"^[A-Z_]+$|size$")  # a limit, and what is never one
+    plural = [
+        where
+        for where, node in nodes(ast.JoinedStr)
+        if isinstance(node, ast.JoinedStr)
+        for value, text in pairwise(node.values)
+        if isinstance(value, ast.FormattedValue)
+        and isinstance(text, ast.Constant)
+        and things.match(str(text.value))
+        and not bound.search(ast.unparse(value.value))
+    ]
+
+    assert plural == []
 
 
 def test_only_commands_print() -> None:

@@ -16,6 +16,7 @@ import typer
 
 from isthmus.commands.output import emit, settings_of
 from isthmus.errors import SettingsProblem
+from isthmus.model.amounts import amount
 from isthmus.model.identifiers import PatientIdentifier, checked_uid
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def carry_out(
 
 
 def _tell(answer: dict[str, Any]) -> None:
-    counts = ", ".join(f"{answer[name]} {name}" for name in ("instances", "documents") if answer[name])
+    counts = ", ".join(amount(answer[f"{one}s"], one) for one in ("instance", "document") if answer[f"{one}s"])
     print(f"{answer['correction']}: {counts or 'nothing changed'}")
     for words in answer["follows"]:
         print(f"  {words}")

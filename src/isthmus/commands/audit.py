@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.commands.output import Json, emit, settings_of, show, table
+from isthmus.model.amounts import amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def _directives(ctx: typer.Context, account: Account, verified: Verified) -> lis
     lost = sum(
         not directives.is_head_now(PatientIdentifier(*patient), *head) for patient, head in verified.directives.items()
     )
-    return [Problem(None, f"directives of {lost} patients are missing or not the newest")] if lost else []
+    return [Problem(None, f"directives of {amount(lost, 'patient')} are missing or not the newest")] if lost else []
 
 
 def _tell_exchanges(answer: dict[str, Any]) -> None:
@@ -135,9 +136,9 @@ def _tell_exchanges(answer: dict[str, Any]) -> None:
 
 def _tell_proof(answer: dict[str, Any]) -> None:
     if answer["intact"]:
-        show(f"The trail is intact: {answer['events']} events, {answer['open']} in progress.")
+        show(f"The trail is intact: {amount(answer['events'], 'event')}, {answer['open']} in progress.")
         return
-    show(f"The trail is NOT intact: {answer['events']} events, {answer['open']} open.")
+    show(f"The trail is NOT intact: {amount(answer['events'], 'event')}, {answer['open']} open.")
     shown = table("record", "problem")
     for problem in answer["problems"]:
         shown.add_row("" if problem["number"] is None else str(problem["number"]), problem["what"])

@@ -25,6 +25,7 @@ from isthmus.errors import (
     UnsupportedRequest,
 )
 from isthmus.fhir import elements as el
+from isthmus.model.amounts import amount
 from isthmus.model.identifiers import PatientIdentifier, checked_uid
 from isthmus.model.imaging import Manifest
 from isthmus.model.report.document import ImagingReport
@@ -245,8 +246,8 @@ def _said(read: ManifestRead) -> dict[str, Any]:
 
 
 def _show(said: dict[str, Any]) -> None:
-    counts = f", {said['series']} series, {said['instances']} instances" if "series" in said else ""
-    print(f"{said['file']}: {said['form']}, {said['bytes']} bytes{counts}")
+    counts = f", {said['series']} series, {amount(said['instances'], 'instance')}" if "series" in said else ""
+    print(f"{said['file']}: {said['form']}, {amount(said['bytes'], 'byte')}{counts}")
     if said.get("forgiven"):
         print(f"forgiven: {', '.join(said['forgiven'])}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.commands.output import Json, emit, progress, settings_of, show, table
+from isthmus.model.amounts import amount
 
 if TYPE_CHECKING:
     from isthmus.archive.folders import Order
@@ -100,7 +101,7 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
                 verdicts.append(verdict)
                 more(1)
                 if len(verdicts) % LINE_EVERY == 0 and not sys.stderr.isatty():
-                    sys.stderr.write(f"{len(verdicts)} files\n")
+                    sys.stderr.write(f"{amount(len(verdicts), 'file')}\n")
         intake.close()
         if not stop:
             Offers(settings, database, clock, pack).make(intake.touched)

@@ -19,6 +19,7 @@ import typer
 
 from isthmus.commands.output import Json, emit, progress, refuse_stand_in, settings_of, show, table, verbose_of
 from isthmus.errors import MalformedRequest, SettingsProblem
+from isthmus.model.amounts import amount
 
 if TYPE_CHECKING:
     from isthmus.country_b.client import Client
@@ -267,7 +268,7 @@ def get(
     emit(
         {"file": str(out), "form": form, "bytes": len(body)},
         json,
-        lambda a: print(f"{a['file']}: {a['bytes']} bytes, {form}"),
+        lambda a: print(f"{a['file']}: {amount(a['bytes'], 'byte')}, {form}"),
     )
 
 
@@ -277,6 +278,20 @@ def _write(out: Path, body: bytes) -> None:
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(body)
     part.rename(out)
+
+
+def _bar(advance: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Says how far a fetch is: on a terminal the bar moves, elsewhere a line a hundred images."""
+    said = 0
+
+    def bar(done: int, total: int) -> None:
+        nonlocal said
+        advance(done - said)
+        said = done
+        if not sys.stderr.isatty() and done and done % 100 == 0:
+            sys.stderr.write(f"{done} of {amount(total, 'image')}\n")
+
+    return bar
 
 
 @app.command()
@@ -316,15 +331,6 @@ def images(
 
         visit = await begin(client, asked, confirm=True)
         with progress("images") as advance:
-            said = 0
-
-            def bar(done: int, total: int) -> None:
-                nonlocal said
-                advance(done - said)
-                said = done
-                if not sys.stderr.isatty() and done and done % 100 == 0:
-                    sys.stderr.write(f"{done} of {total} images\n")
-
             return await fetch_study(
                 client,
                 visit,
@@ -335,8 +341,12 @@ def images(
                 instance=instance,
                 key_images=key_images,
                 resume=resume,
-                bar=bar,
+                bar=_bar(advance),
                 patience=Patience(wait * 60, say_waiting),
             )
 
-    emit(run(ctx, work), json, lambda a: print(f"{a['count']} images, {a['bytes'] / 1e6:.1f} MB in {out / study}"))
+    emit(
+        run(ctx, work),
+        json,
+        lambda a: print(f"{amount(a['count'], 'image')}, {a['bytes'] / 1e6:.1f} MB in {out / study}"),
+    )

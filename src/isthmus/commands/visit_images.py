@@ -31,6 +31,7 @@ from isthmus.errors import (
     Unavailable,
     Withdrawn,
 )
+from isthmus.model.amounts import amount
 from isthmus.model.queries import ImagesQuery
 
 Key = tuple[str, str]
@@ -174,7 +175,7 @@ async def _listed(
         if not count:
             raise
         raise Withdrawn(
-            f"{country} does not give this study any more, and does not say why; {count} images of it lie in {folder}: do not rely on them",
+            f"{country} does not give this study any more, and does not say why; {amount(count, 'image')} of it in {folder}: do not rely on what lies there",
             country=country,
         ) from None
 
@@ -247,7 +248,9 @@ async def fetch_study(
         broken = ContentMismatch("the study has changed meanwhile")
     _judge(note, wanted, broken)
     if gone := note.get("withdrawn"):
-        notices.add(f"{len(gone)} images that lie here are not in the study any more; do not rely on them.")
+        notices.add(
+            f"Here, and not in the study any more: {amount(len(gone), 'image')}. Do not rely on what received.json names as withdrawn."
+        )
     return {**note, "notices": sorted(notices)}
 
 
@@ -258,7 +261,7 @@ def _judge(note: Mapping[str, Any], wanted: Sequence[Wanted], broken: ContentMis
     if note["missing"]:
         came = len(wanted) - len(note["missing"])
         raise ContentMismatch(
-            f"{came} of {len(wanted)} images came{f' ({broken})' if broken else ''}; the same command with --resume fetches the rest",
+            f"{came} of {amount(len(wanted), 'image')} came{f' ({broken})' if broken else ''}; the same command with --resume fetches the rest",
             exchange_id=broken.facts.get("exchange_id") if broken else None,
         )
     if broken is not None:

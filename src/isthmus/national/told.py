@@ -21,6 +21,7 @@ from isthmus.dicom.names import read_person_name
 from isthmus.dicom.uids import is_uid
 from isthmus.dicom.values import iso_date, iso_offset, iso_time, whole_number
 from isthmus.errors import NationalInfrastructureUnavailable
+from isthmus.model.amounts import amount
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
 from isthmus.sources import Source
@@ -174,7 +175,7 @@ def told_instances(rows: Iterable[DicomJson], held: Held, series: HeldSeries) ->
     if len(unique) < (series.instance_count or 0):
         listed, counted = len(unique), series.instance_count
         raise NationalInfrastructureUnavailable(
-            f"the PACS lists {listed} instances and counts {counted}", listed=listed, counted=counted
+            f"the PACS lists {amount(listed, 'instance')} and counts {counted}", listed=listed, counted=counted
         )
     return sorted(unique.values(), key=lambda one: (one.number is None, one.number or 0, one.sop_instance_uid))
 

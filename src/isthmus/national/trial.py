@@ -24,6 +24,7 @@ from isthmus.errors import (
     IsthmusError,
     NationalInfrastructureUnavailable,
 )
+from isthmus.model.amounts import amount
 from isthmus.model.documents import WITHDRAWN, Document
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.pieces import Arriving, FileRange, StoredInstance
@@ -173,7 +174,7 @@ async def listed(given: Given) -> str:
         raise Wrong("asked twice, the list differs", "Ask for a stable order, and whether something arrives just now.")
     studies = {uid for document in given.documents if document.kind.is_manifest for uid in document.study_instance_uids}
     given.study = given.study or next(iter(sorted(studies)), None)
-    return f"{len(given.documents)} documents, {len(studies)} studies"
+    return f"{amount(len(given.documents), 'document')}, {amount(len(studies), 'study', 'studies')}"
 
 
 async def other_issuers(given: Given) -> str:
@@ -193,7 +194,7 @@ async def documents_stay(given: Given) -> str:
     one, two = [await given.opened.get_document(given.patient, given.documents[0].id) for _ in range(2)]
     if one.body != two.body or not one.body:
         raise Wrong("a document is other bytes each time, or none", "Ask for documents that stay as they were made.")
-    return f"{len(one.body)} bytes"
+    return amount(len(one.body), "byte")
 
 
 async def no_such_document(given: Given) -> str:
@@ -229,7 +230,7 @@ async def images(given: Given) -> str:
     told = {d.instance_count for d in given.documents if given.study in d.study_instance_uids and d.status == "current"}
     if told - {None, len(one)}:
         raise Wrong("the manifest counts other instances than are given", "Ask whether the study changes just now.")
-    return f"{len(one)} instances in {len({i.series_instance_uid for i in one})} series"
+    return f"{amount(len(one), 'instance')} in {len({i.series_instance_uid for i in one})} series"
 
 
 async def image_bytes(given: Given) -> str:
@@ -280,7 +281,7 @@ async def registered(given: Given) -> str:
     found = await given.opened.find_patients(PatientQuery((given.patient,)))
     if [person.identifier for person in found] != [given.patient]:
         raise Wrong(
-            f"the identifier finds {len(found)} persons, not one",
+            f"the identifier finds {amount(len(found), 'person')}, not the one who was looked for",
             "Ask how the number and its issuer are written there.",
         )
     (person,) = found

@@ -47,6 +47,11 @@ class Archive:
         run(["--config", str(self.config), "import", str(folder), "--json"])
         self._capsys.readouterr()
 
+    def said(self, *words: object) -> str:
+        """The same for people: what is said to them."""
+        assert run(["--config", str(self.config), *map(str, words)]) == 0
+        return self._capsys.readouterr().out
+
     def states(self) -> list[str]:
         return [row["state"] for row in self("archive", "list")["instances"]]
 
@@ -196,3 +201,11 @@ def test_a_second_run_finishes_an_erasure_that_was_cut(archive: Archive) -> None
     finally:
         index.close()
     assert left == []
+
+
+def test_one_of_something_is_told_as_one(archive: Archive) -> None:
+    one = archive.said("archive", "delete", "--instance", "2.25.100005", *ORDERED)
+    two = archive.said("archive", "delete", "--study", "2.25.10", *ORDERED)
+
+    assert one.splitlines()[0] == "delete: 1 instance"
+    assert two.splitlines()[0] == "delete: 2 instances"

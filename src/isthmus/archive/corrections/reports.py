@@ -17,6 +17,7 @@ from isthmus.archive import register
 from isthmus.archive.corrections.people import rename
 from isthmus.archive.corrections.trace import Done
 from isthmus.errors import DocumentNotFound, MalformedRequest, PatientNotFound, SettingsProblem
+from isthmus.model.amounts import amount
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.originals.cda.child import told_header
@@ -88,7 +89,7 @@ def move(connection: Connection, ids: Sequence[str], to: PatientIdentifier, fits
             done.documents += 1
             done.held += state == HELD
     if done.held:
-        done.told = [f"{done.held} documents name somebody else and are held until they are issued anew."]
+        done.told = [f"Held until issued anew, because somebody else is named: {amount(done.held, 'document')}."]
     return done
 
 

@@ -22,6 +22,7 @@ from isthmus.country_b.recent import LIST_AGE
 from isthmus.dicom.pixels.attributes import syntax_of
 from isthmus.dicom.syntaxes import EXPLICIT_LE, TransferSyntax
 from isthmus.errors import ArrivalRefused, ContentMismatch, ImagesNotFound, UnsupportedRequest
+from isthmus.model.amounts import amount
 from isthmus.model.pieces import Arriving
 from isthmus.model.queries import ImagesQuery
 from isthmus.storage.sealed import SealedReader
@@ -94,7 +95,7 @@ async def each(asked: Asked, chosen: Chosen) -> AsyncGenerator[tuple[Wanted, Spo
                 yield one, Spooled(held)
     if missing:
         local.holdings.recent.put(reader.visit.id, f"gone {chosen.study}", _gone(asked, chosen.study) | missing)
-        raise ContentMismatch(f"{len(missing)} instances did not come", country=reader.country)
+        raise ContentMismatch(f"{amount(len(missing), 'instance')} did not come", country=reader.country)
 
 
 async def get_images(level: Level, asked: Asked) -> Answer:
