@@ -66,6 +66,25 @@ def test_import_tells_four_lists_and_running_it_twice_changes_nothing(
     assert again == {"accepted": [], "unchanged": [told], "quarantined": [], "refused": []}
 
 
+def test_a_pdf_is_brought_with_its_images_by_the_accession_number_alone(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "image.dcm").write_bytes(dicom())
+    (tmp_path / "in" / "report.pdf").write_bytes(b"%PDF-1.7\nA report.\n%%EOF\n")
+    (tmp_path / "other.pdf").write_bytes(b"%PDF-1.7\nAnother.\n%%EOF\n")
+    whose = ("--patient", f"{SYSTEM}|1234567")
+
+    code, tied = _answer(capsys, config, "import", tmp_path / "in", *whose, "--accession", "urn:oid:2.999.5.1|A1")
+    run(["--config", str(config), "import", str(tmp_path / "other.pdf"), *whose, "--accession", "A1"])
+    said = capsys.readouterr().out
+
+    about = {row["kind"]: (row["study_instance_uid"], row.get("warnings")) for row in tied["accepted"]}
+    assert (code, about["report-pdf"]) == (0, ("2.25.10", None))
+    assert "1 accepted" in said
+    assert "The accession number has no issuer" in " ".join(said.split())
+
+
 def test_import_exits_6_when_something_was_held_back(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

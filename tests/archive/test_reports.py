@@ -15,7 +15,7 @@ import pytest
 from tests.archive.conftest import ISSUER, NOW, SANDBOX, Node, dicom
 
 from isthmus.archive import register
-from isthmus.archive.reports import Envelope, Reports
+from isthmus.archive.reports import NO_STUDY, SEVERAL_STUDIES, Envelope, Reports
 from isthmus.archive.verdicts import Verdict
 from isthmus.demo import reports as demo_reports
 from isthmus.demo.people import PEOPLE
@@ -176,6 +176,65 @@ def test_a_pdf_is_offered_as_issued_and_told_as_its_study(node: Node) -> None:
     assert report.study_instance_uids == ("2.25.10",)
     assert (report.modalities, report.regions, report.period_start) == (("CT",), fhir.regions, fhir.period_start)
     assert (report.custodian, report.accession_numbers) == (fhir.custodian, fhir.accession_numbers)
+
+
+def _by_accession(node: Node, *numbers: Identifier, studies: tuple[str, ...] = ()) -> Verdict:
+    intake = node.intake()
+    source = node.settings.sources.reports[0]
+    reports = Reports(node.database, intake.container, lambda: NOW, load_pack(), SANDBOX, source)
+    verdict = reports.take(PDF, "pdf", "r", Envelope(EVA.identifier, studies, numbers))
+    intake.close()
+    return verdict
+
+
+OURS = "urn:oid:2.999.5.1"
+
+
+@pytest.mark.parametrize("system", [OURS, None], ids=["with its issuer", "the source's own issuer"])
+def test_an_accession_number_ties_a_pdf_to_the_one_study_that_carries_it(node: Node, system: str | None) -> None:
+    node.bring(dicom(), dicom(2, study="2.25.20", series="2.25.21", AccessionNumber="A2"))
+    _listed(node)
+
+    verdict = _by_accession(node, Identifier(system, "A2"))
+
+    assert (verdict.outcome, verdict.study_instance_uid, verdict.warnings) == ("accepted", "2.25.20", ())
+    (report,) = [d for d in _listed(node) if not d.kind.is_manifest]
+    assert (report.study_instance_uids, report.accession_numbers) == (("2.25.20",), (Identifier(OURS, "A2"),))
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (Identifier(OURS, "A9"), NO_STUDY),
+        (Identifier("urn:oid:2.999.9", "A1"), NO_STUDY),  # the same letters of another issuer
+        (Identifier(OURS, "B1"), NO_STUDY),  # another patient's
+        (Identifier(OURS, "A1"), SEVERAL_STUDIES),
+    ],
+    ids=["nobody's", "of another issuer", "of another patient", "of two studies"],
+)
+def test_an_accession_number_that_names_no_single_study_of_the_patient_ties_nothing_and_says_why(
+    node: Node, number: Identifier, why: str
+) -> None:
+    node.bring(
+        dicom(),
+        dicom(2, study="2.25.20", series="2.25.21"),
+        dicom(3, study="2.25.30", series="2.25.31", PatientID="2", PatientName="B^C", AccessionNumber="B1"),
+    )
+    _listed(node)
+    _listed(node, PatientIdentifier(f"urn:oid:{ISSUER}", "2"))
+
+    verdict = _by_accession(node, number)
+
+    assert (verdict.outcome, verdict.study_instance_uid, verdict.warnings) == ("accepted", None, (why,))
+
+
+def test_a_study_that_is_named_needs_no_accession_number(node: Node) -> None:
+    node.bring(dicom(), dicom(2, study="2.25.20", series="2.25.21", AccessionNumber="A2"))
+    _listed(node)
+
+    verdict = _by_accession(node, Identifier(OURS, "A2"), studies=("2.25.10",))
+
+    assert (verdict.study_instance_uid, verdict.warnings) == ("2.25.10", ())
 
 
 def test_a_pdf_about_anothers_study_is_refused(node: Node) -> None:

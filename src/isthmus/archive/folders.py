@@ -19,7 +19,7 @@ from isthmus.archive.members import Member, tar_members, zip_members
 from isthmus.archive.reports import MAX_DOCUMENT_BYTES, Envelope, Reports
 from isthmus.archive.verdicts import REFUSED, Unreadable, Verdict, held
 from isthmus.errors import SettingsProblem
-from isthmus.model.identifiers import PatientIdentifier
+from isthmus.model.identifiers import Identifier, PatientIdentifier
 
 HEAD_BYTES: Final = 1024
 DICOM, DICOMDIR, ZIP, TAR, JSON, PDF, XML = "dicom", "dicomdir", "zip", "tar", "json", "pdf", "xml"
@@ -34,6 +34,7 @@ class Order:
 
     patient: PatientIdentifier | None = None
     studies: tuple[str, ...] = ()
+    accession_numbers: tuple[Identifier, ...] = ()
     as_: str | None = None  # document, dicom; None: the content decides
 
 
@@ -58,15 +59,17 @@ def bring(
     paths: Sequence[str],
     order: Order,
     stopped: Callable[[], bool] = lambda: False,
+    offer: Callable[[], object] = lambda: None,
 ) -> Iterator[Verdict]:
-    """Bring everything under these paths in, and tell each verdict once it is final. `stopped` is asked between files.
+    """Bring everything under these paths in, and tell each verdict once it is final. `stopped` is asked between files;
+    `offer` makes what came so far findable by its accession number.
 
     Raises SettingsProblem before anything is read when one of the paths does not exist.
     """
     for path in paths:
         if not os.path.exists(path):
             raise SettingsProblem(f"{path} does not exist; nothing was imported", reason="usage")
-    door = _Door(intake, reports, order)
+    door = _Door(intake, reports, order, offer)
     for path in paths:
         for name, refusal in _files(path, os.path.realpath(intake.blobs)):
             if stopped():
@@ -142,8 +145,8 @@ class _Begun:
 class _Door:
     """One file to where it belongs."""
 
-    def __init__(self, intake: Intake, reports: Reports, order: Order) -> None:
-        self._intake, self._reports, self._order = intake, reports, order
+    def __init__(self, intake: Intake, reports: Reports, order: Order, offer: Callable[[], object]) -> None:
+        self._intake, self._reports, self._order, self._offer = intake, reports, order, offer
 
     def file(self, path: str) -> Iterable[Verdict]:
         shown = _shown(path)
@@ -188,6 +191,8 @@ class _Door:
             while len(body) <= MAX_DOCUMENT_BYTES and (piece := begun.read(1 << 20)):
                 body += piece
             before = self._intake.flush()
-            envelope = Envelope(self._order.patient, self._order.studies)
+            if self._order.accession_numbers:
+                self._offer()
+            envelope = Envelope(self._order.patient, self._order.studies, self._order.accession_numbers)
             return [*before, self._reports.take(bytes(body), form, shown, envelope)]
         return self._intake.dicom(begun, shown, self._order.patient)

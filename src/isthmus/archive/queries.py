@@ -55,6 +55,19 @@ def study_patient(connection: Connection, study_instance_uid: str) -> int | None
     return connection.execute(row).scalar()
 
 
+def studies_of_accession(connection: Connection, patient: int, number: Identifier) -> tuple[str, ...]:
+    """The studies of a patient whose manifests carry this accession number of this issuer."""
+    d = documents.c
+    listed = d.kind.in_(_MANIFESTS), d.patient_id == patient, d.state == "served", d.status == "current"
+    carried = (orjson.loads(facts) for facts in connection.execute(select(d.facts).where(*listed)).scalars())
+    found = (
+        facts["study_instance_uids"]
+        for facts in carried
+        if [number.system, number.value] in facts.get("accession_numbers", ())
+    )
+    return tuple(sorted({uid for uids in found for uid in uids}))
+
+
 def corrections_of(connection: Connection, study_instance_uid: str) -> int:
     """How often something of a study was taken away."""
     counted = select(studies.c.corrections).where(studies.c.study_instance_uid == study_instance_uid)

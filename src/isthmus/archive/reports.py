@@ -57,6 +57,14 @@ class Envelope:
     replaces: Identifier | int | None = None
 
 
+NO_ISSUER: Final = (
+    "The accession number has no issuer, and the source names none: give it as SYSTEM|VALUE, or the study."
+)
+NO_STUDY: Final = (
+    "No study of this patient carries the accession number now: the report is listed under the number alone."
+)
+SEVERAL_STUDIES: Final = "Several studies of this patient carry the accession number: give the study; until then it is listed under the number alone."
+NOT_REGISTERED: Final = "a PDF says nothing itself; register the person whom --patient or the file beside it names, with import-patients, and bring it again"
 NOTHING_SAID: Final = Envelope()
 
 
@@ -224,7 +232,7 @@ class Reports:
         def decided(connection: Connection) -> Verdict:
             known = register.patient_row(connection, patient)
             if known is None:
-                return held(REFUSED, path, "unknown-patient")
+                return held(REFUSED, path, "unknown-patient", NOT_REGISTERED)
             if any(queries.study_patient(connection, uid) not in (None, known[0]) for uid in envelope.studies):
                 return held(REFUSED, path, "contradicts-study")
             same = _same_bytes(connection, place, known[0])
@@ -235,9 +243,28 @@ class Reports:
             replaced = _replaced(connection, envelope.replaces, known[0])
             if isinstance(replaced, str) or (replaced is not None and self._of_another(replaced)):
                 return held(REFUSED, path, replaced if isinstance(replaced, str) else "other-source")
-            return self._inserted(connection, self._pdf_columns(known[0], place, envelope), None, replaced, path)
+            said, warnings = self._tied(connection, known[0], envelope)
+            verdict = self._inserted(connection, self._pdf_columns(known[0], place, said), None, replaced, path)
+            return replace(verdict, warnings=warnings)
 
         return self._told(self.database.write_now(decided), place)
+
+    def _tied(self, connection: Connection, patient: int, envelope: Envelope) -> tuple[Envelope, tuple[str, ...]]:
+        """What is said of a PDF, with the study that its accession numbers name where none was named; or why there is none."""
+        issuer = f"urn:oid:{self.source.accession_issuer}" if self.source.accession_issuer else None
+        numbers = tuple(replace(one, system=one.system or issuer) for one in envelope.accession_numbers)
+        if envelope.studies:
+            return replace(envelope, accession_numbers=numbers), ()
+        found: list[str] = []
+        warnings: list[str] = []
+        for number in numbers:
+            named = queries.studies_of_accession(connection, patient, number) if number.system else ()
+            if len(named) == 1:
+                found += named
+            else:
+                warnings.append(NO_ISSUER if number.system is None else SEVERAL_STUDIES if named else NO_STUDY)
+        said = replace(envelope, accession_numbers=numbers, studies=tuple(dict.fromkeys(found)))
+        return said, tuple(dict.fromkeys(warnings))
 
     def _pdf_columns(self, patient: int, place: Slice, envelope: Envelope) -> dict[str, Any]:
         unique, ours = envelope.unique_id, custodian(None, self.source)

@@ -38,6 +38,14 @@ def import_(
     study: Annotated[
         list[str] | None, typer.Option("--study", metavar="UID", help="The study a PDF is about; may be repeated.")
     ] = None,
+    accession: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accession",
+            metavar="[SYSTEM|]VALUE",
+            help="The accession number a PDF is about (issuer: the source's own unless said): names the one study of the patient that has it; may be repeated.",
+        ),
+    ] = None,
     as_: Annotated[
         str | None, typer.Option("--as", metavar="document|dicom", help="What the files are; else the content decides.")
     ] = None,
@@ -54,7 +62,7 @@ def import_(
       isthmus --config aa/isthmus.toml import scan.pdf --patient 'urn:oid:2.999.1.2.1|4710260018' --study 2.25.1234
     """
     settings = settings_of(ctx)
-    order = _order(patient, study or [], as_)
+    order = _order(patient, study or [], accession or [], as_)
     with _interruptible() as stop:
         verdicts = _bring(settings, [str(path) for path in paths], order, stop)
     emit(_lists(verdicts), json, _tell)
@@ -64,15 +72,16 @@ def import_(
         raise typer.Exit(INCOMPLETE)
 
 
-def _order(patient: str | None, studies: list[str], as_: str | None) -> Order:
+def _order(patient: str | None, studies: list[str], accessions: list[str], as_: str | None) -> Order:
     from isthmus.archive.folders import Order
     from isthmus.errors import SettingsProblem
-    from isthmus.model.identifiers import PatientIdentifier, checked_uid
+    from isthmus.model.identifiers import Identifier, PatientIdentifier, checked_uid
 
     if as_ not in (None, "document", "dicom"):
         raise SettingsProblem("--as is document or dicom", reason="usage")
     named = PatientIdentifier.read(patient) if patient else None
-    return Order(named, tuple(checked_uid(uid, "--study") for uid in studies), as_)
+    about = tuple(checked_uid(uid, "--study") for uid in studies)
+    return Order(named, about, tuple(Identifier.read(text, "--accession") for text in accessions), as_)
 
 
 def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) -> list[Verdict]:
@@ -96,15 +105,18 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
         intake = Intake(settings, database, clock)
         source = next(iter(settings.sources.reports), None)
         reports = Reports(database, intake.container, clock, pack, sandbox, source)
+        offers = Offers(settings, database, clock, pack)
         with progress("import") as more:
-            for verdict in bring(intake, reports, paths, order, lambda: bool(stop)):
+            for verdict in bring(
+                intake, reports, paths, order, lambda: bool(stop), lambda: offers.make(intake.touched)
+            ):
                 verdicts.append(verdict)
                 more(1)
                 if len(verdicts) % LINE_EVERY == 0 and not sys.stderr.isatty():
                     sys.stderr.write(f"{amount(len(verdicts), 'file')}\n")
         intake.close()
         if not stop:
-            Offers(settings, database, clock, pack).make(intake.touched)
+            offers.make(intake.touched)
     finally:
         sandbox.close()
         database.close()
@@ -141,5 +153,8 @@ def _tell(lists: dict[str, list[dict[str, Any]]]) -> None:
     for outcome in ("quarantined", "refused"):
         for row in lists[outcome]:
             held.add_row(outcome, row["path"], row["reason"], row["detail"])
+    for row in lists["accepted"]:
+        for warning in row.get("warnings", ()):
+            held.add_row("accepted", row["path"], "", warning)
     if held.row_count:
         show(held)

@@ -61,6 +61,14 @@ class Identifier:
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", self.value.strip(" "))
 
+    @classmethod
+    def read(cls, text: str, path: str = "identifier") -> Identifier:
+        """Read `SYSTEM|VALUE`, or a value without issuer. Raises MalformedRequest for one without value."""
+        system, bar, value = text.rpartition("|")
+        if not value.strip(" "):
+            raise MalformedRequest("a number is written SYSTEM|VALUE, or VALUE", reason="value", path=path)
+        return cls(system if bar and system else None, value)
+
 
 def is_uid(text: str) -> bool:
     """Digits and dots, at most 64, no empty component; leading zeros exist in real archives and pass.

@@ -6,6 +6,7 @@ Source: interfaces.md §11; trust.md T67, T99; field-faults F49.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -17,13 +18,15 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import select
 from tests.archive.conftest import EVA, NOW, SANDBOX, Node, dicom
 from tests.archive.doors.conftest import SYSTEM, with_intake
 from tests.archive.doors.test_publish import report
 
 from isthmus.archive.doors import claims
 from isthmus.archive.doors.desk import Desk
-from isthmus.archive.doors.drop import Drop, watchers
+from isthmus.archive.doors.drop import TRIES, Drop, watchers
+from isthmus.archive.reports import NO_STUDY
 from isthmus.archive.verdicts import REASONS
 from isthmus.errors import NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.sections import DropFolder
@@ -235,6 +238,111 @@ def test_the_same_name_again_is_kept_beside_the_first(watched: Watched) -> None:
     kept = [name for name in watched.lying("done") if name.endswith(".pdf")]
     assert len(kept) == 3
     assert watched.kept() == 2
+
+
+class Disk:
+    """Where reading a claimed document fails, as often as it is told to; and a clock for whoever waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, of: str, error: int = errno.EIO) -> None:
+        self.fails, self.asked, self.now = True, 0, 1000.0
+        real = claims.read
+
+        def read(folder: int, name: str, limit_bytes: int) -> bytes:
+            if name == of:
+                self.asked += 1
+                if self.fails:
+                    raise OSError(error, os.strerror(error))
+            return real(folder, name, limit_bytes)
+
+        monkeypatch.setattr(claims, "read", read)
+        monkeypatch.setattr("isthmus.archive.doors.drop.time.monotonic", lambda: self.now)
+
+
+def look_on(watched: Watched, disk: Disk, seconds: float) -> None:
+    """The folder is looked at every five seconds, whatever it raises."""
+    until = disk.now + seconds
+    while disk.now < until:
+        with contextlib.suppress(NationalInfrastructureUnavailable):
+            watched.drop.look()
+        disk.now += 5.0
+
+
+def test_a_document_that_its_disk_does_not_give_is_tried_again_ever_later_and_then_refused(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(monkeypatch, claims.DOCUMENT)
+    watched.put("Testova Eva.pdf", PDF, SIDECAR)
+    watched.put("b.json", report())
+    monkeypatch.setattr(watched.drop, "_poll_s", 5.0)
+
+    look_on(watched, disk, 60)
+    after_a_minute = disk.asked
+    look_on(watched, disk, 400)
+
+    assert after_a_minute <= 2 * 3
+    assert disk.asked == 2 * TRIES
+    assert watched.verdict("Testova Eva.pdf", "refused") == ("refused", "unreadable")
+    assert (watched.folder / "refused" / "Testova Eva.pdf").read_bytes() == PDF
+    assert os.listdir(watched.folder / ".taking") == []
+    assert "in the watched folder ris could not be finished, 2 times so far, and is tried again in 20 s" in caplog.text
+    assert "Testova" not in caplog.text
+
+
+def test_a_disk_that_gives_it_at_last_loses_nothing_of_it(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch, claims.DOCUMENT)
+    watched.put("a.pdf", PDF, SIDECAR)
+
+    look_on(watched, disk, 60)
+    disk.fails = False
+    look_on(watched, disk, 200)
+
+    assert watched.verdict("a.pdf") == ("accepted", None)
+
+
+def test_what_the_archive_cannot_keep_now_is_never_refused_for_it(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch, "nothing")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    watched.put("a.pdf", PDF, SIDECAR)
+    with monkeypatch.context() as patched:
+        patched.setattr("isthmus.archive.containers.Container.append", lambda *_: (_ for _ in ()).throw(full))
+        look_on(watched, disk, 10 * 900)
+        waiting = watched.lying("refused"), len(os.listdir(watched.folder / ".taking"))
+    look_on(watched, disk, 905)
+
+    assert waiting == ([], 1)
+    assert watched.verdict("a.pdf") == ("accepted", None)
+
+
+def test_one_that_waits_keeps_no_other_waiting(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch, claims.SIDECAR)
+    watched.put("a.pdf", PDF, SIDECAR)
+    watched.put("b.json", report())
+
+    look_on(watched, disk, 20)
+
+    assert watched.verdict("b.json") == ("accepted", None)
+    assert len(os.listdir(watched.folder / ".taking")) == 1
+
+
+def test_a_pdf_may_be_tied_to_its_study_by_accession_number_alone(watched: Watched) -> None:
+    number = orjson.dumps({"patient": f"{SYSTEM}|{EVA['PatientID']}", "accession_numbers": ["A1"]})
+    other = orjson.dumps({"patient": f"{SYSTEM}|{EVA['PatientID']}", "accession_numbers": ["A9"]})
+    Desk(watched.settings, watched.database, lambda: NOW, load_pack(), SANDBOX).offers.make(["2.25.10"])
+    watched.put("a.pdf", PDF, number)
+    watched.put("b.pdf", PDF + b"\n", other)
+
+    watched.look()
+
+    said = [orjson.loads((watched.folder / "done" / f"{name}.pdf.reason.json").read_bytes()) for name in "ab"]
+    studies = watched.database.read_now(
+        lambda c: [
+            orjson.loads(f).get("study_instance_uids", [])
+            for (f,) in c.execute(select(documents.c.facts).where(documents.c.kind == "report-pdf"))
+        ]
+    )
+    assert ([one.get("warnings") for one in said], studies) == ([None, [NO_STUDY]], [["2.25.10"], []])
 
 
 def test_two_watchers_do_not_take_one_file_twice(watched: Watched) -> None:

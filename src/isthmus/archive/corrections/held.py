@@ -80,9 +80,11 @@ def assign(connection: Connection, what: What, to: PatientIdentifier, blobs: Pat
 def quarantined(connection: Connection, number: int) -> Row[Any]:
     """A quarantined instance by its number in `archive held`. Raises ImagesNotFound."""
     i = instances.c
-    row = connection.execute(select(instances).where(i.id == number, i.state == QUARANTINED)).first()
+    row = connection.execute(select(instances).where(i.id == number)).first()
     if row is None:
         raise ImagesNotFound("nothing is in quarantine under this number; see archive held")
+    if row.state != QUARANTINED:
+        raise ImagesNotFound(f"this one is {row.state}, not in quarantine; see archive held")
     return row
 
 

@@ -47,8 +47,11 @@ def find(connection: Connection, id_: str, states: Sequence[str]) -> Row[Any]:
     named: ColumnElement[bool] = d.unique_value.in_((id_, f"urn:oid:{id_}", f"urn:uuid:{id_}"))
     if id_.isascii() and id_.isdecimal() and len(id_) < 19:
         named = or_(d.number == int(id_), named)
-    wanted = select(documents).where(named, d.kind.startswith("report"), d.source == "", d.state.in_(states))
-    row = connection.execute(wanted.order_by(d.number.desc())).first()
+    kept = select(documents).where(named, d.kind.startswith("report"), d.source == "").order_by(d.number.desc())
+    rows = connection.execute(kept).all()
+    row = next((row for row in rows if row.state in states), None)
+    if row is None and rows:
+        raise DocumentNotFound(f"the report is {rows[0].state}, and this is not for it; see archive list")
     if row is None:
         raise DocumentNotFound("no such report is kept here; see archive list")
     return row

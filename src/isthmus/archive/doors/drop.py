@@ -1,7 +1,8 @@
 """A watched folder for reports: looked at again and again, a file taken when it is finished, and moved to `done` or `refused`.
 
 A file is finished when size and time were the same at two looks and its name does not say otherwise. A PDF does not say whose it is: it
-waits a while for the sidecar that does. What was brought once is unchanged when it is brought again, so a node that dies between the verdict
+waits a while for the sidecar that does. What a disk does not give is tried again, each time later, and put among the refused in the end; what
+the archive cannot keep now waits for it. What was brought once is unchanged when it is brought again, so a node that dies between the verdict
 and its writing down loses nothing and keeps nothing twice. Only plain files that lie in the folder itself are opened.
 
 Source: interfaces.md §11; trust.md T67, T99; field-faults F49.
@@ -29,11 +30,14 @@ from isthmus.archive.reports import MAX_DOCUMENT_BYTES, NOTHING_SAID
 from isthmus.archive.verdicts import REASONS, REFUSED, Unreadable, Verdict, held
 from isthmus.config import Settings
 from isthmus.errors import IsthmusError, NationalInfrastructureUnavailable, SettingsProblem
+from isthmus.model.amounts import amount
 from isthmus.sections import DropFolder
 from isthmus.sources import Source
 
 LOG = logging.getLogger("isthmus.archive")
 SIDECAR_S: Final = 60.0
+TRIES: Final = 6
+LONGEST_S: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,9 @@ class Drop:
         self._before: dict[str, Seen] = {}
         self._waits_since: dict[str, float] = {}
         self._immovable: dict[str, Seen] = {}
+        self._failed: dict[
+            str, tuple[int, float]
+        ] = {}  # claims that could not be finished: how often, and when it is tried again
 
     async def watch(self) -> None:
         """Beside the listeners of a node, for as long as it runs."""
@@ -84,7 +91,9 @@ class Drop:
     def _looked(self, places: Places) -> int:
         """What was claimed before comes first: it may have to give a sidecar back."""
         problems: list[Exception] = []
-        ended = self._all_finished(places, sorted(os.listdir(places.claims)), problems)
+        held = sorted(os.listdir(places.claims))
+        self._failed = {id: failed for id, failed in self._failed.items() if id in held}
+        ended = self._all_finished(places, held, problems)
         ended += self._all_finished(places, self._begun(places), problems)
         if problems:
             raise problems[0]
@@ -94,11 +103,25 @@ class Drop:
         """Bring each to its end; one that has to wait does not keep the others waiting."""
         ended = 0
         for id in ids:
+            times, due = self._failed.get(id, (0, 0.0))
+            if time.monotonic() < due:
+                continue
             try:
                 ended += self._finish(places, id)
             except (IsthmusError, OSError) as error:
                 problems.append(error)
+                self._later(id, times + 1, error)
         return ended
+
+    def _later(self, id: str, times: int, error: Exception) -> None:
+        """Not at the next look: the more often it failed, the later; and whoever runs the node is told."""
+        wait_s = min(LONGEST_S, self._poll_s * 2**times)
+        self._failed[id] = times, time.monotonic() + wait_s
+        why = error.strerror if isinstance(error, OSError) else error
+        LOG.error(
+            ".taking/%s in the watched folder %s could not be finished, %s so far, and is tried again in %.0f s: %s; see to the disk, the rest goes on",
+            id, self._name, amount(times, "time"), wait_s, why,
+        )  # fmt: skip
 
     def _begun(self, places: Places) -> list[str]:
         """Claim everything that is finished. What cannot be moved stays, and is said once."""
@@ -159,6 +182,10 @@ class Drop:
             return held(REFUSED, shown, error.reason, error.detail), 0
         except PermissionError:
             return held(REFUSED, shown, "unreadable", "not allowed"), 0
+        except OSError as error:
+            if self._failed.get(claim.id, (0, 0.0))[0] + 1 < TRIES:
+                raise
+            return held(REFUSED, shown, "unreadable", f"{error.strerror}, {amount(TRIES, 'time')}"), 0
         if not body:
             return held(REFUSED, shown, "empty"), 0
         with self._desk.reports(self._source) as reports:
@@ -220,4 +247,5 @@ def _told(verdict: Verdict, source: str) -> dict[str, Any]:
     told: dict[str, Any] = {"verdict": verdict.outcome, "reason": verdict.reason, "detail": verdict.detail}
     told["words"] = REASONS[verdict.reason] if verdict.reason is not None else None
     told |= {"kind": verdict.kind if verdict.outcome != REFUSED else None, "document": verdict.document}
+    told["warnings"] = list(verdict.warnings) or None
     return {name: value for name, value in told.items() if value is not None} | {"source": source}

@@ -51,9 +51,9 @@ def read_sidecar(body: bytes) -> Envelope:
         return Envelope(
             patient=PatientIdentifier.read(_text(said, "patient")) if "patient" in said else None,
             studies=_list(said, "studies", checked_uid),
-            accession_numbers=_list(said, "accession_numbers", _identifier),
+            accession_numbers=_list(said, "accession_numbers", Identifier.read),
             title=_text(said, "title")[:256] if "title" in said else None,
-            replaces=_identifier(_text(said, "replaces")) if "replaces" in said else None,
+            replaces=Identifier.read(_text(said, "replaces")) if "replaces" in said else None,
         )
     except IsthmusError as error:
         raise Unreadable("bad-sidecar", error.message) from error
@@ -71,8 +71,3 @@ def _list(said: Any, name: str, read: Callable[[str], T]) -> tuple[T, ...]:
     if not isinstance(values, list) or len(values) > _MOST or not all(isinstance(value, str) for value in values):
         raise Unreadable("bad-sidecar", f"{name} is no list of texts")
     return tuple(read(value) for value in values)
-
-
-def _identifier(text: str) -> Identifier:
-    system, bar, value = text.rpartition("|")
-    return Identifier(system if bar and system else None, value)
