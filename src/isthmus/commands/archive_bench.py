@@ -107,7 +107,7 @@ def meant(sentence: str, *, yes: bool, json: bool) -> None:
     if yes:
         return
     if json or not sys.stdin.isatty():
-        raise SettingsProblem(f"{sentence} Say --yes when this is meant", reason="usage")
+        raise SettingsProblem(f"{sentence.rstrip('.')}; say --yes when this is meant", reason="usage")
     typer.confirm(f"{sentence} Go on?", abort=True, err=True)
 
 

@@ -84,8 +84,10 @@ def emit(value: Any, as_json: bool, human: Callable[[Any], None]) -> None:
 
 
 def say_error(error: IsthmusError, *, as_json: bool) -> None:
-    """One sentence on standard error; with --json the same as a document on standard output."""
-    message = " ".join(str(error).split())
+    """One sentence on standard error, what happened and what to do; with --json the same as a document on standard output."""
+    from isthmus.commands.next_steps import sentence
+
+    message = sentence(error)
     if as_json:
         exchange_id = error.facts.get("exchange_id")
         retry = isinstance(error, Unavailable)

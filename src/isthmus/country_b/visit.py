@@ -59,7 +59,7 @@ class Visit:
         Source: trust.md D11, §3.4.
         """
         if act not in acts_of(self.professional.role):
-            raise InsufficientRights(f"role {self.professional.role} may not {act.value}", reason="role")
+            raise InsufficientRights(f"role {self.professional.role} may not ask for this: {act.value}", reason="role")
 
     def patient_in(self, country: str) -> Patient:
         """The person found in that country. Raises PatientNotFound when nobody was looked for there."""

@@ -87,7 +87,7 @@ def _with(query: PatientQuery, name: str, value: str) -> PatientQuery:
         return replace(query, gender=code)
     plain = plain.removeprefix("eq")
     if _BIRTH_DATE.fullmatch(plain) is None:
-        raise MalformedRequest("a birth date is compared as a whole", reason="value", path=name)
+        raise MalformedRequest("a birth date is written YYYY-MM-DD and compared as a whole", reason="value", path=name)
     return replace(query, birth_date=plain)
 
 
