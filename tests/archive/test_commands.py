@@ -132,6 +132,28 @@ def test_archive_list_shows_whose_each_instance_is(
     assert other == {"instances": [], "reports": []}
 
 
+def test_archive_list_tells_people_a_line_a_study_of_one_person_or_of_all(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = (dicom(1), dicom(2), dicom(3, study="2.25.30", series="2.25.31", PatientID="2", PatientName="B^C"))
+    for number, body in enumerate(files):
+        (tmp_path / f"{number}.dcm").write_bytes(body)
+    _answer(capsys, config, "import", *sorted(tmp_path.glob("*.dcm")))
+
+    def lines(*words: str) -> list[list[str]]:
+        assert run(["--config", str(config), "archive", "list", *words]) == 0
+        return [line.split() for line in capsys.readouterr().out.splitlines() if "2.25." in line]
+
+    everyone, evas = lines(), lines("--patient", f"{SYSTEM}|1234567")
+    _, instances = _answer(capsys, config, "archive", "list", "--patient", f"{SYSTEM}|2")
+    code, nobody = _answer(capsys, config, "archive", "list", "--patient", f"{SYSTEM}|404")
+
+    assert [line[0] for line in everyone] == ["2.25.10", "2.25.30"]
+    assert evas == [["2.25.10", "2026-01-05", "CT", "of", "the", "chest", "2", "0.0", "served", f"{SYSTEM}|1234567"]]
+    assert [row["study_instance_uid"] for row in instances["instances"]] == ["2.25.30"]
+    assert (code, "import-patients registers" in nobody["error"]["message"]) == (4, True)
+
+
 def test_a_register_is_brought_from_csv_and_from_a_bundle(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,7 +136,25 @@ def stored(row: Row[Any], blobs: Path) -> StoredInstance:
     )
 
 
-def list_instances(connection: Connection, study_instance_uid: str | None, after: int, limit: int) -> list[Row[Any]]:
+def list_studies(connection: Connection, patient: int | None) -> list[Row[Any]]:
+    """What is kept, a row for each study, patient and state, in the order it came; of one patient, or of all. For the operator."""
+    i, named = instances.c, patients.alias("named")
+    of = i.study_instance_uid, named.c.system, named.c.value, i.state
+    first = func.min(i.id)
+    facts = [
+        func.json_extract(func.min(i.study_facts), f"$.{name}").label(name)
+        for name in ("study_date", "study_description")
+    ]
+    counted = func.count().label("instances"), func.sum(i.size).label("bytes")
+    statement = select(*of, *facts, *counted).join(named, named.c.id == i.patient_id, isouter=True)
+    if patient is not None:
+        statement = statement.where(i.patient_id == patient)
+    return list(connection.execute(statement.group_by(*of).order_by(first)))
+
+
+def list_instances(
+    connection: Connection, study_instance_uid: str | None, after: int, limit: int, patient: int | None = None
+) -> list[Row[Any]]:
     """A page of what is kept, in the order it came; for the operator, so quarantine is in it."""
     named = patients.alias("named")
     statement = (
@@ -146,6 +164,8 @@ def list_instances(connection: Connection, study_instance_uid: str | None, after
     )
     if study_instance_uid is not None:
         statement = statement.where(instances.c.study_instance_uid == study_instance_uid)
+    if patient is not None:
+        statement = statement.where(instances.c.patient_id == patient)
     return list(connection.execute(statement.order_by(instances.c.id).limit(limit)))
 
 

@@ -31,19 +31,29 @@ def archive() -> None:
 def list_(
     ctx: typer.Context,
     study: Annotated[str | None, typer.Option("--study", metavar="UID", help="This study alone.")] = None,
+    patient: Annotated[
+        str | None, typer.Option("--patient", metavar="SYSTEM|VALUE", help="Of this person alone.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List every instance and report that is kept: whose it is, its size and digest, and whether it is served.
+    """List the studies and reports that are kept: whose each is, and whether it is served; with --study or --json, every instance.
 
     \b
     Example:
+      isthmus --config aa/isthmus.toml archive list --patient 'urn:oid:2.999.1.2.1|12'
       isthmus --config aa/isthmus.toml archive list --study 2.25.1234 --json
     """
     from isthmus.storage.database import open_index
 
     database = open_index(settings_of(ctx))
     try:
-        emit({"instances": list(_rows(database, study)), "reports": _reports(database, study)}, json, _tell)
+        number = _person(database, patient) if patient else None
+        reports = _reports(database, study, patient=number)
+        if study is None and not json:
+            _tell_studies(_studies(database, number))
+            _tell_reports(reports)
+            return
+        emit({"instances": list(_rows(database, study, number)), "reports": reports}, json, _tell)
     finally:
         database.close()
 
@@ -69,12 +79,52 @@ archive_corrections.add_to(app)
 archive_held.add_to(app)
 
 
-def _rows(database: Database, study: str | None) -> Iterator[dict[str, Any]]:
+def _person(database: Database, said: str) -> int:
+    """The row of a registered person. Raises MalformedRequest, PatientNotFound."""
+    from isthmus.archive import register
+    from isthmus.errors import PatientNotFound
+    from isthmus.model.identifiers import PatientIdentifier
+
+    identifier = PatientIdentifier.read(said)
+    known = database.read_now(lambda c: register.person_row(c, identifier))
+    if known is None:
+        raise PatientNotFound("nobody in the register has this number; import-patients registers them")
+    return known[0]
+
+
+def _studies(database: Database, patient: int | None) -> list[dict[str, Any]]:
+    from isthmus.archive.queries import list_studies
+
+    return [
+        {
+            "study": row.study_instance_uid,
+            "of": row.study_date or "",
+            "what": row.study_description or "",
+            "images": str(row.instances),
+            "MB": f"{row.bytes / 1e6:.1f}",
+            "state": row.state,
+            "patient": f"{row.system}|{row.value}" if row.system else "–",
+        }
+        for row in database.read_now(lambda c: list_studies(c, patient))
+    ]
+
+
+def _tell_studies(studies: list[dict[str, Any]]) -> None:
+    if not studies:
+        show("No images are kept here.")
+        return
+    listed = table(*studies[0])
+    for row in studies:
+        listed.add_row(*row.values())
+    show(listed)
+
+
+def _rows(database: Database, study: str | None, patient: int | None) -> Iterator[dict[str, Any]]:
     """Page by page, so that no reading transaction is held. Source: field-faults F50."""
     from isthmus.archive.queries import list_instances
 
     after = 0
-    while page := database.read_now(lambda c: list_instances(c, study, after, PAGE)):  # noqa: B023  # called at once
+    while page := database.read_now(lambda c: list_instances(c, study, after, PAGE, patient)):  # noqa: B023  # called at once
         for row in page:
             yield _row(row)
         after = page[-1].id
@@ -115,7 +165,9 @@ def _named(patient: Patient | None) -> str | None:
     return f"{patient.identifier.system}|{patient.identifier.value}" if patient else None
 
 
-def _reports(database: Database, study: str | None, *, held: bool = False) -> list[dict[str, Any]]:
+def _reports(
+    database: Database, study: str | None, *, patient: int | None = None, held: bool = False
+) -> list[dict[str, Any]]:
     from isthmus.archive import register
     from isthmus.archive.corrections.held import list_documents
 
@@ -125,22 +177,25 @@ def _reports(database: Database, study: str | None, *, held: bool = False) -> li
                 "id": str(row.number),
                 "kind": row.kind,
                 "identifier": row.unique_value,
+                "title": row.title,
+                "created": row.created,
                 "status": row.status,
                 "state": row.state,
                 "sha256": row.sha256,
                 "bytes": row.size,
                 "patient": _named(register.patient_of(connection, row.patient_id) if row.patient_id else None),
             }
-            for row in list_documents(connection, study, held=held)
+            for row in list_documents(connection, study, patient=patient, held=held)
         ]
 
     return database.read_now(told)
 
 
 def _tell_reports(reports: list[dict[str, Any]]) -> None:
-    listed = table("report", "kind", "status", "state", "patient")
+    listed = table("report", "kind", "of", "what", "status", "state", "patient")
     for row in reports:
-        listed.add_row(row["id"], row["kind"], row["status"], row["state"], row["patient"] or "–")
+        what = row["created"][:10], row["title"]
+        listed.add_row(row["id"], row["kind"], *what, row["status"], row["state"], row["patient"] or "–")
     if reports:
         show(listed)
 

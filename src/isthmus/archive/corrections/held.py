@@ -33,12 +33,16 @@ def list_held(connection: Connection, after: int, limit: int) -> list[Row[Any]]:
     return list(connection.execute(wanted.order_by(i.id).limit(limit)))
 
 
-def list_documents(connection: Connection, study: str | None, *, held: bool = False) -> list[Row[Any]]:
+def list_documents(
+    connection: Connection, study: str | None, *, patient: int | None = None, held: bool = False
+) -> list[Row[Any]]:
     """Reports that are kept, with whose they are; `held` are those that are not offered."""
     d = documents.c
     wanted = select(documents).where(d.kind.startswith("report"), d.source == "")
     if study is not None:
         wanted = wanted.where(d.facts.contains(f'"{study}"', autoescape=True))
+    if patient is not None:
+        wanted = wanted.where(d.patient_id == patient)
     if held:
         wanted = wanted.where(d.state != "served")
     return list(connection.execute(wanted.order_by(d.number)))

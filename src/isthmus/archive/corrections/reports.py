@@ -92,7 +92,9 @@ def move(connection: Connection, ids: Sequence[str], to: PatientIdentifier, fits
             done.documents += 1
             done.held += state == HELD
     if done.held:
-        done.told = [f"Held until issued anew, because somebody else is named: {amount(done.held, 'document')}."]
+        done.told = [
+            f"Held until issued anew, because somebody else is named: {amount(done.held, 'document')}. Import what names the right patient."
+        ]
     return done
 
 

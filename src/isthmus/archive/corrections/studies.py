@@ -111,7 +111,10 @@ def move(connection: Connection, what: What, to: PatientIdentifier, fits: Mappin
         _leave(connection, uid)
         done.told += _reports_about(connection, uid, known[0])
     if done.held:
-        done.told.insert(0, f"Held until issued anew, because somebody else is named: {amount(done.held, 'file')}.")
+        done.told.insert(
+            0,
+            f"Held until issued anew, because somebody else is named: {amount(done.held, 'file')}. Import those that name the right patient.",
+        )
     return done
 
 
