@@ -134,3 +134,29 @@ def test_a_report_that_is_replaced_says_so_beside_what_is_read_and_one_that_is_r
     assert (impression, newer != first) == (1, True)
     assert page.locator("h2:has-text('Impression')").count() == 0
     assert errors == []
+
+
+def test_a_study_that_grows_says_so_beside_the_images_and_one_that_loses_an_image_is_put_away(
+    chromium: Any, pair: TwoCountries, tmp_path: Path
+) -> None:
+    study = SyntheticStudy(seed=4802, patient=ELENI, instances=4, rows=64, columns=64, description="Still arriving")
+    *first, last = study.write(tmp_path / "study")
+    pair.a.take_in(*first)
+    page, errors = visit(chromium, pair, ELENI)
+    page.goto(f"{page.url.rpartition('/')[0]}/studies/{study.study_instance_uid}/view")
+    page.wait_for_selector("html[data-viewer=ready][data-loaded='3']")
+
+    pair.a.take_in(last)
+    page.wait_for_selector(".chart [aria-live=polite] :text('More has come to this study')", timeout=TOLD_MS)
+    page.screenshot(path=tmp_path / "grown.png")
+    drawn = page.locator("canvas.port__image").count()
+    page.click("text=Open it as it is now")
+    page.click("text=View images")
+    page.wait_for_selector("html[data-viewer=ready][data-loaded='4']")
+    corrected(pair, "delete", "--instance", study.sop_instance_uid(0))
+    page.wait_for_selector("[role=alert] h1:has-text('This study has changed since you opened it')", timeout=TOLD_MS)
+    page.screenshot(path=tmp_path / "changed.png")
+
+    assert drawn == 1
+    assert page.locator("canvas").count() == 0
+    assert errors == []
