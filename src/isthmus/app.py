@@ -117,6 +117,12 @@ def speak_for(settings: Settings, login: str) -> HealthProfessional:
     return _accounts(settings).speak_for(login, now())
 
 
+def _credits(settings: Settings) -> list[str]:
+    """The attributions that the portal shows."""
+    file = settings.portal.credits if settings.portal is not None else ""
+    return settings.path(file).read_text("utf-8").splitlines() if file else []
+
+
 def _accounts(settings: Settings) -> Accounts:
     if not settings.signin.accounts:
         raise SettingsProblem(
@@ -211,6 +217,7 @@ class Node:
         from isthmus.country_b.recent import Recent
         from isthmus.country_b.verbs import Verbs
         from isthmus.signin.sessions import Sessions, cookie_name
+        from isthmus.terminology.designations import Dictionary
 
         settings, ground = self.ground.settings, self.ground
         assert settings.portal is not None  # asked before
@@ -218,14 +225,11 @@ class Node:
             raise SettingsProblem(
                 "a portal in production needs TLS and sign-in by the national provider: not built yet", key="portal"
             )
-        outbound = ground.outbound()
-        self._closing.append(outbound.close)
+        outbound, dictionary = ground.outbound(), Dictionary(settings)
+        self._closing += [outbound.close, dictionary.close]
         visits = Visits(ground.state, ground.master, now)
         spool = Spool(
             settings.path(settings.spool.folder), ground.state, ground.master, now, settings.spool.limit_mib * MIB
-        )
-        credits_ = (
-            settings.path(settings.portal.credits).read_text("utf-8").splitlines() if settings.portal.credits else []
         )
         client, sessions = ground.client(outbound, self.sandbox), Sessions(ground.state, now)
         verbs, recent = Verbs.of(client), Recent(now)
@@ -250,7 +254,8 @@ class Node:
             flights,
             recent,
             sandbox=self.sandbox,
-            credits=credits_,
+            credits=_credits(settings),
+            dictionary=dictionary,
             clock=now,
         )
         app = Doors(local(origin_of(portal.public), cookie_name(settings.country, portal.public)), pages)

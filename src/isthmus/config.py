@@ -173,6 +173,10 @@ class Settings:
         return self.database_file.with_name("index.sqlite")
 
     @property
+    def terms_file(self) -> Path:
+        return self.database_file.with_name("terminology.sqlite")
+
+    @property
     def answers(self) -> bool:
         """Whether this node has Country A's role: some source lies behind it."""
         return bool(self.sources.patients)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from isthmus.dicom import tags
 from isthmus.dicom.content import Item
+from isthmus.model.codes import Code
 from isthmus.model.identifiers import is_uid, plain_uid
 from isthmus.wire.kos_reading import KeyObjects, purpose_of
+from isthmus.wire.kos_values import read_code
 from isthmus.wire.packs.pack import Pack
 
 DESCRIPTION = "113012"  # DCM, Key Object Description
@@ -25,6 +27,7 @@ class Mark:
     series_instance_uid: str
     frame: int | None
     why: str
+    title: Code | None = None  # the reason alone, where nothing more was said
 
 
 def marks_in(root: Item, series_of: dict[str, str], pack: Pack) -> Iterator[Mark]:
@@ -33,8 +36,9 @@ def marks_in(root: Item, series_of: dict[str, str], pack: Pack) -> Iterator[Mark
         return
     items = list(root.tree())
     told = [item.text(tags.TEXT_VALUE) for item in items if item.concept == DESCRIPTION]
-    title = root.first(tags.CONCEPT_NAME_CODE_SEQUENCE).text(tags.CODE_MEANING)
-    why = " ".join(filter(None, told)) or title
+    coded = read_code(root.code(tags.CONCEPT_NAME_CODE_SEQUENCE))
+    words = " ".join(filter(None, told))
+    why, title = (words, None) if words else (coded.display or "" if coded else "", coded)
     for item in items:
         if item.text(tags.VALUE_TYPE) != "IMAGE":
             continue
@@ -43,7 +47,7 @@ def marks_in(root: Item, series_of: dict[str, str], pack: Pack) -> Iterator[Mark
         if not is_uid(uid):
             continue
         for frame in _frames(reference.text(tags.REFERENCED_FRAME_NUMBER)) or [None]:
-            yield Mark(uid, series_of.get(uid, ""), frame, why)
+            yield Mark(uid, series_of.get(uid, ""), frame, why, title)
 
 
 def _frames(text: str) -> list[int | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Container
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib import resources
@@ -22,6 +23,9 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from babel.support import Translations
 
+from isthmus.terminology.display import LANGUAGES as TERMS_IN
+
+TERM_LANGUAGES = TERMS_IN  # of coded words
 LANGUAGES = {"en": "English", "el": "Ελληνικά"}
 _LOCALES = {"en": "en_GB"}  # English is written the European way
 _TERRITORIES = {"EL": "GR", "UK": "GB"}
@@ -118,15 +122,35 @@ def choose(accepted: str, kept: str = "") -> Language:
     """The reader's own choice, else the best of Accept-Language, else English."""
     if kept in LANGUAGES:
         return language(kept)
+    return language(_best(accepted, LANGUAGES))
+
+
+def choose_terms(accepted: str, kept: str = "", interface: str = "") -> str:
+    """The language of coded terms, of the 24: the reader's own choice, else the interface's where that was chosen, else the best accepted.
+
+    The interface itself has fewer languages; a term in the reader's stands in it with its own `lang`.
+    """
+    for chosen in (kept, interface):
+        if chosen in TERM_LANGUAGES:
+            return chosen
+    return _best(accepted, TERM_LANGUAGES)
+
+
+def own_name(code: str) -> str:
+    """What a language calls itself."""
+    return str(Locale.parse(code).get_display_name(code))
+
+
+def _best(accepted: str, known: Container[str]) -> str:
     best, best_quality = "en", 0.0
     for item in accepted.split(",")[:20]:
         tag, _, rest = item.strip().partition(";")
         code = tag.partition("-")[0].lower()
         match = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", rest)
         quality = float(match[1]) if match else (0.0 if rest else 1.0)
-        if code in LANGUAGES and quality > best_quality:
+        if code in known and quality > best_quality:
             best, best_quality = code, quality
-    return language(best)
+    return best
 
 
 def _catalogue(code: str) -> NullTranslations | GNUTranslations:

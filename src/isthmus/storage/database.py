@@ -25,7 +25,7 @@ from sqlalchemy.schema import CreateColumn
 
 from isthmus.config import Settings
 from isthmus.errors import AuditUnavailable, NationalInfrastructureUnavailable, SettingsProblem, Unavailable
-from isthmus.storage.schema.metadata import INDEX, STATE
+from isthmus.storage.schema.metadata import INDEX, STATE, TERMS
 
 T = TypeVar("T")
 
@@ -36,6 +36,7 @@ WAL_LIMIT_BYTES = 64 << 20
 READERS = 4
 STATE_TABLES = ("audit", "trust", "consent", "country_a", "country_b", "signin")
 INDEX_TABLES = ("archive",)
+TERMS_TABLES = ("terminology",)
 
 _PRAGMAS = (
     f"busy_timeout={BUSY_MS}",
@@ -155,6 +156,11 @@ def open_state(settings: Settings) -> Database:
 def open_index(settings: Settings) -> Database:
     """The archive's index: a file of its own, since a long import would lock the trail out."""
     return _opened(settings.index_file, INDEX, INDEX_TABLES, NationalInfrastructureUnavailable)
+
+
+def open_terms(settings: Settings) -> Database:
+    """Imported terminology: a file of its own, of millions of rows that nothing else depends on. Decision 0017."""
+    return _opened(settings.terms_file, TERMS, TERMS_TABLES, Unavailable)
 
 
 def _opened(file: Path, metadata: MetaData, tables: tuple[str, ...], unavailable: type[Unavailable]) -> Database:

@@ -200,7 +200,7 @@ async def test_a_series_has_one_small_picture_that_is_fetched_once(portal: FakeP
 
     first, again = await browser.get(address), await browser.get(address)
 
-    assert 'alt="CT, series 1"' in page.text
+    assert 'alt="Computed tomography, series 1"' in page.text
     assert 'loading="lazy"' in page.text
     assert (first.headers["content-type"], first.headers["cache-control"]) == ("image/png", "no-store")
     assert first.body[:8] == b"\x89PNG\r\n\x1a\n"

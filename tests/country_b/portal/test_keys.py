@@ -68,7 +68,7 @@ async def test_frame_numbers_are_kept_and_used(portal: FakePortal) -> None:
     viewer = await browser.get(_links(page.text)[1])
 
     assert [link.rpartition("=")[2] for link in _links(page.text)] == ["3", "7"]
-    assert "Of Interest" in page.text
+    assert "Of interest" in page.text
     assert 'data-start-frame="7"' in viewer.text
 
 

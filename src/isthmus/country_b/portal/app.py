@@ -31,6 +31,7 @@ from isthmus.pages.forms import read_form, require_own_page, require_page_token
 from isthmus.sandbox import Sandbox
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions
+from isthmus.terminology.designations import Dictionary
 from isthmus.transport.answers import Answer, Receive, Send
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.transport.pump import pump
@@ -69,6 +70,7 @@ ROUTES = (
     _route("/sign-in", Needs.NOBODY, login.sign_in_page, login.sign_in),
     _route("/sign-out", Needs.SESSION, None, login.sign_out),
     _route("/language", Needs.NOBODY, None, login.set_language),
+    _route("/terms", Needs.NOBODY, None, login.set_terms),
     _route("/theme", Needs.NOBODY, None, login.set_theme),
     _route("/about", Needs.NOBODY, login.about),
     _route("/find", Needs.SESSION, patients.find_page, patients.find),
@@ -99,6 +101,7 @@ def portal_app(
     *,
     sandbox: Sandbox | None = None,
     credits: Sequence[str] = (),
+    dictionary: Dictionary | None = None,
     clock: Callable[[], datetime],
 ) -> Inbound:
     """The portal of a node. `credits` are the attributions that the page About shows; `sandbox` draws its pictures."""
@@ -116,6 +119,7 @@ def portal_app(
         sandbox or Sandbox(),
         clock,
         credits,
+        dictionary or Dictionary(),
     )
     return app_of(desk)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -15,14 +15,16 @@ from isthmus.country_b.portal.desk import Desk
 from isthmus.country_b.portal.words import Offer, sex
 from isthmus.country_b.visit import Visit
 from isthmus.errors import IsthmusError
+from isthmus.model.codes import Code
 from isthmus.model.people import HumanName, Patient
-from isthmus.pages.language import LANGUAGES, Language, choose
+from isthmus.pages.language import LANGUAGES, Language, choose, choose_terms
 from isthmus.pages.render import moved, page_answer, render
 from isthmus.signin.sessions import Session, page_token
+from isthmus.terminology.display import Words, is_draft
 from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
 
-LANGUAGE_COOKIE, THEME_COOKIE = "isthmus-language", "isthmus-theme"
+LANGUAGE_COOKIE, TERMS_COOKIE, THEME_COOKIE = "isthmus-language", "isthmus-terms", "isthmus-theme"
 THEMES = ("light", "dark")
 INVENTED = ("AA", "BB", "CC")
 
@@ -68,6 +70,26 @@ class Ask:
     @cached_property
     def spoken(self) -> Language:
         return choose(self.request.headers.get("accept-language", ""), self.cookies.get(LANGUAGE_COOKIE, ""))
+
+    @cached_property
+    def terms(self) -> str:
+        """The language of coded terms: one of the 24, also where the interface has it not."""
+        kept, interface = self.cookies.get(TERMS_COOKIE, ""), self.cookies.get(LANGUAGE_COOKIE, "")
+        return choose_terms(self.request.headers.get("accept-language", ""), kept, interface)
+
+    @cached_property
+    def words(self) -> Words:
+        """Words for codes: those of the product, and the imported ones of what was looked up for this page."""
+        return Words(self.terms)
+
+    @property
+    def draft(self) -> bool:
+        """Whether nobody has reviewed the words of that language yet."""
+        return is_draft(self.terms)
+
+    async def look_up(self, codes: Iterable[Code | None]) -> None:
+        """Have the imported words of these codes at hand too."""
+        self.words = await self.desk.dictionary.words(self.terms, codes)
 
     @property
     def theme(self) -> str:

@@ -20,6 +20,7 @@ from isthmus.pages.static import Static
 from isthmus.sandbox import Sandbox
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions, cookie_name
+from isthmus.terminology.designations import Dictionary
 from isthmus.trust.trustlist import Participant
 
 BY_HAND_S = 30.0  # how often at most a page asks because somebody does something there
@@ -50,6 +51,7 @@ class Desk:
     sandbox: Sandbox
     clock: Callable[[], datetime]
     credits: Sequence[str] = ()
+    dictionary: Dictionary = field(default_factory=Dictionary)
     static: Static = field(default_factory=Static)
 
     async def put_away(self, *visits: str) -> None:

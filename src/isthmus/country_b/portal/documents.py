@@ -18,7 +18,7 @@ from isthmus.country_b.flights import changed, stopped
 from isthmus.country_b.portal import stops
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.timeline import Filters, Row, chips, is_pdf, kept, rows_of
-from isthmus.country_b.portal.words import STATUSES
+from isthmus.country_b.portal.words import ShownStatus, shown_status
 from isthmus.country_b.recent import DOCUMENT_AGE, FRESH_AGE, LIST_AGE
 from isthmus.country_b.visit import LIFE as VISIT_LIFE
 from isthmus.errors import (
@@ -52,7 +52,7 @@ class Plate:
     title: str
     language: str  # of the title, when it is not the page's
     titled: bool  # whether its title is shown: when it does not stand beside the study's own
-    status: tuple[str, str, str] | None  # words, shape, icon
+    status: ShownStatus | None
     facts: tuple[str, ...]
     id: str
     link: str  # by what it belongs to its study
@@ -274,7 +274,9 @@ async def examinations(ask: Ask) -> Answer:
     address = f"{here}?{urlencode(filters.query)}" if filters.any else here
     if filters.query != asked.query and not swapped:
         return ask.to(address)
-    rows = rows_of(pair(await listing(ask, again="again" in ask.query, age=_age(filters, swapped=swapped))), spoken)
+    rows = rows_of(
+        pair(await listing(ask, again="again" in ask.query, age=_age(filters, swapped=swapped))), spoken, ask.words
+    )
     found = kept(rows, filters, ask.today)
     shown = [show(ask, row) for row in found]
     return ask.page(
@@ -356,7 +358,7 @@ def plate(ask: Ask, report: Document, row: Row, *, titled: bool = False) -> Plat
         facts.append(report.authors[0])
     if report.created[:10] != row.started[:10]:
         facts.append(spoken.date(report.created))
-    status = STATUSES.get(report.report_status or "") if report.status == "current" else STATUSES["superseded"]
+    status = shown_status(report.report_status, ask.words, spoken, superseded=report.status != "current")
     return Plate(
         f"{ask.at_visit}/reports/{report.id}",
         report.title,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from textwrap import shorten
@@ -30,20 +30,22 @@ from isthmus.country_b.portal.documents import (
     still_part,
     study_gone,
 )
-from isthmus.country_b.portal.keys import is_image, is_light, key_lines, marks_of
+from isthmus.country_b.portal.keys import is_image, is_light, key_lines, marks_of, why_of
 from isthmus.country_b.portal.pictures import ImageLink, places_in, seen_in
 from isthmus.country_b.portal.report import facts, read
 from isthmus.country_b.portal.timeline import Row, rows_of
-from isthmus.country_b.portal.words import VIEWER, modality_words, sex
+from isthmus.country_b.portal.words import VIEWER, modality_term, sex
 from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.country_b.spool import Spooled
 from isthmus.errors import ImagesNotFound, ServiceNotOffered, UnsupportedRequest
+from isthmus.model.codes import Code
 from isthmus.model.identifiers import checked_id, checked_uid
 from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.pairing import pair
 from isthmus.model.pieces import Arriving
 from isthmus.model.queries import ImagesQuery
 from isthmus.pages.render import HEADERS
+from isthmus.terminology.display import Term
 from isthmus.transport.answers import Answer
 
 CHUNK = 1 << 18
@@ -67,7 +69,9 @@ class SeriesLine:
     """A series as pages show it. `drawn` is false when nothing of it is an image."""
 
     series: Series
-    kind: str
+    kind: Term
+    site: Term  # body part, missing where none is said
+    side: Term
     count: str
     drawn: bool
     thumbnail: str  # address, "" when none is to be had
@@ -83,7 +87,7 @@ async def opened(ask: Ask, *, again: bool = False) -> Opened:
     """
     uid = checked_uid(ask.parts["study"])
     await still_open(ask, uid)
-    for row in rows_of(pair(await fresh(ask, again=again)), ask.spoken):
+    for row in rows_of(pair(await fresh(ask, again=again)), ask.spoken, ask.words):
         if row.manifest is not None and row.manifest.study_instance_uids[0] == uid:
             await ask.desk.flights.stands(ask.visiting, uid, row.manifest.id)
             study = (await manifest(ask, row.manifest)).study
@@ -106,10 +110,13 @@ async def study_page(ask: Ask) -> Answer:
     listed = entry.instance_count if entry is not None else None
     address = f"{ask.at_visit}/studies/{study.study_instance_uid}"
     marks = await marks_of(ask, study)
+    await ask.look_up([study.procedure_code, *_coded(study)])
     return ask.page(
         "study.html",
         row=found.row,
         study=study,
+        procedure=ask.words.term(study.procedure_code),
+        regions=[ask.words.term(region) for region in study.regions],
         title_language=foreign(found.row.language, ask),
         date=spoken.date(found.row.started),
         time=spoken.time(found.row.started),
@@ -129,11 +136,17 @@ async def study_page(ask: Ask) -> Answer:
     )
 
 
+def _coded(study: Study) -> Iterator[Code | None]:
+    for series in study.series:
+        yield series.body_site
+        yield series.laterality
+
+
 def _lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> list[SeriesLine]:
     lines = []
     for series in study.series:
         here = f"{address}/series/{series.series_instance_uid}"
-        kind, marked = modality_words(series.modality, ask.spoken), 0
+        kind, marked = modality_term(series.modality, ask.words), 0
         for mark in marks:
             marked += mark.series_instance_uid == series.series_instance_uid
         number = "–" if series.number is None else series.number
@@ -141,10 +154,12 @@ def _lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> lis
             SeriesLine(
                 series,
                 kind,
+                ask.words.term(series.body_site),
+                ask.words.term(series.laterality),
                 ask.spoken.number(len(series.instances)),
                 any(is_image(i) for i in series.instances),
                 f"{here}/thumbnail" if ask.sees_images and _typical(series) else "",
-                ask.spoken.say("%(kind)s, series %(n)s") % {"kind": kind, "n": number},
+                ask.spoken.say("%(kind)s, series %(n)s") % {"kind": kind.words, "n": number},
                 marked,
             )
         )
@@ -283,7 +298,7 @@ async def _keys(ask: Ask, study: Study) -> list[dict[str, Any]]:
             for _, _, instance, frame in seen_in(statement.images, places):
                 chosen.setdefault((instance.sop_instance_uid, frame), {})[shorten(statement.text, WHY_MAX)] = None
     for mark in (await marks_of(ask, study, within_s=FOR_THE_VIEWER_S)).found:
-        chosen.setdefault((mark.sop_instance_uid, mark.frame), {mark.why: None})
+        chosen.setdefault((mark.sop_instance_uid, mark.frame), {why_of(ask, mark): None})
     return [
         {"series": series_of[sop], "instance": sop, "frame": frame, "why": "; ".join(whys)}
         for (sop, frame), whys in chosen.items()

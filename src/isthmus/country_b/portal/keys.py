@@ -122,11 +122,16 @@ def key_lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> 
                 mark.sop_instance_uid,
                 mark.frame,
                 name,
-                mark.why,
+                why_of(ask, mark),
                 not here,
             )
         )
     return lines
+
+
+def why_of(ask: Ask, mark: Mark) -> str:
+    """Why an image was chosen: what somebody wrote, else the title of the selection in the reader's words."""
+    return ask.words.term(mark.title).words if mark.title is not None else mark.why
 
 
 def image_name(spoken: Language, series: Series, instance: Instance, frame: int | None) -> str:

@@ -7,11 +7,11 @@ import platform
 from importlib import metadata
 
 from isthmus.audit.events import Note
-from isthmus.country_b.portal.ask import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Ask
+from isthmus.country_b.portal.ask import LANGUAGE_COOKIE, TERMS_COOKIE, THEME_COOKIE, THEMES, Ask
 from isthmus.country_b.portal.words import KEYS
 from isthmus.errors import InsufficientRights
 from isthmus.pages.forms import local_path, require_page_token
-from isthmus.pages.language import LANGUAGES
+from isthmus.pages.language import LANGUAGES, TERM_LANGUAGES, own_name
 from isthmus.transport.answers import Answer
 
 KEPT_S = 365 * 24 * 3600
@@ -57,6 +57,12 @@ async def set_language(ask: Ask) -> Answer:
     return _remember(ask, LANGUAGE_COOKIE, chosen if chosen in LANGUAGES else "")
 
 
+async def set_terms(ask: Ask) -> Answer:
+    """In which language coded words are read; none: as the browser says."""
+    chosen = ask.form.get("terms", "")
+    return _remember(ask, TERMS_COOKIE, chosen if chosen in TERM_LANGUAGES else "")
+
+
 async def set_theme(ask: Ask) -> Answer:
     chosen = ask.form.get("theme", "")
     return _remember(ask, THEME_COOKIE, chosen if chosen in THEMES else "")
@@ -68,6 +74,7 @@ async def about(ask: Ask) -> Answer:
         "about.html",
         credits=ask.desk.credits,
         keys=KEYS,
+        term_languages=[(code, own_name(code)) for code in TERM_LANGUAGES],
         demo=ask.desk.settings.env != "prod",
         software=f"Isthmus {metadata.version('isthmus')}, Python {platform.python_version()}",
     )

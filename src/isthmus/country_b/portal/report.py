@@ -8,7 +8,7 @@ Source: portal design §4 (report); requirements.md §9 (9 to 12); ITI-68.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,15 @@ from isthmus.country_b.issued import read_issued
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.documents import foreign, listing, still_listed
 from isthmus.country_b.portal.pictures import key_image_links, said, study_links
-from isthmus.country_b.portal.words import READER, SECTIONS, STATUSES, plate_of
+from isthmus.country_b.portal.words import READER, SECTIONS, plate_of, shown_status
 from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.errors import CountryMisanswered, DocumentNotFound
+from isthmus.model.codes import Code
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import checked_id
 from isthmus.model.report.document import ImagingReport, Section
 from isthmus.pages.cleaning import clean
-from isthmus.pages.language import Language
+from isthmus.terminology.display import Term, Words
 from isthmus.transport.answers import Answer
 from isthmus.wire.report.document import original_of
 
@@ -48,7 +49,7 @@ class Read:
 class Fold:
     """A section as it came, folded. `words` is its name in the reader's language, where it is one of the known."""
 
-    words: str
+    words: Term | None
     title: str
     narrative: Markup
     lines: tuple[str, ...]
@@ -115,6 +116,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
     words = READER | {"original": READER["original"]}
     keeper = header.custodian or header.organisation
     superseded = entry is not None and entry.status != "current"
+    await ask.look_up(_coded(report))
     return {
         "report": report,
         "report_id": report_id,
@@ -123,7 +125,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         "plate": plate_of(entry.modalities if entry else ()),
         "language": language,
         "language_name": spoken.language(header.language) if header.language else "",
-        "standing": STATUSES["superseded"] if superseded else STATUSES.get(header.status),
+        "standing": shown_status(header.status, ask.words, spoken, superseded=superseded),
         "preliminary": header.status in ("preliminary", "registered", "partial"),
         "newer": next((f"{ask.at_visit}/reports/{d.id}" for d in documents if d.replaces == report_id), ""),
         "older": f"{ask.at_visit}/reports/{entry.replaces}" if entry is not None and entry.replaces else "",
@@ -136,6 +138,8 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         "country": ask.country_name(ask.country),
         "code": ask.country,
         "studies": studies,
+        "regions": [ask.words.term(code) for code in _sites(report)],
+        "procedures": [ask.words.term(p.name.code) for p in examination.procedures if p.name and p.name.code],
         "offer": ask.offer,
         "impressions": impressions,
         "findings": findings,
@@ -145,7 +149,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         else _first(report.sections, RECOMMENDATION),
         "recommendations": examination.recommendations,
         "key_images": list(key_image_links(ask, report, studies)),
-        "folds": _folds(report.sections, spoken),
+        "folds": _folds(report.sections, ask.words),
         "pdf": found.media_type == "application/pdf",
         "only_pdf": found.media_type == "application/pdf" and not (examination.impressions or report.sections),
         "original_size": spoken.megabytes(len(found.original)),
@@ -153,12 +157,27 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
     }
 
 
+def _coded(report: ImagingReport) -> Iterator[Code | None]:
+    """What of a report is coded and shown."""
+    done = report.examination
+    yield from (statement.code for statement in (*done.impressions, *done.findings))
+    yield from (procedure.name.code for procedure in done.procedures if procedure.name)
+    yield from _sites(report)
+
+
+def _sites(report: ImagingReport) -> list[Code]:
+    """The regions, then what of the body was examined."""
+    done = report.examination
+    sites = (site.code for procedure in done.procedures for site in procedure.sites)
+    return list(dict.fromkeys(code for code in (*done.regions, *sites) if code is not None))
+
+
 def _moment(ask: Ask, written: str | None) -> str:
     """Date and time as they stood at their place."""
     return " ".join(filter(None, (ask.spoken.date(written), ask.spoken.time(written))))
 
 
-def _folds(sections: Sequence[Section], spoken: Language) -> list[Fold]:
+def _folds(sections: Sequence[Section], words: Words) -> list[Fold]:
     """The sections that are not shown first: the known in the order in which they are read, then the others."""
     order = list(SECTIONS)
     known = {code: number for number, code in enumerate(order)}
@@ -168,11 +187,11 @@ def _folds(sections: Sequence[Section], spoken: Language) -> list[Fold]:
         if code in (IMPRESSION, RECOMMENDATION):
             continue
         fold = Fold(
-            spoken.say(SECTIONS[code]) if code in SECTIONS else "",
+            words.term(section.code) if code in SECTIONS else None,
             section.title,
             clean(section.narrative) if section.narrative else Markup(""),
             section.lines if not section.narrative else (),
-            tuple(_folds(section.sections, spoken)),
+            tuple(_folds(section.sections, words)),
         )
         if fold.narrative or fold.lines or fold.inside:
             folds.append(fold)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from isthmus.country_b.portal.typed import YEARS_MAX, Typed, read_words, regions_named
-from isthmus.country_b.portal.words import KINDS, REGIONS, kinds_of, modality_words, plate_of
+from isthmus.country_b.portal.words import KINDS, REGIONS, kinds_of, modality_term, plate_of
 from isthmus.dicom.names import fold
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.pairing import Examination, resemblances
 from isthmus.pages.language import N_, Language
+from isthmus.terminology.display import Words
 
 PERIODS = ("1", "5", "all")  # in years; a number that was typed stands among them
 CONTAINS = (("rep", N_("a report")), ("img", N_("images")))
@@ -49,18 +50,19 @@ class Row:
         return plate_of(self.modalities)
 
 
-def rows_of(examinations: Sequence[Examination], spoken: Language) -> list[Row]:
+def rows_of(examinations: Sequence[Examination], spoken: Language, terms: Words | None = None) -> list[Row]:
     """A row for each; a report that resembles a study has no row of its own, it is shown with each such study."""
+    terms = terms or Words(spoken.code)
     told = resemblances(examinations)
     elsewhere = {id(found.report) for found in told}
     return [
-        _row(one, [r for found in told if found.study is one for r in found.report.reports], spoken)
+        _row(one, [r for found in told if found.study is one for r in found.report.reports], spoken, terms)
         for one in examinations
         if id(one) not in elsewhere
     ]
 
 
-def _row(examination: Examination, alike: Sequence[Document], spoken: Language) -> Row:
+def _row(examination: Examination, alike: Sequence[Document], spoken: Language, terms: Words) -> Row:
     manifest = examination.manifest
     maybe = tuple(r for r in alike if r.status == "current")
     now = tuple(r for r in examination.reports if r.status == "current")
@@ -70,21 +72,24 @@ def _row(examination: Examination, alike: Sequence[Document], spoken: Language) 
     modalities = tuple(dict.fromkeys(m for d in tell for m in d.modalities))
     regions = frozenset(name for name, _, codes in REGIONS for d in tell for c in d.regions if c.code in codes)
     title, language = "", ""
+    named = list(dict.fromkeys(modality_term(m, terms).words for m in modalities))
     if manifest is not None and manifest.description:
         title, language = manifest.description, manifest.language or ""
     elif (first := next(iter((*now, *older)), None)) is not None:
         title, language = first.title, first.language or ""
     if not title:
-        title = ", ".join(modality_words(m, spoken) for m in modalities) or spoken.say("Examination")
+        title, language = ", ".join(named), terms.language
+    title, language = (title, language) if title else (spoken.say("Examination"), spoken.code)
     where = next((d.custodian.name for d in of_all if d.custodian), "")
     regions = regions or regions_named(title)
     region_words = [spoken.say(word) for name, word, _ in REGIONS if name in regions]
+    region_words += [terms.term(c).words for d in tell for c in d.regions]
     text = [
         title,
         where,
         *(r.title for r in (*now, *maybe)),
         *modalities,
-        *(modality_words(m, spoken) for m in modalities),
+        *named,
     ]
     text += [*region_words, examination.started[:4], *(a for r in (*now, *maybe) for a in r.authors)]
     return Row(

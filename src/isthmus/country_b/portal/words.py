@@ -1,12 +1,18 @@
-"""The portal's words for what is coded: kinds of image, regions, statuses, sexes. One table each, message ids in English."""
+"""The portal's own words: groups of the filter, sexes, the viewer, the keys. One table each, message ids in English.
+
+What is coded is named by `terminology/display.py`, in the reader's language also where the interface has it not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from isthmus.model.codes import DCM, Code
 from isthmus.model.imaging import BY_PRODUCTS
 from isthmus.pages.language import N_, Language
+from isthmus.terminology.display import Term, Words
+from isthmus.terminology.valuesets import REPORT_STATUS
 
 # how the filter groups modalities: name in the address, letters on the plate, words, DICOM codes
 KINDS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -19,32 +25,6 @@ KINDS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("xa", "XA", N_("Angiography"), ("XA",)),
     ("ot", "", N_("Other kinds"), ()),
 )
-MODALITIES = {
-    "CT": N_("CT"),
-    "MR": N_("MR"),
-    "CR": N_("X-ray"),
-    "DX": N_("X-ray"),
-    "RG": N_("X-ray"),
-    "RF": N_("Fluoroscopy"),
-    "PX": N_("Panoramic X-ray"),
-    "IO": N_("Intra-oral X-ray"),
-    "US": N_("Ultrasound"),
-    "IVUS": N_("Ultrasound"),
-    "NM": N_("Nuclear medicine"),
-    "PT": N_("PET"),
-    "MG": N_("Mammography"),
-    "XA": N_("Angiography"),
-    "ES": N_("Endoscopy"),
-    "XC": N_("Photograph"),
-    "OP": N_("Photograph of the eye"),
-    "SM": N_("Microscopy"),
-    "SR": N_("Structured report"),
-    "KO": N_("Key images"),
-    "PR": N_("Presentation state"),
-    "SEG": N_("Segmentation"),
-    "DOC": N_("Document"),
-    "ECG": N_("ECG"),
-}
 REGIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("head", N_("Head and neck"), ("774007",)),
     ("chest", N_("Chest"), ("67734004",)),
@@ -55,30 +35,42 @@ REGIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("limb", N_("Arm, leg"), ("53120007", "61685007")),
     ("whole", N_("Whole body"), ("38266002",)),
 )
-# what a report's status is called, its shape, its icon; a report that does not say is shown without
-STATUSES = {
-    "final": (N_("Final"), "final", "fine"),
-    "registered": (N_("Registered"), "preliminary", "clock"),
-    "partial": (N_("Partial"), "preliminary", "clock"),
-    "preliminary": (N_("Preliminary"), "preliminary", "clock"),
-    "amended": (N_("Amended"), "amended", "edit"),
-    "corrected": (N_("Corrected"), "amended", "edit"),
-    "appended": (N_("Appended"), "amended", "edit"),
-    "cancelled": (N_("Withdrawn"), "superseded", "cross"),
-    "entered-in-error": (N_("Entered in error"), "superseded", "cross"),
-    "superseded": (N_("Superseded"), "superseded", "history"),
+# the shape and the icon of a report's status; what it is called, the terminology knows
+SHAPES = {
+    "final": ("final", "fine"),
+    "registered": ("preliminary", "clock"),
+    "partial": ("preliminary", "clock"),
+    "preliminary": ("preliminary", "clock"),
+    "amended": ("amended", "edit"),
+    "corrected": ("amended", "edit"),
+    "appended": ("amended", "edit"),
+    "cancelled": ("superseded", "cross"),
+    "entered-in-error": ("superseded", "cross"),
 }
+SUPERSEDED = N_("Superseded")
 SEXES = {"female": N_("Female"), "male": N_("Male"), "other": N_("Other"), "unknown": N_("Not known")}
 # sections of a report in the order in which they are read, by LOINC
-SECTIONS = {
-    "59776-5": N_("Findings"),
-    "18834-2": N_("Comparison"),
-    "55111-9": N_("Technique"),
-    "11329-0": N_("History"),
-    "55115-0": N_("Question and order"),
-    "18726-0": N_("Examination"),
-    "73568-8": N_("Who was told"),
-}
+SECTIONS = ("59776-5", "18834-2", "55111-9", "11329-0", "55115-0", "18726-0", "73568-8")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStatus:
+    """The status of a report as it is shown; `language` is that of the words, where it is not the page's."""
+
+    words: str
+    language: str
+    shape: str
+    icon: str
+
+
+def shown_status(status: str | None, words: Words, spoken: Language, *, superseded: bool = False) -> ShownStatus | None:
+    """How a report stands; nothing for one that does not say."""
+    if superseded:
+        return ShownStatus(spoken.say(SUPERSEDED), "", "superseded", "history")
+    if status not in SHAPES:
+        return None
+    term = words.term(Code(REPORT_STATUS, status))
+    return ShownStatus(term.words, term.language if term.language != spoken.code else "", *SHAPES[status])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +121,9 @@ def kinds_of(modalities: tuple[str, ...]) -> frozenset[str]:
     return frozenset(next((name for name, _, _, codes in KINDS if m in codes), "ot") for m in counted)
 
 
-def modality_words(modality: str, spoken: Language) -> str:
-    return spoken.say(MODALITIES[modality]) if modality in MODALITIES else modality
+def modality_term(modality: str, words: Words) -> Term:
+    """The family that a modality is of."""
+    return words.term(Code(DCM, modality))
 
 
 def sex(gender: str, spoken: Language) -> str:

@@ -1,1 +1,1 @@
-"""The tables, one file a room. `metadata.py` has the two databases they belong to: state with trail, and the archive's index."""
+"""The tables, one file a room. `metadata.py` has the databases they belong to: state with trail, the archive's index, terminology."""

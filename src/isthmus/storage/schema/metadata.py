@@ -1,6 +1,6 @@
-"""The two databases, and the one way a moment is kept.
+"""The databases, and the one way a moment is kept.
 
-State and trail are one file, the archive's index another: a long import must not lock the trail out.
+State and trail are one file, the archive's index another, imported terminology a third: a long import must not lock the trail out.
 
 Source: stack.md §3.2.
 """
@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeDecorator
 
 STATE = MetaData()
 INDEX = MetaData()
+TERMS = MetaData()
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -1,0 +1,70 @@
+"""Imported words, found for the codes of one page.
+
+The file is there once something was imported, also while the node runs; without it the words of the product are all there are.
+
+Source: requirements.md §5.10; architecture.md §5.4.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import Connection, select, tuple_
+
+from isthmus.config import Settings
+from isthmus.errors import Unavailable
+from isthmus.model.codes import Code
+from isthmus.storage.database import Database, open_terms
+from isthmus.storage.schema.terminology import designations, releases
+from isthmus.terminology.display import ENGLISH, Designation, Words
+
+LOG = logging.getLogger("isthmus.terminology")
+AT_ONCE: Final = 200
+CODES_MAX: Final = 5000  # of one page; the rest is shown as it came
+
+
+class Dictionary:
+    """The words of a node: those of the product and those imported."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._database: Database | None = None
+
+    async def words(self, language: str, codes: Iterable[Code | None] = ()) -> Words:
+        """What is known of these codes in a language, and in English."""
+        wanted = dict.fromkeys((c.system, c.code) for c in codes if c is not None and c.system and c.code)
+        database = self._opened() if wanted else None
+        if database is None:
+            return Words(language)
+        asked = list(wanted)[:CODES_MAX]
+        try:
+            return Words(language, await database.read(lambda connection: _found(connection, language, asked)))
+        except Unavailable:  # words are a help: without them everything is shown as it came
+            LOG.warning("imported words cannot be read")
+            return Words(language)
+
+    async def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    def _opened(self) -> Database | None:
+        if self._database is None and self._settings is not None and self._settings.terms_file.exists():
+            self._database = open_terms(self._settings)
+        return self._database
+
+
+def _found(connection: Connection, language: str, codes: list[tuple[str, str]]) -> dict[Designation, str]:
+    d, found = designations.c, dict[Designation, str]()
+    for start in range(0, len(codes), AT_ONCE):
+        some = codes[start : start + AT_ONCE]
+        rows = connection.execute(
+            select(d.system, d.code, d.language, d.display)
+            .join(releases, releases.c.id == d.release)
+            .where(releases.c.current, tuple_(d.system, d.code).in_(some), d.language.in_({language, ENGLISH}))
+            .order_by(releases.c.rank, releases.c.id.desc())
+        )
+        for row in rows:
+            found.setdefault((row.system, row.code, row.language), row.display)
+    return found
