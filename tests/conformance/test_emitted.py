@@ -114,6 +114,7 @@ OUTCOMES = {
 }
 
 
+@pytest.mark.requirement("PID-08", "MFH-16", "REP-18", "REP-26")
 @pytest.mark.parametrize("name", EMITTED)
 def test_what_we_emit_fulfils_every_requirement(name: str) -> None:
     kind, body = EMITTED[name]

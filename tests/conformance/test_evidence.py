@@ -300,6 +300,7 @@ SPOILT: dict[str, tuple[set[str], tuple[Kind, Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.requirement("TOL-02", "TOL-03", "TOL-04", "TOL-05", "TOL-07", "MKO-12", "REP-25", "MFH-26", "MFH-29")
 @pytest.mark.parametrize("name", SOUND)
 def test_what_is_sound_fails_nothing(name: str) -> None:
     assert examine(*SOUND[name], PACK) == []

@@ -51,6 +51,7 @@ async def test_nobody_is_found_with_a_wrong_trait(border: PracticeBorder) -> Non
     assert (reply.status, reply.json()["total"], reply.entries) == (200, 0, [])
 
 
+@pytest.mark.requirement("PID-08")
 async def test_several_are_nobody_and_said_so(border: PracticeBorder) -> None:
     border.register.people.append(replace(SEEN))
 
@@ -303,6 +304,7 @@ async def test_a_series_of_another_study_is_not_found(border: PracticeBorder) ->
 # silence
 
 
+@pytest.mark.requirement("SEC-08")
 @pytest.mark.threat("T32")
 @pytest.mark.threat("T35")
 async def test_restricted_equals_absent(border: PracticeBorder) -> None:
@@ -357,6 +359,7 @@ async def test_as_many_records_are_written_whatever_was_decided(border: Practice
         assert {await records(patient, path) for patient in (SEEN, OPTED_OUT, EMPTY)} == {2}
 
 
+@pytest.mark.requirement("AUD-09")
 async def test_what_the_trail_cannot_take_is_not_given(border: PracticeBorder) -> None:
     token, handle = await border.care(SEEN)
     border.trail.stop()

@@ -206,6 +206,7 @@ async def test_a_row_is_said_as_the_table_has_it(asking: Asking, row: Row) -> No
         assert secret not in reply.body.decode()
 
 
+@pytest.mark.requirement("SEC-02")
 async def test_an_expired_token_is_said_to_be_expired(asking: Asking) -> None:
     asking.border.clock.forward(seconds=331)
 
@@ -255,6 +256,7 @@ async def test_what_lies_behind_says_when_to_come_again(
     assert reply.headers["retry-after"] == (wait or reply.headers["retry-after"])
 
 
+@pytest.mark.requirement("AUD-09")
 async def test_without_a_trail_or_a_list_nothing_is_given(asking: Asking) -> None:
     asking.border.trail.stop()
     no_trail = await asking.list()

@@ -97,6 +97,7 @@ async def test_a_study_ends_inside_its_own_record(border: PracticeBorder) -> Non
     assert event.exchange_id == reply.headers["x-request-id"]
 
 
+@pytest.mark.requirement("SEC-07", "AUD-06")
 async def test_a_refusal_is_recorded_with_who_asked(border: PracticeBorder) -> None:
     token, _ = await border.care(SEEN)
 

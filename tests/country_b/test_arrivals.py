@@ -36,6 +36,7 @@ def traits(
     return Traits(identifier, (HumanName(family, (given,)),), born, gender)
 
 
+@pytest.mark.requirement("WAD-18")
 @pytest.mark.parametrize(
     ("said", "grade"),
     [

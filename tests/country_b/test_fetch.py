@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from isthmus.country_b.fetch import Wanted, plan
 from isthmus.model.queries import ImagesQuery
 
@@ -17,6 +19,7 @@ def test_everything_missing_asks_for_the_study_once() -> None:
     assert plan(STUDY, ALL, ALL) == [ImagesQuery(STUDY)]
 
 
+@pytest.mark.requirement("WAD-12")
 def test_a_whole_series_and_one_instance_missing_ask_for_just_these() -> None:
     asked = plan(STUDY, ALL, ALL[:4])
 

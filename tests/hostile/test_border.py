@@ -126,6 +126,7 @@ async def test_a_relationship_that_does_not_fit_is_refused(border: PracticeBorde
     refused(await border.knock(border.bb.request(trc=await care_request(border, **swap))), 400, "trc-invalid")
 
 
+@pytest.mark.requirement("PID-13")
 @pytest.mark.threat("T41")
 async def test_a_handle_given_to_a_colleague_or_another_country_opens_nothing(border: PracticeBorder) -> None:
     trc = await care_request(border)
@@ -225,6 +226,7 @@ async def test_what_is_refused_before_it_is_read_is_refused_as_a_token_endpoint_
 # the token
 
 
+@pytest.mark.requirement("SEC-06")
 @pytest.mark.threat("T20")
 async def test_a_token_on_another_certificate_is_refused(border: PracticeBorder) -> None:
     token, handle = await border.care(SEEN)
@@ -237,6 +239,7 @@ async def test_a_token_on_another_certificate_is_refused(border: PracticeBorder)
     refused(stolen, 401, "token")
 
 
+@pytest.mark.requirement("SEC-02")
 @pytest.mark.threat("T13")
 async def test_missing_forged_and_expired_tokens_are_refused(border: PracticeBorder) -> None:
     token, handle = await border.care(SEEN)
@@ -255,6 +258,7 @@ async def test_missing_forged_and_expired_tokens_are_refused(border: PracticeBor
     assert expired.json()["issue"][0]["code"] == "expired"
 
 
+@pytest.mark.requirement("SEC-02")
 @pytest.mark.threat("T27")
 async def test_a_token_does_not_reach_beyond_its_scope(border: PracticeBorder) -> None:
     identify = await border.token()
@@ -274,6 +278,7 @@ async def test_a_token_does_not_reach_beyond_its_scope(border: PracticeBorder) -
 # whose
 
 
+@pytest.mark.requirement("SEC-04")
 @pytest.mark.threat("T31")
 async def test_another_patients_handle_is_refused(border: PracticeBorder) -> None:
     token, _ = await border.care(SEEN)
@@ -405,6 +410,7 @@ async def test_a_form_that_cannot_be_met_is_406_and_a_body_that_is_none_415(bord
 # the country
 
 
+@pytest.mark.requirement("SEC-01")
 @pytest.mark.threat("T02")
 async def test_a_certificate_the_list_does_not_name_is_refused(border: PracticeBorder) -> None:
     stranger = new_certificate()

@@ -129,6 +129,7 @@ def elsewhere(port: int) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.requirement("WAD-15")
 @pytest.mark.threat("T54")
 async def test_an_entry_that_points_elsewhere_is_refused_and_nobody_goes_there(stage: Stage) -> None:
     base = f"{stage.evil.base}/fhir"
@@ -146,6 +147,7 @@ async def test_an_entry_that_points_elsewhere_is_refused_and_nobody_goes_there(s
     assert (stage.last().outcome, stage.last().reason) == ("incomplete", "peer-response")
 
 
+@pytest.mark.requirement("WAD-15")
 @pytest.mark.threat("T54")
 async def test_a_manifest_whose_images_lie_elsewhere_is_refused(stage: Stage) -> None:
     hostile = manifest_of(STUDY)
@@ -161,6 +163,7 @@ async def test_a_manifest_whose_images_lie_elsewhere_is_refused(stage: Stage) ->
     assert stage.bait.connections == 0
 
 
+@pytest.mark.requirement("WAD-16")
 @pytest.mark.threat("T54")
 async def test_a_manifest_that_names_the_countrys_own_address_is_read(stage: Stage) -> None:
     own = replace(manifest_of(STUDY), endpoint_address=f"{stage.evil.base}/dicom-web")
@@ -320,6 +323,7 @@ async def test_another_person_than_the_one_asked_for_is_not_taken(stage: Stage) 
             await visit.find(SHE)
 
 
+@pytest.mark.requirement("RET-10")
 @pytest.mark.threat("T52")
 async def test_a_document_about_another_patient_is_not_shown(stage: Stage) -> None:
     stage.evil.says["document"] = http(write_manifest(manifest_of(STUDY, ANOTHER), PACK))
@@ -336,6 +340,7 @@ OTHER_STUDY = SyntheticStudy(seed=8, patient=SHE, instances=3, rows=8, columns=8
 OF_ANOTHER = SyntheticStudy(seed=7, patient=ANOTHER, instances=3, rows=8, columns=8)
 
 
+@pytest.mark.requirement("WAD-18")
 @pytest.mark.threat("T52")
 @pytest.mark.threat("T68")
 @pytest.mark.threat("T69")
@@ -384,6 +389,7 @@ async def test_without_a_closing_boundary_whole_parts_stay_and_it_is_incomplete(
     assert (stage.last().outcome, stage.last().reason, stage.last().instances) == ("incomplete", "incomplete", 2)
 
 
+@pytest.mark.requirement("WAD-09")
 @pytest.mark.fault("F39")
 async def test_a_study_that_lacks_what_its_manifest_lists_is_incomplete(stage: Stage, tmp_path: Path) -> None:
     stage.evil.says["images"] = multipart(part(instance(0)), part(instance(2)))

@@ -100,6 +100,7 @@ def test_the_line_that_the_token_command_prints_works_as_it_stands(irini: Pass) 
     assert json.loads(ended.stdout)["resourceType"] == "Bundle"
 
 
+@pytest.mark.requirement("SEC-01")
 def test_curl_without_the_certificate_hears_nothing(irini: Pass) -> None:
     needs("curl")
 
@@ -265,6 +266,7 @@ async def _fetched(countries: TwoCountries, patient: Patient, study: str) -> dic
         return await visit.get_images(study)
 
 
+@pytest.mark.requirement("WAD-10")
 def test_what_crosses_unchanged_is_byte_for_byte_what_the_archive_lists(received: list[Received]) -> None:
     unchanged = [one for one in received if one.crossing_sha256 is None]
 
@@ -303,6 +305,7 @@ def per_label(received: list[Received], most: int = 3) -> Iterator[Received]:
             yield one
 
 
+@pytest.mark.requirement("WAD-13")
 def test_dcmdump_reads_every_kind_of_file_that_came(received: list[Received]) -> None:
     needs("dcmdump")
 

@@ -257,6 +257,7 @@ def received(folder: Path, study: SyntheticStudy) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.requirement("WAD-09", "WAD-12")
 @pytest.mark.fault("F39")
 async def test_a_blob_that_breaks_off_in_the_middle_leaves_thirteen_of_fourteen(
     changing: TwoCountries, tmp_path: Path
@@ -283,6 +284,7 @@ async def test_a_blob_that_breaks_off_in_the_middle_leaves_thirteen_of_fourteen(
     assert (told.a.outcome, told.a.instances, told.b.outcome, told.b.instances) == ("incomplete", 13, "incomplete", 13)
 
 
+@pytest.mark.requirement("WAD-12")
 @pytest.mark.fault("F39")
 async def test_past_a_blob_that_is_gone_the_rest_is_fetched(changing: TwoCountries, tmp_path: Path) -> None:
     study = new_patient(changing, tmp_path, instances=14, rows=64, columns=64)

@@ -82,6 +82,7 @@ async def test_what_may_not_cross_as_it_lies_crosses_in_the_form_that_may(given:
     assert {uid: file[-IMPLICIT.pixel_bytes :] for uid, file in files.items()} == pixels
 
 
+@pytest.mark.requirement("AUD-07")
 @pytest.mark.anyio
 async def test_both_trails_count_what_came(given: Given) -> None:
     since = given.countries.since()

@@ -211,6 +211,7 @@ async def test_twins_are_told_apart_by_their_identifier_alone(countries: TwoCoun
 EVERY_VERSION = DocumentQuery(statuses=("current", "superseded"))
 
 
+@pytest.mark.requirement("REP-22")
 async def test_an_amended_report_stands_before_the_one_it_replaces(countries: TwoCountries) -> None:
     since = countries.since()
 

@@ -66,6 +66,7 @@ def given(request: pytest.FixtureRequest, at_rest: Path, tmp_path_factory: pytes
     shutil.rmtree(folder)
 
 
+@pytest.mark.requirement("WAD-11")
 def test_a_gibibyte_crosses_and_nobody_holds_it(given: Given, tmp_path: Path) -> None:
     began = time.monotonic()
 

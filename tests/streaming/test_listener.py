@@ -374,6 +374,7 @@ def test_a_stopping_listener_lets_an_answer_end(node: Any) -> None:
     assert answer.endswith(b"0\r\n\r\n")
 
 
+@pytest.mark.requirement("SEC-01")
 @pytest.mark.threat("T01")
 def test_the_peers_certificate_is_in_hand_and_without_one_nothing_is_said(
     node: Any, authority: Any, ours: Any, theirs: Any

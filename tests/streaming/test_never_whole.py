@@ -61,6 +61,7 @@ def kept(out: Path) -> list[Path]:
     return sorted(out.rglob("*.dcm"))
 
 
+@pytest.mark.requirement("WAD-11")
 def test_a_study_of_200_mib_crosses_and_nobody_holds_it(countries: TwoCountries, tmp_path: Path) -> None:
     since = countries.since()
 

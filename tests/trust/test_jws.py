@@ -198,6 +198,7 @@ def test_a_statement_that_keeps_all_rules_is_read() -> None:
     assert (statement.typ, statement.kid, statement.issuer, statement.claims) == (TYP, KEY.kid, B, claims())
 
 
+@pytest.mark.requirement("SEC-03")
 @pytest.mark.threat("T13")
 @pytest.mark.threat("T14")
 @pytest.mark.threat("T16")

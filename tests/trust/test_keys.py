@@ -76,6 +76,7 @@ def _rsa(bits: int, alg: str) -> dict[str, Any]:
     return {"kty": "RSA", "alg": alg, "e": "AQAB", "n": base64url(numbers.n.to_bytes(bits // 8))}
 
 
+@pytest.mark.requirement("SEC-03")
 def test_rsa_needs_3072_bits_and_rs384_one_use() -> None:
     small, large = _rsa(2048, "PS256"), _rsa(3072, "PS256")
 

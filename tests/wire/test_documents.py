@@ -286,6 +286,7 @@ def _searchset(*resources: dict[str, Any], **more: Any) -> bytes:
     return orjson.dumps({"resourceType": "Bundle", "type": "searchset", "total": len(entries), "entry": entries} | more)
 
 
+@pytest.mark.requirement("TOL-03", "TOL-04", "TOL-05", "TOL-07")
 def test_entries_of_ihe_are_read_and_what_was_forgiven_is_named(sample: Callable[[str], Path]) -> None:
     body = _searchset(_docref(sample, "fhir"), _docref(sample, "kos"))
 
@@ -340,6 +341,7 @@ def test_of_the_next_page_only_the_query_is_taken_and_only_from_home() -> None:
     assert read_found(orjson.dumps(answer), base=BASE, handle=HANDLE, pack=PACK).next_query == "_cursor=c"
 
 
+@pytest.mark.requirement("TOL-08")
 def test_several_contents_are_each_offered() -> None:
     answer = _answer(REPORT_ENTRY)
     pdf = {"attachment": {"contentType": "application/pdf", "url": f"{BASE}/Binary/p-1"}}
@@ -351,6 +353,7 @@ def test_several_contents_are_each_offered() -> None:
     assert "several-contents" in found.tolerances
 
 
+@pytest.mark.requirement("TOL-01")
 @pytest.mark.parametrize("code", ["1141981001", "737561001", "421060004"])
 def test_the_spine_is_one_region(code: str) -> None:
     answer = _answer(MANIFEST_ENTRY)
@@ -379,6 +382,7 @@ def test_get_and_post_ask_the_same() -> None:
     assert read_search(parse_qsl(urlencode(form)), ZONE, PACK) == read_search(form, ZONE, PACK)
 
 
+@pytest.mark.requirement("TOL-06")
 @pytest.mark.parametrize(
     ("extension", "word"),
     [

@@ -162,6 +162,7 @@ def test_what_both_forms_can_say_comes_back_from_both(manifest: Manifest) -> Non
     assert back == from_fhir
 
 
+@pytest.mark.requirement("MKO-19")
 @pytest.mark.parametrize("pack", [PACK, _final(PACK)], ids=["temporary", "final"])
 def test_dciodvfy_finds_nothing_but_what_is_newer_than_it(pack: Pack, tmp_path: Path) -> None:
     file = tmp_path / "manifest.dcm"

@@ -48,7 +48,7 @@ class Account:
     """The trail of a node, read."""
 
     def __init__(self, db: Database, master: MasterKey, folder: Path) -> None:
-        self.database, self._master, self._writers = db, master, Writers(folder)
+        self.database, self.master, self._writers = db, master, Writers(folder)
 
     def exchanges(self, limit: int, of: str | None = None) -> list[Exchange]:
         """The newest first; those alone that were `of` a study, series, instance or document, when one is named.
@@ -69,10 +69,10 @@ class Account:
             head = head_row(connection)
             verified = verify(
                 rows(connection),
-                unseal=MonthKeys(self._master).unsealer(connection),
+                unseal=MonthKeys(self.master).unsealer(connection),
                 head=head and head[0],
                 witness=witness,
-                head_key=head_key(self._master),
+                head_key=head_key(self.master),
                 alive=frozenset(writer for writer in writers if not self._writers.gone(writer)),
             )
             if head is not None and not _is_edge(head[1], head[0]):
@@ -82,7 +82,7 @@ class Account:
         return self.database.read_now(proving)
 
     def _exchanges(self, connection: Connection, limit: int, of: str | None) -> list[Exchange]:
-        unseal = MonthKeys(self._master).unsealer(connection)
+        unseal = MonthKeys(self.master).unsealer(connection)
         newest = rows(connection, audit_trail.c.kind == "intent", newest_first=True, limit=None if of else limit)
         wanted = (row for row in newest if of is None or _is_of(opened(row, unseal)[0], of))
         intents = list(islice(wanted, limit))

@@ -259,6 +259,8 @@ def _gathered(uid: str, entries: list[Node], read: Mapping[str, Exchange]) -> Ex
     for entry in sorted(entries, key=lambda e: (e.get("status") == "current", str(e.get("date")))):
         address = el.text(entry, "content", "attachment", "url") or ""
         answer = read.get(f"/fhir/{'/'.join(address.split('/')[-2:])}")
+        if entry.get("status") != "current" and el.child(entry, "content", "format"):
+            continue  # an earlier manifest tells an earlier study
         if answer is not None and answer.node.get("type") == "document":
             told = {el.text(e, "resource", "resourceType") for e in el.children(answer.node, "entry")}
             bodies["report" if "DiagnosticReport" in told else "manifest"].append(answer.node)

@@ -40,7 +40,7 @@ from isthmus.trust.keys import SigningKey
 from isthmus.trust.trustlist import Participant
 from isthmus.wire.outcomes import read_outcome
 from isthmus.wire.packs.pack import Pack, agreed_pack
-from isthmus.wire.tokens import Token
+from isthmus.wire.tokens import Token, token_number
 
 ERROR_BODY_MAX = 1 << 20
 JSON_MAX = 20 << 20
@@ -198,6 +198,7 @@ class Client:
             patient=call.patient,
             categories=call.categories,
             origins=(country,),
+            token_jti=token_number(call.token),
             details={"of": call.path} if call.method == "GET" else {},
         )
 

@@ -15,7 +15,7 @@ from datetime import tzinfo
 from typing import Any, Protocol, runtime_checkable
 
 from isthmus.errors import DocumentNotFound, ImagesNotFound, UnsupportedRequest
-from isthmus.model.documents import WITHDRAWN, Document, DocumentContent, DocumentKind
+from isthmus.model.documents import WITHDRAWN, Document, DocumentContent
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.model.pieces import StoredInstance
@@ -138,9 +138,9 @@ def described(found: Sequence[Document]) -> list[Document]:
     """Reports that do not tell about their examination, as the manifests of their studies do. Source: DRC-05, DRC-15."""
     studies = {d.study_instance_uids[0]: d for d in found if d.kind.is_manifest and d.status == "current"}
     return [
-        _as_its_studies(d, [studies[uid] for uid in d.study_instance_uids if uid in studies])
-        if d.kind in (DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA)
-        else d
+        d
+        if d.kind.is_manifest
+        else _as_its_studies(d, [studies[uid] for uid in d.study_instance_uids if uid in studies])
         for d in found
     ]
 

@@ -13,6 +13,7 @@ from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from isthmus.dicom.part10 import file_meta
 from isthmus.errors import DocumentNotFound, ImagesNotFound
 from isthmus.model.codes import SNOMED, Code
 from isthmus.model.documents import Document, DocumentContent, DocumentKind
@@ -159,7 +160,8 @@ def manifest_of(document: Document, patient: Patient) -> Manifest:
 
 def add_instance(register: Register, patient: Patient, study: str, number: int, folder: Path) -> StoredInstance:
     """An instance of a study's only series: bytes in a file."""
-    sop, content = f"{study}.1.{number}", f"DICM {study} {number} ".encode() * 100
+    sop = f"{study}.1.{number}"
+    content = file_meta(CT_IMAGE, sop, EXPLICIT_LE) + f"DICM {study} {number} ".encode() * 100
     file = folder / f"{sop}.dcm"
     file.write_bytes(content)
     instance = StoredInstance(

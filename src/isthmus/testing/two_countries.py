@@ -20,15 +20,17 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from isthmus.app import asking, speak_for
 from isthmus.archive.queries import list_instances
 from isthmus.audit.account import Account, Exchange
-from isthmus.audit.verify import Verified
+from isthmus.audit.page import MonthKeys, rows
+from isthmus.audit.verify import Verified, opened
 from isthmus.config import Settings, read_settings
 from isthmus.country_b import documents, images, patients
 from isthmus.country_b.arrivals import Arrived
@@ -89,6 +91,11 @@ class Node:
         with self._account() as account:
             return account.exchanges(limit)
 
+    def events(self) -> list[dict[str, Any]]:
+        """All that is written of every exchange, oldest first, as requirements read it (`conformance/evidence.py`)."""
+        with self._account() as account:
+            return account.database.read_now(partial(_events, MonthKeys(account.master)))
+
     def verified(self) -> Verified:
         """The proof of the whole trail."""
         with self._account() as account:
@@ -102,6 +109,18 @@ class Node:
             yield Account(database, master, self.settings.folder)
         finally:
             database.close()
+
+
+def _events(keys: MonthKeys, connection: Connection) -> list[dict[str, Any]]:
+    unseal = keys.unsealer(connection)
+    written = list(rows(connection))
+    endings = {row.closes: opened(row, unseal)[0] for row in written if row.closes is not None}
+    intents = ((row, opened(row, unseal)[0]) for row in written if row.kind == "intent")
+    return [
+        {"exchange_id": row.exchange_id, **said, "ended": endings.get(row.number) or {}}
+        for row, said in intents
+        if said
+    ]
 
 
 class CountryA(Node):

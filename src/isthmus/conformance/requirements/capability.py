@@ -152,10 +152,15 @@ def cap_11(conversation: Conversation, pack: Pack) -> Iterator[str]:
     given: dict[tuple[object, ...], tuple[str, list[str]]] = {}
     for one in (one for one in conversation if one.is_search and one.status == 200):
         key = (one.path.split("/")[2], one.sent.get("authorization"), tuple(sorted(one.asked)))
-        told = [str(el.child(entry, "resource").get("id")) for entry in el.children(one.node, "entry")]
+        told = [_shown(el.child(entry, "resource")) for entry in el.children(one.node, "entry")]
         before = given.setdefault(key, (one.method, told))
         if before[0] != one.method and before[1] != told:
             yield "Bundle.entry"
+
+
+def _shown(resource: Node) -> str:
+    """What an entry is known by; the id of a person is a handle, which may be another each time."""
+    return str(resource.get("identifier" if resource.get("resourceType") == "Patient" else "id"))
 
 
 @requirement(

@@ -235,6 +235,14 @@ _DOCUMENTS = ("/fhir/Bundle/", "/fhir/Binary/")
 _FHIR_JSON = "application/fhir+json"
 
 
+def _only(exchange: Exchange) -> str:
+    """The one media type that is accepted; nothing where there is a choice."""
+    accepted = exchange.sent.get("accept", "").lower()
+    single = not set(accepted) & {",", "*"} and "q=" not in accepted and not exchange.values("_format")
+    media = accepted.partition(";")[0].strip() if single else ""
+    return _FHIR_JSON if media in ("application/json", "application/json+fhir") else media
+
+
 def _reads(exchange: Exchange, *paths: str) -> bool:
     return exchange.method == "GET" and exchange.path.startswith(paths or _DOCUMENTS)
 
@@ -249,8 +257,8 @@ def ret_01(exchange: Exchange, pack: Pack) -> Iterator[str]:
     "RET-02", Kind.EXCHANGE, "other documents come as their bytes, as what they are", source="MHD, R4", cheap=True
 )
 def ret_02(exchange: Exchange, pack: Pack) -> Iterator[str]:
-    accepted = exchange.sent.get("accept", "").partition(";")[0]
-    if _reads(exchange, "/fhir/Binary/") and exchange.status == 200 and accepted not in ("", "*/*", _FHIR_JSON):
+    accepted = _only(exchange)
+    if _reads(exchange, "/fhir/Binary/") and exchange.status == 200 and accepted not in ("", _FHIR_JSON):
         if exchange.headers.get("content-type", "").partition(";")[0] != accepted:
             yield "Content-Type"
         if exchange.node.get("resourceType") == "Binary":
@@ -259,8 +267,7 @@ def ret_02(exchange: Exchange, pack: Pack) -> Iterator[str]:
 
 @requirement("RET-03", Kind.EXCHANGE, "where FHIR is asked for, a Binary with its media type and base64", source="R4")
 def ret_03(exchange: Exchange, pack: Pack) -> Iterator[str]:
-    accepted = exchange.sent.get("accept", "").partition(";")[0]
-    if not _reads(exchange, "/fhir/Binary/") or exchange.status != 200 or accepted != _FHIR_JSON:
+    if not _reads(exchange, "/fhir/Binary/") or exchange.status != 200 or _only(exchange) != _FHIR_JSON:
         return
     if exchange.node.get("resourceType") != "Binary" or not el.text(exchange.node, "contentType"):
         yield "Binary.contentType"
@@ -303,9 +310,8 @@ def ret_06(exchange: Exchange, pack: Pack) -> Iterator[str]:
         yield "status"
     if exchange.status == 404 and all(issue.get("code") != "not-found" for issue in exchange.issues):
         yield "OperationOutcome.issue.code"
-    accepted = exchange.sent.get("accept", "*/*").partition(";")[0]
     given = exchange.headers.get("content-type", "").partition(";")[0]
-    if exchange.status == 200 and "," not in accepted and "*" not in accepted and accepted not in ("", given):
+    if exchange.status == 200 and _only(exchange) not in ("", given):
         yield "status"
 
 

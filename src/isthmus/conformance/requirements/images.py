@@ -20,7 +20,8 @@ from isthmus.conformance.requirement import Kind, requirement
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import Header, read_header
 from isthmus.dicom.part10 import META_START, PREAMBLE_BYTES, file_syntax
-from isthmus.dicom.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, SYNTAXES
+from isthmus.dicom.pixels.decodable import DECODABLE
+from isthmus.dicom.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from isthmus.dicom.windows import BytesSource
 from isthmus.errors import UnsupportedRequest
 from isthmus.fhir import bundles
@@ -96,12 +97,15 @@ def wad_02(exchange: Exchange, pack: Pack) -> Iterator[str]:
             yield "part.Content-Type"
 
 
-@requirement("WAD-03", Kind.EXCHANGE, "where no syntax is named: Explicit VR Little Endian", source="PS18")
+@requirement(
+    "WAD-03",
+    Kind.EXCHANGE,
+    "where no syntax is named: Explicit VR Little Endian, as far as it can be decoded",
+    source="PS18",
+)
 def wad_03(exchange: Exchange, pack: Pack) -> Iterator[str]:
     if _gives(exchange) and not any("transfer-syntax" in one.parameters for one in _accepted(exchange)):
-        for syntax in _syntaxes(exchange):
-            if syntax not in ("", EXPLICIT_LE) and not (syntax in SYNTAXES and SYNTAXES[syntax].video):
-                yield "part"
+        yield from ("part" for syntax in _syntaxes(exchange) if syntax in (DECODABLE | _NEVER) - {EXPLICIT_LE})
 
 
 @requirement("WAD-04", Kind.EXCHANGE, "Implicit VR, Big Endian and Deflated never cross", source="PS18")
@@ -114,7 +118,7 @@ def wad_04(exchange: Exchange, pack: Pack) -> Iterator[str]:
 def wad_05(exchange: Exchange, pack: Pack) -> Iterator[str]:
     named = [one.parameters.get("transfer-syntax") for one in _accepted(exchange)]
     if _gives(exchange) and any(named) and "*" not in named:
-        known = {syntax or EXPLICIT_LE for syntax in named}
+        known = {syntax or EXPLICIT_LE for syntax in named} | {""}  # WAD-02 finds what names none
         yield from ("part" for syntax in _syntaxes(exchange) if syntax not in known)
 
 

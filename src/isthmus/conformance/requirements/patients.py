@@ -83,10 +83,16 @@ def pid_01(conversation: Conversation, pack: Pack) -> Iterator[str]:
     known = [patient for one in _searches(conversation) for patient in _patients(one.node)]
     for one in _searches(conversation):
         for patient in known:
-            asked = {name for name, _ in one.asked}
-            whole = {"identifier", *_TRAITS} <= asked and asked & {"name", "family"}
+            named = {fold(value) for name, value in one.asked if name in ("name", "family")} - _given(patient)
+            whole = {"identifier", *_TRAITS} <= {name for name, _ in one.asked} and named
             if whole and not any(_contradictions(one, patient)) and not _patients(one.node):
                 yield "Bundle.entry"
+
+
+def _given(patient: Node) -> set[str]:
+    """Given names alone, which tell nobody."""
+    names = el.children(patient, "name")
+    return {fold(one) for name in names for one in (*el.texts(name, "given"), " ".join(el.texts(name, "given")))}
 
 
 def _contradictions(exchange: Exchange, patient: Node) -> Iterator[str]:
