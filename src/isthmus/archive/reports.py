@@ -64,7 +64,6 @@ NO_STUDY: Final = (
     "No study of this patient carries the accession number now: the report is listed under the number alone."
 )
 SEVERAL_STUDIES: Final = "Several studies of this patient carry the accession number: give the study; until then it is listed under the number alone."
-NOT_REGISTERED: Final = "a PDF says nothing itself; register the person whom --patient or the file beside it names, with import-patients, and bring it again"
 NOTHING_SAID: Final = Envelope()
 
 
@@ -232,7 +231,7 @@ class Reports:
         def decided(connection: Connection) -> Verdict:
             known = register.patient_row(connection, patient)
             if known is None:
-                return held(REFUSED, path, "unknown-patient", NOT_REGISTERED)
+                return held(REFUSED, path, "unknown-patient")
             if any(queries.study_patient(connection, uid) not in (None, known[0]) for uid in envelope.studies):
                 return held(REFUSED, path, "contradicts-study")
             same = _same_bytes(connection, place, known[0])

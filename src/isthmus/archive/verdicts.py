@@ -23,7 +23,7 @@ REASONS: Final[dict[str, str]] = faults.REASONS | {
     "unknown-form": "The content is neither DICOM, a zip or tar archive, nor a document that is read here.",
     "not-a-report": "The document is no report that can be read: neither a FHIR document Bundle nor a CDA document.",
     "no-patient": "The document does not say whose it is; give --patient, or in a watched folder a file NAME.json beside it.",
-    "unknown-patient": "The patient is not in the register, and the report does not carry identifier, name and birth date.",
+    "unknown-patient": "Not in the register, and the document lacks identifier, name or birth date: use import-patients, then bring it again.",
     "other-document": "A document of this identifier is already kept with other bytes; the first one stays.",
     "older-version": "A newer version of this report is already kept.",
     "other-study": "The instance belongs to another study than the one it was sent to.",

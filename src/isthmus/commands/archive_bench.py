@@ -162,6 +162,7 @@ def carry_out(
         "studies": sorted(done.studies),
         "instances": done.instances,
         "documents": done.documents,
+        "people": done.people,
         "held": done.held,
         "follows": done.told,
     }
@@ -169,7 +170,12 @@ def carry_out(
 
 
 def _tell(answer: dict[str, Any]) -> None:
-    counts = ", ".join(amount(answer[f"{one}s"], one) for one in ("instance", "document") if answer[f"{one}s"])
+    things = (
+        ("people", "entry of the register", "entries of the register"),
+        ("instances", "instance", ""),
+        ("documents", "document", ""),
+    )
+    counts = ", ".join(amount(answer[name], one, many) for name, one, many in things if answer[name])
     print(f"{answer['correction']}: {counts or 'nothing changed'}")
     for words in answer["follows"]:
         print(f"  {words}")

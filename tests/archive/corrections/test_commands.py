@@ -209,3 +209,21 @@ def test_one_of_something_is_told_as_one(archive: Archive) -> None:
 
     assert one.splitlines()[0] == "delete: 1 instance"
     assert two.splitlines()[0] == "delete: 2 instances"
+
+
+def test_a_merge_of_a_number_that_had_nothing_is_told_as_done(archive: Archive, tmp_path: Path) -> None:
+    register = tmp_path / "people.csv"
+    register.write_text(f"system,value,family,given,birth_date,gender\n{SYSTEM},77,Testova,Eva,1970-01-01,female\n")
+    archive.said("import-patients", str(register))
+
+    merged = archive.said("archive", "merge", f"{SYSTEM}|77", EVA, *ORDERED)
+    again = archive.said("archive", "merge", f"{SYSTEM}|77", EVA, *ORDERED)
+
+    assert merged.splitlines()[0] == "merge: 1 entry of the register"
+    assert again.splitlines()[0] == "merge: nothing changed"
+
+
+def test_what_waits_for_its_new_issue_is_told_with_what_to_do(archive: Archive) -> None:
+    moved = archive.said("archive", "move", "--study", "2.25.10", "--to", IDA, *ORDERED)
+
+    assert "somebody else is named: 2 files. Import what names the right patient." in moved

@@ -55,6 +55,7 @@ def merge(connection: Connection, former: PatientIdentifier, into: PatientIdenti
         "The old number finds nobody any more; what was issued under it is listed for the patient who stays.",
         "What was said under either number about sharing holds for both.",
     ]
+    done.people = 1
     return done
 
 
@@ -81,6 +82,8 @@ def split(connection: Connection, former: PatientIdentifier) -> Done:
     done.told = [
         "The number is valid again, with what it had; reports that came since the merge stay: see archive list."
     ]
+    done.people = 1
+    done.tell_held("instance")
     return done
 
 

@@ -17,7 +17,6 @@ from isthmus.archive import register
 from isthmus.archive.corrections.people import rename
 from isthmus.archive.corrections.trace import Done
 from isthmus.errors import DocumentNotFound, MalformedRequest, PatientNotFound, SettingsProblem
-from isthmus.model.amounts import amount
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.originals.cda.child import told_header
@@ -91,10 +90,7 @@ def move(connection: Connection, ids: Sequence[str], to: PatientIdentifier, fits
             _set(connection, row, state)
             done.documents += 1
             done.held += state == HELD
-    if done.held:
-        done.told = [
-            f"Held until issued anew, because somebody else is named: {amount(done.held, 'document')}. Import what names the right patient."
-        ]
+    done.tell_held("document")
     return done
 
 

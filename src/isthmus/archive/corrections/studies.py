@@ -22,7 +22,6 @@ from isthmus.archive.corrections.trace import Done
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import Header, read_header
 from isthmus.errors import ImagesNotFound, PatientNotFound, SettingsProblem
-from isthmus.model.amounts import amount
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.pieces import FileRange
 from isthmus.storage.ranges import RangeSource
@@ -110,11 +109,7 @@ def move(connection: Connection, what: What, to: PatientIdentifier, fits: Mappin
         index.withdraw(connection, uid)
         _leave(connection, uid)
         done.told += _reports_about(connection, uid, known[0])
-    if done.held:
-        done.told.insert(
-            0,
-            f"Held until issued anew, because somebody else is named: {amount(done.held, 'file')}. Import those that name the right patient.",
-        )
+    done.tell_held("file")
     return done
 
 

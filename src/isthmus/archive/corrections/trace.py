@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Trail
 from isthmus.errors import IsthmusError, SettingsProblem
+from isthmus.model.amounts import amount
 from isthmus.model.identifiers import PatientIdentifier
 
 
@@ -38,13 +39,20 @@ class Done:
     studies: set[str] = field(default_factory=set)
     instances: int = 0
     documents: int = 0
+    people: int = 0  # entries of the register
     held: int = 0
     told: list[str] = field(default_factory=list)  # what follows, in sentences
     exchange_id: str = ""  # under which the trail has it
 
     @property
     def changed(self) -> bool:
-        return bool(self.instances or self.documents or self.studies)
+        return bool(self.instances or self.documents or self.studies or self.people)
+
+    def tell_held(self, one: str) -> None:
+        """Say first what waits for its new issue. `one` is what one of them is called."""
+        if self.held:
+            what = f"Held until issued anew, because somebody else is named: {amount(self.held, one)}."
+            self.told.insert(0, f"{what} Import what names the right patient.")
 
 
 def correct(
