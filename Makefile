@@ -8,7 +8,7 @@ PYTEST := $(RUN)python -m pytest
 LONG := streaming hostile journeys engines demo web proof  # left to `make test`
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo check test proof fix
+.PHONY: help setup web demo check test proof conformance fix
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -43,6 +43,10 @@ test: setup ## the whole suite (T=tests/wire for a part)
 
 proof: setup ## the long proofs: by hand, the result committed with date and machine
 	$(PYTEST) -m slow --run-proof -p no:xdist $(or $(T),tests/proof)
+
+conformance: setup ## run the tests that show a requirement, then write docs/conformance/requirements.md
+	$(PYTEST) -n 2 --dist loadfile -m requirement tests
+	$(RUN)python tools/requirements.py
 
 fix: setup ## format and mend what the linter can
 	$(RUN)ruff format src tests tools hatch_build.py

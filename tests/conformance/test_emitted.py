@@ -19,6 +19,7 @@ from tests.wire.made import (
     REPORT_ENTRY,
     STUDY,
 )  # fmt: skip
+from tests.wire.test_further_sections import minimal
 from tests.wire.test_reports import REPORT
 
 from isthmus import errors
@@ -36,6 +37,7 @@ from isthmus.wire.manifests import write_manifest
 from isthmus.wire.outcomes import write_outcome
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import write_report
+from isthmus.wire.report.minimal import write_minimal
 from isthmus.wire.studies import imaging_study, qido
 
 PACK = load_pack()
@@ -91,6 +93,7 @@ EMITTED: dict[str, tuple[Kind, bytes]] = {
         Kind.REPORT,
         write_report(ImagingReport(REPORT.header, examination=replace(REPORT.examination, findings=())), PACK),
     ),
+    "report as issued alone": (Kind.MINIMAL, write_minimal(minimal(), PACK)),
     "capability": (
         Kind.CAPABILITY,
         write_capability(

@@ -1,0 +1,128 @@
+"""Write the matrix of requirements: each sentence of the border's contract, its function, the tests that show it, and whether it holds.
+
+python tools/requirements.py [--check]
+
+`make conformance` runs the tests first, so that the page is written of a run in which all of them held.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from inspect import getsourcefile
+from pathlib import Path
+
+from isthmus.conformance.requirement import REQUIREMENTS, Requirement
+from isthmus.conformance.requirements import all as groups
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "conformance" / "requirements.md"
+GROUPS = {
+    "CAP": "Capability and exchanges", "PID": "Patient identification", "DRS": "Document search", "DRC": "Document entries",
+    "RET": "Document retrieve", "MFH": "Manifest in FHIR", "MKO": "Manifest as key object selection", "WAD": "Images",
+    "REP": "Report", "SEC": "Security", "AUD": "Audit", "TOL": "Terminology and tolerance",
+}  # fmt: skip
+OPEN = {
+    "AUD-02": "open: the trail is not handed out as AuditEvent yet; a record of a search names the asker and the patient, not the query",
+    "AUD-03": "open: the trail is not handed out as AuditEvent yet",
+    "AUD-04": "open: the trail is not handed out as AuditEvent yet",
+    "AUD-10": "open: the trail is not handed out as AuditEvent yet",
+    "PID-11": "open: `$match` is not offered; it is optional, and is refused by name",
+    "WAD-11": "holds at 1 GiB, the largest study that is proven; 4 GB have not been measured",
+    "WAD-17": "open: the XC-WADO form of an address is not offered",
+    "WAD-21": "open: no hospital viewer is launched yet",
+}
+"""What is not shown, or not whole, and why."""
+
+
+def marked() -> dict[str, list[str]]:
+    """For each requirement the tests that say they show it, as `room/test_page.py::name`."""
+    found: dict[str, list[str]] = {}
+    for page in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(page.read_text(encoding="utf-8"))
+        everywhere = [id for node in tree.body if _is_pytestmark(node) for id in _ids(node)]
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                own = [id for decorator in node.decorator_list for id in _ids(decorator)]
+                for id in dict.fromkeys((*everywhere, *own)):
+                    found.setdefault(id, []).append(
+                        f"{page.relative_to(ROOT / 'tests')}::{node.name.removeprefix('test_')}"
+                    )
+    return found
+
+
+def _is_pytestmark(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "pytestmark" for t in node.targets)
+
+
+def _ids(node: ast.AST) -> Iterator[str]:
+    """The numbers in every `mark.requirement(…)` below."""
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "requirement":
+            yield from (str(argument.value) for argument in call.args if isinstance(argument, ast.Constant))
+
+
+def result(id: str, tests: list[str]) -> str:
+    """Whether a requirement holds; raises ValueError where neither a test nor a reason says so."""
+    if id in OPEN:
+        return OPEN[id]
+    if not tests:
+        raise ValueError(f"{id} is shown by no test, and no reason is given")
+    return "holds"
+
+
+def matrix() -> str:
+    """The page."""
+    assert groups.GROUPS
+    shown = marked()
+    results = {id: result(id, shown.get(id, [])) for id in REQUIREMENTS}
+    counted = Counter("open" if told.startswith("open") else "holds" for told in results.values())
+    lines = [
+        "# Requirements", "",
+        f"Every sentence of the border's contract is a function: {len(REQUIREMENTS)} of them, of which {counted['holds']} hold"
+        f" and {counted['open']} are open for the reason given.", "",
+        "Written by `make conformance` from `src/isthmus/conformance/requirements/` and from the tests that carry",
+        "`@pytest.mark.requirement`. The same functions judge files and borders (`isthmus check`) and, those that are cheap, live traffic. That",
+        "each of them can fail is shown by [mutants](../../tests/conformance/mutants.toml). What is judged, by the kind in the second column:",
+        "[evidence](../../src/isthmus/conformance/evidence.py).",
+    ]  # fmt: skip
+    for prefix, title in GROUPS.items():
+        rows = sorted((row for id, row in REQUIREMENTS.items() if id.startswith(prefix)), key=lambda row: row.id)
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| id | judges | what is asked | source | function | tests | result |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [_line(row, shown.get(row.id, []), results[row.id]) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Requirement, tests: list[str], told: str) -> str:
+    kinds = ", ".join(kind.value for kind in row.kinds) + (" · cheap" if row.cheap else "")
+    asked = row.statement.replace("|", "\\|") + (f" *({row.severity})*" if row.severity != "error" else "")
+    packs = f" *(pack {', '.join(sorted(row.packs))})*" if row.packs else ""
+    page = Path(getsourcefile(row.check) or "").name
+    function = f"[{row.check.__name__}](../../src/isthmus/conformance/requirements/{page})"
+    named = "<br>".join(f"`{test}`" for test in tests)
+    return f"| {row.id} | {kinds} | {asked}{packs} | {row.source} | {function} | {named} | {told} |"
+
+
+def main() -> int:
+    if "--check" in sys.argv:
+        stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != matrix()
+        print(
+            "out of date: docs/conformance/requirements.md; run make conformance" if stale else "",
+            end="\n" if stale else "",
+        )
+        return int(stale)
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(matrix(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
