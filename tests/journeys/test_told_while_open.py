@@ -160,3 +160,33 @@ def test_a_study_that_grows_says_so_beside_the_images_and_one_that_loses_an_imag
     assert drawn == 1
     assert page.locator("canvas").count() == 0
     assert errors == []
+
+
+def test_a_visit_that_is_closed_in_one_tab_is_put_away_in_the_others_and_so_is_all_at_sign_out(
+    chromium: Any, pair: TwoCountries
+) -> None:
+    page, errors = visit(chromium, pair, MARKOS)
+    other, third = page.context.new_page(), page.context.new_page()
+    page.click("a.plate[href*=studies]")
+    page.wait_for_url("**/studies/**")
+    other.goto(page.url)
+
+    other.click("text=Close visit")
+    page.wait_for_selector("[role=alert] h1:has-text('This visit has ended')", timeout=TOLD_MS)
+    left = page.locator(".patient, table").count()
+
+    third.goto(pair.demo.ready()["portal"])
+    page.click("a.button:has-text('Find a patient')")
+    page.fill("[name=identifier]", MARKOS.identifier.value)
+    page.fill("[name=family]", MARKOS.name.family)
+    page.fill("[name=birth-date]", MARKOS.birth_date)
+    page.keyboard.press("Enter")
+    page.check("[name=relationship]")
+    page.click("main button")
+    page.click("a.plate[href*=studies]")
+    page.wait_for_url("**/studies/**")
+    third.click("text=Sign out")
+    page.wait_for_url("**/sign-in", timeout=TOLD_MS)
+
+    assert left == 0
+    assert errors == []

@@ -129,7 +129,7 @@ function watchThumbnails(): void {
   const place = document.querySelector<HTMLElement>('main[data-notes]:not(#viewer)');
   let due = 0;
   const ask = async () => {
-    const answer = await fetch(place?.dataset.notes ?? '').catch(() => undefined);
+    const answer = await fetch(place?.dataset.notes ?? '', { redirect: 'manual' }).catch(() => undefined);
     if (answer?.ok !== true) return;
     const said = (await answer.json()) as { explained: boolean; stopped: boolean };
     if (said.stopped) location.reload();

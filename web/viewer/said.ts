@@ -10,7 +10,7 @@ export interface Notes {
 export async function notesAt(address: string | undefined): Promise<Notes> {
   const nothing = { explained: false, stopped: false };
   if (address === undefined) return nothing;
-  const answer = await fetch(address, { headers: { Accept: 'application/json' } }).catch(() => undefined);
+  const answer = await fetch(address, { headers: { Accept: 'application/json' }, redirect: 'manual' }).catch(() => undefined);
   return answer?.ok === true ? ((await answer.json()) as Notes) : nothing;
 }
 
