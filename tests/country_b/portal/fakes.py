@@ -126,6 +126,7 @@ class FakeCountry:
     objects: dict[str, bytes] = field(default_factory=dict)  # other instances, by SOP Instance UID
     problem: IsthmusError | None = None
     problem_of: str = ""  # the question it is for; "" the next one, whichever
+    problem_stays: bool = False
     asked: list[str] = field(default_factory=list)
     slow: asyncio.Event | None = None
     speaks: str = "eu-2026-09"  # the pack agreed with it
@@ -133,7 +134,7 @@ class FakeCountry:
     def _ask(self, what: str) -> None:
         self.asked.append(what)
         if self.problem is not None and what.startswith(self.problem_of):
-            problem, self.problem = self.problem, None
+            problem, self.problem = self.problem, self.problem if self.problem_stays else None
             raise problem
 
     def pack(self, country: str) -> Pack:

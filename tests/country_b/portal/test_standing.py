@@ -162,7 +162,7 @@ async def test_a_country_that_does_not_answer_takes_nothing_off_the_screen(
     portal: FakePortal, problem: CountryUnreachable | UntrustedCountry
 ) -> None:
     browser, viewer, _ = await opened(portal)
-    portal.country.problem, portal.country.problem_of = problem, "one document"
+    portal.country.problem, portal.country.problem_stays = problem, True
 
     told = await browser.get(standing(viewer))
 
