@@ -25,7 +25,7 @@ NEXT: Mapping[str, str] = {
     "required": _HELP,
     "value": _HELP,
     "uid": "copy it whole from `list`",
-    "search-mask": "give what the country asks for: --family, --given, --birth-date, --gender; `token --help` and the portal show its fields",
+    "search-mask": "give all that it asks for, of --family, --given, --birth-date and --gender",
     "search-mask-value": "copy the number as it stands on the card, and the birth date as YYYY-MM-DD",
     "misdirected": "compare the address with `public` in the settings of the node that is asked",
     "no-host": "compare the address with `public` in the settings of the node that is asked",

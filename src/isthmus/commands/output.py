@@ -43,7 +43,7 @@ def settings_of(ctx: typer.Context) -> Settings:
 
     options = ctx.find_root().obj
     if not isinstance(options, Options) or options.config is None:
-        raise SettingsProblem("this command needs a node's settings: isthmus --config FILE …")
+        raise SettingsProblem("this command needs a node's settings; say isthmus --config FILE before it")
     return read_settings(options.config)
 
 
