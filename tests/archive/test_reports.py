@@ -163,7 +163,7 @@ def test_json_that_is_no_report_is_refused(node: Node, body: bytes) -> None:
     assert _take(node, body).reason == "not-a-report"
 
 
-def test_a_pdf_is_offered_as_issued_and_told_as_its_study(node: Node) -> None:
+def test_a_pdf_is_told_as_its_study_and_can_be_had_as_issued(node: Node) -> None:
     node.bring(dicom())
 
     verdicts = [_take(node, PDF, "pdf", EVA.identifier, ("2.25.10",)) for _ in range(2)]
@@ -172,7 +172,8 @@ def test_a_pdf_is_offered_as_issued_and_told_as_its_study(node: Node) -> None:
         ("accepted", "served", "report-pdf"), ("unchanged", "served", "report-pdf"),
     ]  # fmt: skip
     report, fhir, _ = _listed(node)
-    assert (report.kind.value, report.media_type, _body(node, report.id)) == ("report-pdf", "application/pdf", PDF)
+    files = Files(node.settings, node.database, lambda: NOW)
+    assert (report.issued, asyncio.run(files.get_issued(EVA.identifier, report.id)).body) == ("application/pdf", PDF)
     assert report.study_instance_uids == ("2.25.10",)
     assert (report.modalities, report.regions, report.period_start) == (("CT",), fhir.regions, fhir.period_start)
     assert (report.custodian, report.accession_numbers) == (fhir.custodian, fhir.accession_numbers)
@@ -249,15 +250,15 @@ CDA = (Path(demo_reports.__file__).parent / "data" / "reports" / "us-ottilie.xml
 OTTILIE = PatientIdentifier("urn:oid:2.999.1.2.1", "4710260190")
 
 
-def test_a_cda_registers_its_patient_and_is_given_as_it_came(node: Node) -> None:
+def test_a_cda_registers_its_patient_and_can_be_had_as_it_came(node: Node) -> None:
     verdict = _take(node, CDA, "xml")
 
     assert (verdict.outcome, verdict.kind, verdict.state) == ("accepted", "report-cda", "served")
     (document,) = _listed(node, OTTILIE)
-    assert (document.title, document.media_type, document.language) == ("Stressechokardiographie", "text/xml", "de")
+    assert (document.title, document.issued, document.language) == ("Stressechokardiographie", "text/xml", "de")
     assert document.unique_id.value == "urn:uuid:c304f90f-cadc-554d-a2d9-af454a8f706a"
     files = Files(node.settings, node.database, lambda: NOW)
-    assert asyncio.run(files.get_document(OTTILIE, document.id)).body == CDA
+    assert asyncio.run(files.get_issued(OTTILIE, document.id)).body == CDA
     assert _take(node, CDA, "xml").outcome == "unchanged"
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from isthmus.errors import NationalInfrastructureUnavailable
-from isthmus.model.documents import DocumentKind
+from isthmus.model.documents import DocumentContent, DocumentKind
 from isthmus.model.people import Patient
 from isthmus.testing.border import PracticeBorder, Reply, traits
 from isthmus.testing.register import CT, EMPTY, HIDDEN, MR, OPTED_OUT, RESTRICTED, SEEN, TWIN, add
@@ -222,6 +222,35 @@ async def test_a_pdf_comes_as_it_is_or_wrapped_as_is_wanted(
         assert base64.b64decode(wrapped["data"]) == issued
     else:
         assert f"{reply.status} {reply.code}" == came
+
+
+async def test_a_report_that_became_a_european_document_is_still_read_where_it_was_as_it_was_issued(
+    border: PracticeBorder,
+) -> None:
+    before, _ = await listed(border, SEEN)
+    token, _ = await border.care(SEEN)
+    path, register = _binary(before), border.register
+    held = register.documents[SEEN.identifier]
+    at = next(n for n, document in enumerate(held) if document.kind is DocumentKind.REPORT_PDF)
+    old, row = register.contents[held[at].id], held[at].id
+    formed = replace(
+        held[at], kind=DocumentKind.REPORT_FHIR, media_type="application/fhir+json", issued="application/pdf",
+        profile="report_minimal",
+    )  # fmt: skip
+    held[at] = formed
+    body = b'{"resourceType":"Bundle"}'
+    register.contents |= {row: DocumentContent(formed, formed.media_type, body), f"{row}/issued": old}
+
+    after, _ = await listed(border, SEEN)
+    issued = await border.ask(path, token=token, headers={"accept": "application/pdf"})
+    bundles = [await border.ask(urlsplit(url).path, token=token) for url in addresses(after)]
+
+    assert (issued.status, issued.headers["content-type"], issued.body) == (200, "application/pdf", old.body)
+    assert path not in [urlsplit(url).path for url in addresses(after)]
+    assert [reply.body for reply in bundles].count(body) == 1
+    assert b"BundleReportMinimalMetadataEuImaging" in after.body
+    register.documents[SEEN.identifier] = [one for one in held if one is not formed]
+    assert (await border.ask(path, token=token)).status == 404
 
 
 async def test_each_form_of_a_manifest_is_read_under_its_own_resource_only(border: PracticeBorder) -> None:

@@ -15,6 +15,7 @@ from isthmus.testing.two_countries import TwoCountries
 from isthmus.wire.kos_reading import read_kos
 from isthmus.wire.manifests import read_manifest
 from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.report.document import read_report
 
 
 def visited(countries: TwoCountries, person: str, *verb: object, status: int = 0) -> Any:
@@ -40,24 +41,30 @@ def test_the_two_forms_of_a_manifest_are_one_study_and_say_the_same(countries: T
     assert [s.instances for s in kos.study.series] == [s.instances for s in fhir.study.series]
 
 
-def test_a_report_as_pdf_or_cda_alone_comes_as_it_was_issued(countries: TwoCountries, tmp_path: Path) -> None:
+def test_a_report_that_was_issued_as_pdf_or_cda_comes_as_the_european_document_and_as_it_was_issued(
+    countries: TwoCountries, tmp_path: Path
+) -> None:
     for person, report_id in (("ilias", "dx-ilias"), ("ottilie", "us-ottilie")):
         (examination,) = visited(countries, person, "list")["examinations"]
         (report,) = examination["reports"]
-        out = tmp_path / report_id
+        out, formed = tmp_path / report_id, tmp_path / f"{report_id}.json"
 
         visited(countries, person, "get", report["id"], "--form", "original", "--out", out)
+        visited(countries, person, "get", report["id"], "--form", "structured", "--out", formed)
 
+        read = read_report(formed.read_bytes(), load_pack())
         assert examination["study"]["instance_count"] >= 1
-        assert report["forms"] == ["original"]
+        assert report["forms"] == ["structured", "original"]
         assert out.read_bytes() == reports()[report_id].document.read_bytes()
+        assert read.header.patient.identifier == PEOPLE[person].identifier
+        assert set(reports()[report_id].study_instance_uids) <= set(read.study_instance_uids)
 
 
 def test_a_form_that_a_document_does_not_have_is_not_there(countries: TwoCountries, tmp_path: Path) -> None:
     (examination,) = visited(countries, "ilias", "list")["examinations"]
     (report,) = examination["reports"]
 
-    told = visited(countries, "ilias", "get", report["id"], "--out", tmp_path / "x", status=4)
+    told = visited(countries, "ilias", "get", report["id"], "--form", "manifest-kos", "--out", tmp_path / "x", status=4)
     none = visited(countries, "ilias", "get", "0" * 40, "--form", "original", "--out", tmp_path / "x", status=4)
 
     assert told["error"]["code"] == none["error"]["code"] == "not-found"

@@ -131,7 +131,7 @@ async def test_what_a_hospital_sends_is_found_in_the_other_country(hospital: Hos
     async with hospital.countries.b.visit(ELENI) as visit:
         found = [one for one in await visit.find_documents() if uid in one.study_instance_uids]
         came = await visit.get_images(uid)
-    assert sorted(one.kind.value for one in found if not one.kind.is_manifest) == ["report-pdf", "report-pdf"]
+    assert sorted(one.kind.value for one in found if not one.kind.is_manifest) == ["report-fhir", "report-fhir"]
     assert [one for one in found if one.kind.is_manifest]
     assert len(came) == 6
 

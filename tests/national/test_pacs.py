@@ -334,4 +334,4 @@ def test_reports_are_those_of_the_sources_of_reports_alone(behind: Behind) -> No
 
     kinds = [[d.kind.value for d in asyncio.run(s.find_documents(QUERY))] for s in (embedded, images_alone)]
 
-    assert kinds == [["report-pdf", "manifest-fhir", "manifest-kos"], ["manifest-fhir", "manifest-kos"]]
+    assert kinds == [["report-fhir", "manifest-fhir", "manifest-kos"], ["manifest-fhir", "manifest-kos"]]

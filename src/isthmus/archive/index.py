@@ -14,7 +14,17 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from isthmus.dicom.header import Code, Header
 from isthmus.model.documents import Document
-from isthmus.storage.schema.archive import described, documents, instances, learnt, prepared, studies, unmapped
+from isthmus.storage.schema.archive import (
+    described,
+    documents,
+    formed,
+    instances,
+    learnt,
+    looked,
+    prepared,
+    studies,
+    unmapped,
+)
 from isthmus.terminology.mapping import Unmapped
 from isthmus.wire.report.document import ReportIndex
 
@@ -126,7 +136,10 @@ def withdraw(connection: Connection, study_instance_uid: str) -> None:
     numbers = list(connection.execute(made).scalars())
     connection.execute(update(documents).where(documents.c.number.in_(numbers)).values(state="withdrawn"))
     connection.execute(delete(prepared).where(prepared.c.study_instance_uid == study_instance_uid))
-    for table in (described, unmapped):
+    born = select(formed.c.document).where(formed.c.study_instance_uid == study_instance_uid)
+    reports = documents.c.number.in_(born), documents.c.state == "served"
+    connection.execute(update(documents).where(*reports).values(state="withdrawn"))
+    for table in (described, unmapped, looked):
         connection.execute(delete(table).where(table.c.study_instance_uid == study_instance_uid))
 
 

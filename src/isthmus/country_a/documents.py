@@ -21,7 +21,7 @@ from isthmus.errors import DocumentNotFound
 from isthmus.model.documents import Document, DocumentContent, DocumentKind
 from isthmus.model.identifiers import Identifier
 from isthmus.model.queries import DocumentQuery, Page
-from isthmus.national.connector import NationalConnector
+from isthmus.national.connector import GivesIssued, NationalConnector
 from isthmus.transport.answers import Answer
 from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
@@ -92,10 +92,13 @@ async def get_document(
         check_fhir(accept)
     row = handles.row_of(admitted.peer, kind, id_)
     visible = admitted.releasable(await all_documents(admitted, national))
-    listed = [document for document in visible if document.id == row and resource_of(document) == kind]
+    listed = [document for document in visible if document.id == row and kind in resources_of(document)]
     if row is None or not listed:
         raise DocumentNotFound("no such document of this patient")
-    content = await national.get_document(admitted.patient, row)
+    if kind != resource_of(listed[0]) and isinstance(national, GivesIssued):
+        content = await national.get_issued(admitted.patient, row)
+    else:
+        content = await national.get_document(admitted.patient, row)
     media_type, body = _formed(content, kind, accept)
     etag = handles.etag(admitted.peer, id_, media_type, content.body)
     if _is_held(request.headers.get("if-none-match"), etag):
@@ -108,6 +111,11 @@ async def get_document(
 def resource_of(document: Document) -> str:
     """As which resource a document is read."""
     return "Bundle" if document.kind in _NATIVE else "Binary"
+
+
+def resources_of(document: Document) -> tuple[str, ...]:
+    """As which resources a document may be read: what was made of a report, and the report as it was issued. Decision 0016."""
+    return ("Bundle", "Binary") if document.issued else (resource_of(document),)
 
 
 def named(visible: Sequence[Document], peer: str, handles: Handles) -> list[Document]:

@@ -71,6 +71,10 @@ class Document:
     inline: bytes | None = field(default=None, repr=False)  # a PDF that came in the entry itself
     unmapped: int = 0  # inside Country A: codes of its own in it that nobody could map
     mapped_by: str = ""  # inside Country A: the table by which the others were
+    profile: str | None = None  # of a report that was made of what was issued otherwise, as the packs name it
+    issued: str | None = (
+        None  # inside Country A: media type in which it can be had as issued, beside what was made of it
+    )
     order_numbers: tuple[Identifier, ...] = ()  # of whoever placed the order, where the entry carries them
 
 

@@ -66,6 +66,14 @@ class KnowsIdentifiers(Protocol):
 
 
 @runtime_checkable
+class GivesIssued(Protocol):
+    """What a connector may do beside the four verbs: give a report as it was issued, where what it lists was made of that."""
+
+    async def get_issued(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        """The document whose entry has `issued`, in that media type. Raises DocumentNotFound."""
+
+
+@runtime_checkable
 class DescribesImages(Protocol):
     """What a connector may do beside the four verbs: have metadata of images ready. Without it this border offers none."""
 

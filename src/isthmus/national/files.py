@@ -15,6 +15,8 @@ from sqlalchemy import Connection
 from isthmus.archive import index as rows
 from isthmus.archive import prepared, queries, register
 from isthmus.archive.containers import read_slice
+from isthmus.archive.formed import rows as forms
+from isthmus.archive.formed.forms import Forms
 from isthmus.archive.metadata import Metadata, read_metadata
 from isthmus.config import Settings
 from isthmus.errors import DocumentNotFound, ImagesNotFound, NationalInfrastructureUnavailable
@@ -23,6 +25,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.model.pieces import StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
+from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
 from isthmus.wire.packs.pack import Pack, load_pack
 
@@ -38,6 +41,8 @@ class Files:
         self._pack = (pack or load_pack()).name
         self._makers = {self._pack: prepared.Manifests(settings, index, clock, pack or load_pack())}
         self._made_with = settings, index, clock
+        self._sandbox = Sandbox()  # no child before a report is to be made
+        self._forms = Forms(settings, index, clock, pack or load_pack(), self._sandbox)
         self._metadata = Metadata(settings, index)
         sources = (*settings.sources.images, *settings.sources.reports, *settings.sources.patients)
         images = settings.sources.images
@@ -65,10 +70,19 @@ class Files:
         missing = await self._index.read(lambda connection: _missing(connection, patient, makes))
         if missing:
             await asyncio.to_thread(makes.make, missing)
+        whose = await self._index.read(lambda connection: self._unformed(connection, patient))
+        if whose is not None:
+            await asyncio.to_thread(self._forms.make, whose)
         return await self._index.read(lambda connection: _documents(connection, patient, pack))
 
     async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
         content = await self._index.read(lambda connection: self._content(connection, patient, id))
+        if content is None:
+            raise DocumentNotFound("this patient has no such document")
+        return content
+
+    async def get_issued(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        content = await self._index.read(lambda connection: self._content(connection, patient, id, issued=True))
         if content is None:
             raise DocumentNotFound("this patient has no such document")
         return content
@@ -102,6 +116,10 @@ class Files:
 
         return await self._index.read(known)
 
+    async def close(self) -> None:
+        """Let the children go."""
+        await asyncio.to_thread(self._sandbox.close)
+
     async def corrections_of(self, study_instance_uid: str) -> int:
         return await self._index.read(lambda connection: queries.corrections_of(connection, study_instance_uid))
 
@@ -114,9 +132,21 @@ class Files:
         if (found := self._unclaimed(connection, patient)) is not None:
             rows.claim(connection, found[1], found[0])
 
-    def _content(self, connection: Connection, patient: PatientIdentifier, id: str) -> DocumentContent | None:
+    def _unformed(self, connection: Connection, patient: PatientIdentifier) -> int | None:
+        known = register.patient_row(connection, patient)
+        return known[0] if known is not None and self._forms.missing(connection, known[0]) else None
+
+    def _content(
+        self, connection: Connection, patient: PatientIdentifier, id: str, *, issued: bool = False
+    ) -> DocumentContent | None:
         row = queries.find_document(connection, patient, id)
         if row is None:
+            return None
+        formed = None if issued else forms.read_formed(connection, row.number)
+        if formed is not None:
+            (document,) = forms.as_formed(connection, row.patient_id, [queries.document_of(row)])
+            return DocumentContent(document, document.media_type, formed, etag=hashlib.sha256(formed).hexdigest())
+        if row.foreign_id is not None:  # an instance: it is had among the images
             return None
         body = prepared.read_prepared(connection, row.number)
         if body is None:
@@ -136,4 +166,6 @@ def _missing(connection: Connection, patient: PatientIdentifier, makes: prepared
 
 def _documents(connection: Connection, patient: PatientIdentifier, pack: str) -> list[Document]:
     known = register.patient_row(connection, patient)
-    return [] if known is None else queries.documents_of(connection, known[0], pack)
+    if known is None:
+        return []
+    return forms.as_formed(connection, known[0], queries.documents_of(connection, known[0], pack))

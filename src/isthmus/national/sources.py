@@ -20,7 +20,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.model.pieces import StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery, PatientQuery
-from isthmus.national.connector import DescribesImages, KnowsCorrections, KnowsIdentifiers
+from isthmus.national.connector import DescribesImages, GivesIssued, KnowsCorrections, KnowsIdentifiers
 
 
 @runtime_checkable
@@ -84,6 +84,15 @@ class Sources:
                 return await source.get_document(patient, id)
             except DocumentNotFound:
                 continue
+        raise DocumentNotFound("this patient has no such document")
+
+    async def get_issued(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        for source in dict.fromkeys((*self.images, *self.reports)):
+            if isinstance(source, GivesIssued):
+                try:
+                    return await source.get_issued(patient, id)
+                except DocumentNotFound:
+                    continue
         raise DocumentNotFound("this patient has no such document")
 
     async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:

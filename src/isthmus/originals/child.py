@@ -6,11 +6,12 @@ Source: trust.md §2.9; architecture.md §5.6 (a national report becomes EU).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
+from isthmus.dicom import tags
 from isthmus.errors import IsthmusError, MalformedRequest, UnsupportedRequest
 from isthmus.model.report.document import ImagingReport
 from isthmus.originals.beside import Beside
@@ -18,7 +19,7 @@ from isthmus.originals.cda.child import Bytes
 from isthmus.originals.cda.report import report_of_cda
 from isthmus.originals.cda.tree import MAX_BYTES as XML_MAX
 from isthmus.originals.cda.tree import root_name
-from isthmus.originals.instances import PDF, encapsulated, is_instance, is_structured, read_instance
+from isthmus.originals.instances import PDF, encapsulated, is_instance, is_structured, patient_of, read_instance
 from isthmus.originals.pdf import report_of_encapsulated, report_of_pdf
 from isthmus.originals.recognise import CDA_ROOT, is_pdf
 from isthmus.originals.sr.report import report_of_sr
@@ -74,7 +75,12 @@ def report_of(data: bytes, known: Beside) -> ImagingReport:
         if is_structured(root):
             return report_of_sr(root, data, known)
         body, media = encapsulated(root)
-        return report_of_encapsulated(root, body, known) if media == PDF else report_of_cda(body, known)
+        if media == PDF:
+            return report_of_encapsulated(root, body, known)
+        study = root.text(tags.STUDY_INSTANCE_UID)
+        patient = known.patient or (patient_of(root, known) if root.text(tags.PATIENT_ID) else None)
+        number = None if patient else known.number
+        return report_of_cda(body, replace(known, patient=patient, number=number, studies=(study, *known.studies)))
     if is_pdf(data):
         return report_of_pdf(data, known)
     if len(data) > XML_MAX or root_name(data) != CDA_ROOT:

@@ -71,6 +71,13 @@ class Register:
             raise DocumentNotFound("no such document")
         return self.contents[id]
 
+    async def get_issued(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        """What a report was issued as, under `ID/issued` of the contents."""
+        await self.get_document(patient, id)
+        if f"{id}/issued" not in self.contents:
+            raise DocumentNotFound("no such document")
+        return self.contents[f"{id}/issued"]
+
     async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:
         self._ask("get_images")
         found = [i for i in self.instances.get(patient, ()) if _within(i, query)]

@@ -145,7 +145,10 @@ def _content(document: Document, base: str, pack: Pack) -> Node:
     }
     content: Node = {"attachment": el.without_nothing(attachment)}
     if document.kind is DocumentKind.REPORT_FHIR:
-        profile = {"url": pack.extensions["content_profile_report"], "valueCanonical": pack.profiles["report"]}
+        profile = {
+            "url": pack.extensions["content_profile_report"],
+            "valueCanonical": pack.profiles[document.profile or "report"],
+        }
         return {"extension": [profile]} | content
     if document.kind is DocumentKind.MANIFEST_FHIR:
         value = {"url": "value", "valueCanonical": pack.profiles["manifest_content"]}
@@ -209,7 +212,9 @@ def read_entry(node: Node, full_url: str, *, base: str, pack: Pack) -> tuple[lis
             raise CountryMisanswered("a document lies outside the country's own address", path="attachment.url")
         if "://" not in url:
             forgiven.add("relative-address")
-        documents.append(reader.document(kind, attachment, f"{base.rstrip('/')}/{place[0]}", full_url))
+        documents.append(
+            reader.document(kind, attachment, f"{base.rstrip('/')}/{place[0]}", full_url, reader.profile(content))
+        )
     return documents, forgiven
 
 
@@ -238,7 +243,7 @@ class _Reader:
         if form.get("code") == self.pack.codes["format_manifest_fhir"]:
             return True
         known = {self.pack.profiles["manifest_content"], self.pack.profiles["manifest"]}
-        reports = {self.pack.profiles["report"]}
+        reports = {self.pack.profiles["report"], self.pack.profiles["report_minimal"]}
         told = {
             str(value).partition("|")[0].partition("#")[0]
             for extension in el.children(content, "extension")
@@ -251,7 +256,15 @@ class _Reader:
         self.forgiven.add("kind-by-type")
         return any(c.get("code") == self.pack.codes["type_manifest"] for c in el.codings(self.node, "type"))
 
-    def document(self, kind: DocumentKind, attachment: Node, url: str | None, full_url: str) -> Document:
+    def profile(self, content: Node) -> str | None:
+        """What a report says of its form, where that is more than that it is one: a collection around what was issued."""
+        minimal = self.pack.profiles["report_minimal"]
+        told = (el.text(one, "valueCanonical") or "" for one in el.children(content, "extension"))
+        return "report_minimal" if any(one.partition("|")[0] == minimal for one in told) else None
+
+    def document(
+        self, kind: DocumentKind, attachment: Node, url: str | None, full_url: str, profile: str | None = None
+    ) -> Document:
         self._category()
         identifier = el.text(self.node, "id") or full_url.rpartition("/")[2]
         try:
@@ -292,6 +305,7 @@ class _Reader:
             updated=el.text(self.node, "meta", "lastUpdated"),
             url=url,
             description=el.text(self.node, "description"),
+            profile=profile,
         )
 
     def _category(self) -> None:

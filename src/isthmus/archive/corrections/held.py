@@ -38,7 +38,7 @@ def list_documents(
 ) -> list[Row[Any]]:
     """Reports that are kept, with whose they are; `held` are those that are not offered."""
     d = documents.c
-    wanted = select(documents).where(d.kind.startswith("report"), d.source == "")
+    wanted = select(documents).where(d.kind.startswith("report"), d.source == "", d.foreign_id.is_(None))
     if study is not None:
         wanted = wanted.where(d.facts.contains(f'"{study}"', autoescape=True))
     if patient is not None:

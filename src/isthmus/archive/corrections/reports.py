@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, or_, select, update
 from isthmus.archive import register
 from isthmus.archive.corrections.people import rename
 from isthmus.archive.corrections.trace import Done
+from isthmus.archive.formed import rows as formed
 from isthmus.errors import DocumentNotFound, MalformedRequest, PatientNotFound, SettingsProblem
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
@@ -46,7 +47,12 @@ def find(connection: Connection, id_: str, states: Sequence[str]) -> Row[Any]:
     named: ColumnElement[bool] = d.unique_value.in_((id_, f"urn:oid:{id_}", f"urn:uuid:{id_}"))
     if id_.isascii() and id_.isdecimal() and len(id_) < 19:
         named = or_(d.number == int(id_), named)
-    kept = select(documents).where(named, d.kind.startswith("report"), d.source == "").order_by(d.number.desc())
+    # what is an instance is put right as one
+    kept = (
+        select(documents)
+        .where(named, d.kind.startswith("report"), d.source == "", d.foreign_id.is_(None))
+        .order_by(d.number.desc())
+    )
     rows = connection.execute(kept).all()
     row = next((row for row in rows if row.state in states), None)
     if row is None and rows:
@@ -133,6 +139,7 @@ def restore(connection: Connection, id_: str) -> Done:
 def erased(connection: Connection, number: int) -> None:
     """Say that the bytes of a report are gone."""
     connection.execute(update(documents).where(documents.c.number == number).values(container="", offset=0))
+    formed.erase(connection, number)
 
 
 def _set(connection: Connection, row: Row[Any], state: str) -> None:

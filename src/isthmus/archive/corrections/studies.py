@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 from isthmus.archive import index, register
 from isthmus.archive.corrections.people import names_of
 from isthmus.archive.corrections.trace import Done
+from isthmus.archive.formed import rows as formed
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import Header, read_header
 from isthmus.errors import ImagesNotFound, PatientNotFound, SettingsProblem
@@ -205,4 +206,6 @@ def to_be_erased(connection: Connection, what: What) -> list[Row[Any]]:
 def erased(connection: Connection, numbers: Iterable[int]) -> None:
     """Say that the bytes of these rows are gone."""
     gone = {"container": "", "offset": 0, "crossing_container": None, "crossing_offset": None}
-    connection.execute(update(instances).where(instances.c.id.in_(list(numbers))).values(gone))
+    these = instances.c.id.in_(list(numbers))
+    formed.erase_of(connection, connection.execute(select(instances.c.sop_instance_uid).where(these)).scalars())
+    connection.execute(update(instances).where(these).values(gone))

@@ -32,7 +32,13 @@ from isthmus.wire.report.document import original_of
 
 IMPRESSION, RECOMMENDATION = "19005-8", "18783-1"  # LOINC, shown first and not again
 SHUT = ("Content-Security-Policy", "default-src 'none'; sandbox")
-SUFFIXES = {"application/pdf": "pdf", "application/fhir+json": "json", "application/fhir+xml": "xml", "text/xml": "xml"}
+SUFFIXES = {
+    "application/pdf": "pdf",
+    "application/fhir+json": "json",
+    "application/fhir+xml": "xml",
+    "text/xml": "xml",
+    "application/dicom": "dcm",
+}
 ISSUED_ALONE = (DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA)
 
 

@@ -230,4 +230,5 @@ def _period_words(period: str, spoken: Language) -> str:
 
 
 def is_pdf(report: Document) -> bool:
-    return report.kind is DocumentKind.REPORT_PDF
+    """Whether a PDF is all there is of a report, bare or with facts around it."""
+    return report.kind is DocumentKind.REPORT_PDF or report.profile == "report_minimal"

@@ -122,6 +122,25 @@ prepared = Table(
     UniqueConstraint("study_instance_uid", "pack", "kind", "uid"),
 )
 
+formed = Table(  # the European document made of a report that was issued otherwise; decision 0016
+    "formed",
+    INDEX,
+    Column("document", ForeignKey("documents.number"), primary_key=True),
+    Column("study_instance_uid", String, index=True),  # of the instance that the report is
+    Column("made_for", String, nullable=False),
+    Column("profile", String, nullable=False),
+    Column("size", Integer, nullable=False),  # 0: nothing can be made of it
+    Column("sha256", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # zlib
+)
+
+looked = Table(  # which studies have been looked at for instances that are reports
+    "looked",
+    INDEX,
+    Column("study_instance_uid", String, primary_key=True),
+    Column("generation", Integer, nullable=False),
+)
+
 described = Table(
     "described",
     INDEX,

@@ -125,12 +125,20 @@ def read_report(body: bytes, pack: Pack, *, forgive: Callable[[str], None] = lam
     )
 
 
+ISSUED = ("application/pdf", "text/xml", "application/dicom")
+"""In which forms a report may be issued, as well as in FHIR; which of several is the original to a reader comes first."""
+
+
 def original_of(body: bytes) -> tuple[str, bytes]:
-    """The report as issued: the PDF inside, else the Bundle itself. Raises CountryMisanswered for what is no report."""
-    for form in presented_form.read_forms(Opened(body, load_pack())):
-        if form.media_type.partition(";")[0].strip().lower() == "application/pdf":
-            return "application/pdf", form.body
-    return MEDIA_TYPE, body
+    """The report as issued: the PDF inside, else another form inside, else the Bundle itself.
+
+    Raises CountryMisanswered for what is no report.
+    """
+    forms = {
+        form.media_type.partition(";")[0].strip().lower(): form.body
+        for form in reversed(presented_form.read_forms(Opened(body, load_pack())))
+    }
+    return next(((media, forms[media]) for media in ISSUED if media in forms), (MEDIA_TYPE, body))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,169 @@
+"""What is kept of formed reports. Each function works inside a transaction of its caller.
+
+Decision 0016.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or
+
+from isthmus.fhir.elements import MEDIA_TYPE
+from isthmus.model.documents import WITHDRAWN, Document, DocumentKind
+from isthmus.originals.instances import ENCAPSULATED, STRUCTURED
+from isthmus.storage.schema.archive import documents, formed, instances, looked, studies
+
+ISSUED = (DocumentKind.REPORT_PDF.value, DocumentKind.REPORT_CDA.value)
+CLASSES = (*sorted(STRUCTURED), *ENCAPSULATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made of a report; without bytes where nothing could be made of it."""
+
+    body: bytes
+    profile: str  # of the pack: a document, or a collection around what was issued
+
+
+def unformed(connection: Connection, patient: int, made_for: str) -> list[int]:
+    """The reports of a patient of which nothing was made yet, or for another state of the register."""
+    d, f = documents.c, formed.c
+    statement = (
+        select(d.number)
+        .outerjoin(formed, f.document == d.number)
+        .where(d.patient_id == patient, d.source == "", d.state == "served")
+        .where(or_(d.kind.in_(ISSUED), d.foreign_id.is_not(None)))
+        .where(or_(f.document.is_(None), f.made_for != made_for))
+    )
+    return list(connection.execute(statement.order_by(d.number)).scalars())
+
+
+def unlooked(connection: Connection, patient: int) -> list[str]:
+    """The studies of a patient that have changed since they were looked at for reports."""
+    same = and_(
+        looked.c.study_instance_uid == studies.c.study_instance_uid, looked.c.generation == studies.c.generation
+    )
+    statement = (
+        select(studies.c.study_instance_uid)
+        .outerjoin(looked, same)
+        .where(studies.c.patient_id == patient, studies.c.source == "", looked.c.generation.is_(None))
+    )
+    return list(connection.execute(statement.order_by(studies.c.study_instance_uid)).scalars())
+
+
+def generation_of(connection: Connection, study_instance_uid: str) -> int:
+    held = select(studies.c.generation).where(studies.c.study_instance_uid == study_instance_uid)
+    return int(connection.execute(held).scalar() or 0)
+
+
+def report_instances(connection: Connection, study_instance_uid: str) -> list[Row[Any]]:
+    """What is served of a study and is a report."""
+    i = instances.c
+    of = i.study_instance_uid == study_instance_uid, i.state == "served", i.sop_class_uid.in_(CLASSES)
+    return list(connection.execute(select(instances).where(*of).order_by(i.sop_instance_uid)))
+
+
+def instance_of(connection: Connection, document: Row[Any]) -> Row[Any] | None:
+    """The instance that a report was made of, while it is served to the same patient."""
+    i = instances.c
+    of = i.sop_instance_uid == document.foreign_id, i.state == "served", i.patient_id == document.patient_id
+    return connection.execute(select(instances).where(*of)).first()
+
+
+def born_of(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:
+    """The report that was made of an instance."""
+    d = documents.c
+    return connection.execute(select(documents).where(d.source == "", d.foreign_id == sop_instance_uid)).first()
+
+
+def give_up(connection: Connection, number: int) -> None:
+    """Let the report of an instance go that is another now. A directive that names it still finds it."""
+    mine = documents.c.number == number
+    connection.execute(update(documents).where(mine).values(foreign_id=None, state=WITHDRAWN))
+
+
+def stand(connection: Connection, study_instance_uid: str, served: Iterable[str]) -> None:
+    """Offer what was made of the instances that are served, and nothing that was made of others. What was retracted stays so."""
+    d, here = documents.c, list(served)
+    of = select(formed.c.document).where(formed.c.study_instance_uid == study_instance_uid)
+    born = d.number.in_(of) & d.foreign_id.is_not(None)
+    gone = update(documents).where(born, d.state == "served", d.foreign_id.not_in(here))
+    connection.execute(gone.values(state=WITHDRAWN))
+    whole = select(formed.c.document).where(formed.c.study_instance_uid == study_instance_uid, formed.c.size > 0)
+    back = update(documents).where(d.number.in_(whole), d.state == WITHDRAWN, d.foreign_id.in_(here))
+    connection.execute(back.values(state="served"))
+
+
+def note_look(connection: Connection, study_instance_uid: str, generation: int) -> None:
+    values = {"study_instance_uid": study_instance_uid, "generation": generation}
+    statement = insert_or(looked).values(**values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["study_instance_uid"], set_=values))
+
+
+def keep(connection: Connection, number: int, made: Made, made_for: str, study_instance_uid: str | None) -> None:
+    """Keep what was made of a report, in place of what was made before."""
+    values: dict[str, Any] = {
+        "document": number,
+        "study_instance_uid": study_instance_uid,
+        "made_for": made_for,
+        "profile": made.profile,
+        "size": len(made.body),
+        "sha256": hashlib.sha256(made.body).hexdigest(),
+        "body": zlib.compress(made.body),
+    }
+    statement = insert_or(formed).values(**values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["document"], set_=values))
+
+
+def patients_of(connection: Connection, study_instance_uids: Iterable[str]) -> list[int]:
+    """Whose these studies are."""
+    wanted = select(studies.c.patient_id).where(studies.c.study_instance_uid.in_(list(study_instance_uids)))
+    return list(connection.execute(wanted.where(studies.c.patient_id.is_not(None)).distinct()).scalars())
+
+
+def erase(connection: Connection, number: int) -> None:
+    """What was made of a report goes with its bytes."""
+    connection.execute(delete(formed).where(formed.c.document == number))
+
+
+def erase_of(connection: Connection, sop_instance_uids: Iterable[str]) -> None:
+    """What was made of instances goes with their bytes; come again, they are new reports."""
+    d = documents.c
+    born = select(d.number).where(d.source == "", d.foreign_id.in_(list(sop_instance_uids)))
+    for number in list(connection.execute(born).scalars()):
+        erase(connection, number)
+        give_up(connection, number)
+
+
+def as_formed(connection: Connection, patient: int, found: Iterable[Document]) -> list[Document]:
+    """Documents of a patient as they are offered: what was made of a report in the place of what was issued."""
+    f, d = formed.c, documents.c
+    columns = select(f.document, f.profile, f.size, d.container)
+    rows = connection.execute(
+        columns.join(documents, d.number == f.document).where(d.patient_id == patient, f.size > 0)
+    )
+    made = {str(row.document): row for row in rows}
+    return [_formed(document, made[document.id]) if document.id in made else document for document in found]
+
+
+def _formed(document: Document, row: Any) -> Document:
+    return replace(
+        document,
+        kind=DocumentKind.REPORT_FHIR,
+        media_type=MEDIA_TYPE,
+        size_bytes=row.size,
+        profile=row.profile,
+        issued=document.media_type if row.container else None,
+    )
+
+
+def read_formed(connection: Connection, number: int) -> bytes | None:
+    """What was made of a report; None where nothing was, or could be."""
+    row = connection.execute(select(formed.c.body, formed.c.size).where(formed.c.document == number)).first()
+    return zlib.decompress(row.body) if row is not None and row.size else None

@@ -1,0 +1,268 @@
+"""Reports that were issued otherwise, as the European document: made once, kept, and gone with what they were made of.
+
+Source: decision 0016; architecture.md §5.6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from tests.archive.conftest import ISSUER, NOW, SANDBOX, Node, dicom
+from tests.originals.made import CDA_HEAD, ENCAPSULATED_CDA, cda, code, encapsulated, evidence, heading, section, text
+from tests.originals.made import report as sr
+
+from isthmus.archive import index, register
+from isthmus.archive.corrections import reports, studies
+from isthmus.archive.register import Traits
+from isthmus.archive.reports import Envelope, Reports
+from isthmus.archive.verdicts import Verdict
+from isthmus.errors import DocumentNotFound
+from isthmus.model.documents import WITHDRAWN, Document, DocumentKind
+from isthmus.model.identifiers import Identifier, PatientIdentifier
+from isthmus.model.people import HumanName
+from isthmus.model.queries import DocumentQuery
+from isthmus.model.report.document import ImagingReport
+from isthmus.national.files import Files
+from isthmus.storage.schema.archive import documents, formed, instances
+from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.report.document import original_of, read_report
+
+EVA = PatientIdentifier(f"urn:oid:{ISSUER}", "1234567")
+PDF = b"%PDF-1.7\n%%EOF\n"
+STUDY = "2.25.10"
+SEEN = heading("121070", "Findings", text(code("121071"), "No haemorrhage"))
+
+
+def take(node: Node, body: bytes, form: str, patient: PatientIdentifier | None = None, **said: Any) -> Verdict:
+    intake = node.intake()
+    door = Reports(node.database, intake.container, lambda: NOW, load_pack(), SANDBOX)
+    verdict = door.take(body, form, "r", Envelope(patient, **said))
+    intake.close()
+    return verdict
+
+
+def files(node: Node) -> Files:
+    return Files(node.settings, node.database, lambda: NOW)
+
+
+def listed(node: Node, patient: PatientIdentifier = EVA) -> list[Document]:
+    """The reports of a patient, also those that are given to nobody."""
+    archive = files(node)
+    found = asyncio.run(archive.find_documents(DocumentQuery(patient=patient)))
+    asyncio.run(archive.close())
+    return [document for document in found if not document.kind.is_manifest]
+
+
+def body(node: Node, document: Document, patient: PatientIdentifier = EVA) -> bytes:
+    return asyncio.run(files(node).get_document(patient, document.id)).body
+
+
+def issued(node: Node, document: Document, patient: PatientIdentifier = EVA) -> bytes:
+    return asyncio.run(files(node).get_issued(patient, document.id)).body
+
+
+def read(node: Node, document: Document) -> ImagingReport:
+    return read_report(body(node, document), load_pack())
+
+
+def instance(made: Callable[..., bytes], *content: Any, **attributes: Any) -> bytes:
+    return made(*content, StudyInstanceUID=STUDY, SeriesInstanceUID="2.25.12", IssuerOfPatientID="", **attributes)
+
+
+def test_a_pdf_is_one_document_with_the_pdf_inside_and_beside_it(node: Node) -> None:
+    node.bring(dicom())
+    take(node, PDF, "pdf", EVA, studies=(STUDY,), title="Brief", created="2026-03-02", language="de")
+
+    (document,) = listed(node)
+    report = read(node, document)
+
+    assert (document.kind, document.media_type, document.profile) == (
+        DocumentKind.REPORT_FHIR,
+        "application/fhir+json",
+        "report_minimal",
+    )
+    assert (document.issued, document.size_bytes) == ("application/pdf", len(body(node, document)))
+    assert original_of(body(node, document)) == ("application/pdf", PDF)
+    assert issued(node, document) == PDF
+    assert (report.header.patient.identifier, report.header.patient.name) == (EVA, HumanName("Testova", ("Eva",)))
+    assert (report.header.title, report.header.language, report.study_instance_uids) == ("Brief", "de", (STUDY,))
+    assert report.header.identifier == document.unique_id
+
+
+def test_a_pdf_of_which_nobody_said_when_has_no_date(node: Node) -> None:
+    node.bring(dicom())
+    take(node, PDF, "pdf", EVA)
+
+    (document,) = listed(node)
+
+    assert read(node, document).header.date == ""
+
+
+def test_a_cda_is_one_document_with_its_chapters_and_the_cda_inside_and_beside_it(node: Node) -> None:
+    data = cda(section("19005-8", "Beurteilung", "Unauffällig"))
+    take(node, data, "xml")
+
+    (document,) = listed(node)
+    report = read(node, document)
+
+    assert (document.kind, document.profile, document.issued) == (DocumentKind.REPORT_FHIR, "report", "text/xml")
+    assert report.examination.impressions[0].text == "Unauffällig"
+    assert report.header.patient.identifier == EVA
+    assert original_of(body(node, document)) == ("text/xml", data)
+    assert issued(node, document) == data
+
+
+def test_what_is_made_is_made_once_and_stays_the_same(node: Node) -> None:
+    take(node, cda(section("19005-8", "Beurteilung", "Unauffällig")), "xml")
+
+    (first,) = listed(node)
+    before = body(node, first)
+    (second,) = listed(node)
+
+    assert (second, body(node, second)) == (first, before)
+
+
+def test_a_report_names_its_patient_as_the_register_knows_them_now(node: Node) -> None:
+    node.bring(dicom())
+    take(node, PDF, "pdf", EVA)
+    (before,) = listed(node)
+    traits = Traits((HumanName("Neuova", ("Eva",)),), "1970-01-01", "female")
+    node.database.write_now(lambda c: register.put(c, EVA, traits))
+
+    (after,) = listed(node)
+
+    assert (after.id, read(node, after).header.patient.name.family) == (before.id, "Neuova")
+
+
+def test_of_what_nothing_can_be_made_the_report_is_offered_as_it_was_issued(node: Node) -> None:
+    broken = (
+        CDA_HEAD.encode()
+        + b'<component><nonXMLBody><text mediaType="application/pdf" representation="B64">no base64!</text></nonXMLBody>'
+        + b"</component></ClinicalDocument>"
+    )
+    take(node, broken, "xml")
+
+    (document,) = listed(node)
+
+    assert (document.kind, document.issued) == (DocumentKind.REPORT_CDA, None)
+    assert body(node, document) == broken
+    with pytest.raises(DocumentNotFound):
+        asyncio.run(files(node).get_issued(EVA, "99"))
+
+
+def test_a_structured_report_of_a_study_is_a_document_too_and_stays_an_instance(node: Node) -> None:
+    data = instance(sr, SEEN, CurrentRequestedProcedureEvidenceSequence=evidence(STUDY, "2.25.11", "2.25.100001"))
+    node.bring(dicom(), data)
+
+    (document,) = listed(node)
+    report = read(node, document)
+
+    assert (document.kind, document.unique_id) == (
+        DocumentKind.REPORT_FHIR,
+        Identifier("urn:dicom:uid", "urn:oid:2.25.77"),
+    )
+    assert (document.study_instance_uids, document.report_status, document.issued) == ((STUDY,), "final", None)
+    assert [f.text for f in report.examination.findings] == ["No haemorrhage"]
+    assert report.header.patient.identifier == EVA
+    assert report.order.accession_numbers == (Identifier("urn:oid:2.999.5.1", "A2026-0042"),)
+    assert original_of(body(node, document)) == ("application/dicom", data)
+    assert [row.state for row in node.rows()] == ["served", "served"]
+    with pytest.raises(DocumentNotFound):
+        issued(node, document)
+
+
+def test_encapsulated_documents_are_reports_of_their_study(node: Node) -> None:
+    letter = cda(section("19005-8", "Beurteilung", "Unauffällig"))
+    node.bring(
+        dicom(),
+        instance(lambda **more: encapsulated(PDF, **more)),
+        instance(lambda **more: encapsulated(letter, ENCAPSULATED_CDA, **more), SOPInstanceUID="2.25.78"),
+    )
+
+    pdf, document = listed(node)
+
+    assert original_of(body(node, pdf)) == ("application/pdf", PDF)
+    assert (pdf.profile, document.profile) == ("report_minimal", "report")
+    assert original_of(body(node, document)) == ("text/xml", letter)
+    assert [d.study_instance_uids[-1] for d in (pdf, document)] == [STUDY, STUDY]
+
+
+def test_the_report_goes_with_its_instance_and_comes_back_with_it(node: Node) -> None:
+    node.bring(dicom(), instance(sr, SEEN))
+    (before,) = listed(node)
+
+    def state(to: str) -> Callable[[Any], None]:
+        def change(connection: Any) -> None:
+            connection.execute(update(instances).where(instances.c.sop_instance_uid == "2.25.77").values(state=to))
+            index.withdraw(connection, STUDY)
+
+        return change
+
+    node.database.write_now(state("deleted"))
+    with pytest.raises(DocumentNotFound):
+        body(node, before)
+    (gone,) = listed(node)
+    node.database.write_now(state("served"))
+    (again,) = listed(node)
+
+    assert (gone.id, gone.status) == (before.id, WITHDRAWN)
+    assert (again.id, again.status, body(node, again) != b"") == (before.id, "current", True)
+
+
+def test_an_instance_that_is_no_report_that_can_be_read_is_no_document(node: Node) -> None:
+    node.bring(dicom(), instance(lambda **more: encapsulated(b"not a pdf", **more)))
+
+    (document,) = listed(node)
+
+    assert document.status == WITHDRAWN
+    assert listed(node) == [document]
+
+
+def test_a_stranger_is_given_neither_form(node: Node) -> None:
+    node.bring(
+        dicom(), dicom(2, study="2.25.20", series="2.25.21", PatientID="2", PatientName="B^C"), instance(sr, SEEN)
+    )
+    take(node, PDF, "pdf", EVA)
+    stranger = PatientIdentifier(f"urn:oid:{ISSUER}", "2")
+
+    for document in listed(node):
+        for give in (files(node).get_document, files(node).get_issued):
+            with pytest.raises(DocumentNotFound):
+                asyncio.run(give(stranger, document.id))
+    assert listed(node, stranger) == []
+
+
+def test_two_who_ask_at_once_make_one(node: Node) -> None:
+    node.bring(dicom(), instance(sr, SEEN))
+
+    async def both() -> None:
+        archive = files(node)
+        await asyncio.gather(*(archive.find_documents(DocumentQuery(patient=EVA)) for _ in range(4)))
+        await archive.close()
+
+    asyncio.run(both())
+
+    rows = node.database.read_now(
+        lambda c: c.execute(select(documents).where(documents.c.foreign_id == "2.25.77")).all()
+    )
+    assert len(rows) == 1
+
+
+def test_what_is_erased_is_erased_in_what_was_made_of_it_too(node: Node) -> None:
+    node.bring(dicom(), instance(sr, SEEN))
+    take(node, PDF, "pdf", EVA)
+    listed(node)
+
+    def erase(connection: Any) -> None:
+        reports.erased(connection, 1)
+        numbers = connection.execute(select(instances.c.id).where(instances.c.sop_instance_uid == "2.25.77")).scalars()
+        studies.erased(connection, list(numbers))
+
+    before = node.database.read_now(lambda c: c.execute(select(formed.c.size)).all())
+    node.database.write_now(erase)
+
+    assert (len(before), node.database.read_now(lambda c: c.execute(select(formed.c.size)).all())) == (2, [])
