@@ -32,16 +32,18 @@ def _write(section: Section, binder: Binder, depth: int) -> Node:
     written = cleaned(section.narrative) if section.narrative else paragraphs(_split(section.lines))
     words = words_in(written)
     code = section.code
+    title = section.title or (code.display or code.code if code else "–")
     empty = not words and not inner
     unavailable = concept(coding(binder.pack.systems["empty_reason"], "unavailable"))
     return el.without_nothing(
         {
             "extension": [{"url": NOTE, "valueAnnotation": {"text": words}}] if words and not inner else None,
-            "title": section.title or (code.display or code.code if code else "–"),
-            "code": concept(coding(code.system, code.code, code.display)) if code else None,
-            "text": narrative(written or paragraphs([binder.words["unavailable"]]), binder.report.header.language)
-            if words or empty
-            else None,
+            "title": title,
+            "code": concept(coding(code.system, code.code, code.display)) if code else {"text": title},
+            "text": narrative(
+                written if words else paragraphs([binder.words["unavailable"] if empty else title]),
+                binder.report.header.language,
+            ),
             "emptyReason": unavailable if empty else None,
             "section": inner,
         }

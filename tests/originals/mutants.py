@@ -1,0 +1,134 @@
+"""Mutants of real and made documents, by a seed: what a reader of originals must survive.
+
+Whatever it is given, it gives a report that can be written and read again, or one of our errors, in bounded time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+from tests.originals.made import cda, code, coded, encapsulated, heading, image, number, report, section, text
+
+from isthmus.errors import IsthmusError
+from isthmus.originals.beside import Beside
+from isthmus.originals.child import Asked, report_task
+from isthmus.originals.child import made_report as report_made
+from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.report.document import read_report
+
+SLOWEST_S = 20.0
+_MM = code("mm", "UCUM")
+SR = report(
+    heading(
+        "121070",
+        "Findings",
+        text(code("121071"), "Seen"),
+        number(code("81827009", "SCT", "Diameter"), "12", _MM, image()),
+    ),
+    heading("121072", "Impressions", coded(code("121073"), code("50960005", "SCT", "Bleeding"))),
+)
+CDA = cda(
+    section(
+        "59776-5",
+        "Befund",
+        '<table><tr><td ID="a">x</td></tr></table>',
+        "<entry><observation><value/></observation></entry>",
+    ),
+    section("19005-8", "Beurteilung", "<list><item>y</item></list>"),
+)
+INTERESTING = (
+    b"\x00",
+    b"\xff",
+    b"\xff\xff\xff\xff",
+    b"\x00\x00\x00\x80",
+    b"SQ\x00\x00",
+    b"\xfe\xff\x00\xe0",
+    b"\xfe\xff\x0d\xe0",
+)
+MARKUP = (
+    b"<section>",
+    b"</section>",
+    b"<entry>",
+    b"</entry>",
+    b"<text>",
+    b"&#0;",
+    b"&amp;",
+    b"<!--",
+    b"]]>",
+    b"<![CDATA[",
+    b'="',
+    b"xsi:type",
+)
+
+
+class Bytes:
+    """A document in hand, as a child gets it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._data)
+
+    def read_at(self, offset: int, size: int, /) -> bytes:
+        return self._data[offset : offset + size]
+
+
+def mutants(seeds: list[bytes], seed: int, pieces: tuple[bytes, ...]) -> Iterator[bytes]:
+    """Endless: bytes changed, cut, doubled, moved, and pieces of the grammar put where they do not belong."""
+    chance = random.Random(seed)  # noqa: S311  # mutants, not secrets
+    while True:
+        data = bytearray(chance.choice(seeds))
+        for _ in range(chance.randint(1, 8)):
+            at, length = chance.randrange(len(data) or 1), chance.randint(1, 64)
+            kind = chance.randrange(6)
+            if kind == 0:
+                data[at : at + 1] = bytes([chance.randrange(256)])
+            elif kind == 1:
+                del data[at : at + length]
+            elif kind == 2:
+                data[at:at] = data[at : at + length] * chance.randint(1, 20)
+            elif kind == 3:
+                data[at:at] = chance.choice(pieces)
+            elif kind == 4:
+                data[at : at + 4] = chance.choice(pieces)
+            else:
+                to = chance.randrange(len(data) or 1)
+                data[to:to] = data[at : at + length]
+        yield bytes(data)
+
+
+def survives(data: bytes) -> None:
+    """Raises what no reader may raise; AssertionError when it took too long, or gave what is no report."""
+    asked = Asked("eu-2026-09", "2026-11-25T10:00:00Z", Beside())
+    began = time.monotonic()
+    try:
+        body = report_made(b"".join(report_task(Bytes(data), asked.options)))
+    except IsthmusError as error:
+        told = error.message
+    else:
+        told = read_report(body, load_pack()).header.status
+    assert told
+    assert "Testova" not in told
+    assert time.monotonic() - began < SLOWEST_S
+
+
+def run(seeds: list[bytes], pieces: tuple[bytes, ...], seed: int, seconds: float) -> int:
+    """Try mutants for so long; gives how many."""
+    until, count = time.monotonic() + seconds, 0
+    for data in mutants(seeds, seed, pieces):
+        try:
+            survives(data)
+        except Exception as error:
+            said = f"mutant {count} of seed {seed} ({len(data)} bytes): {type(error).__name__}: {error}"
+            raise AssertionError(said) from error
+        count += 1
+        if time.monotonic() > until:
+            return count
+    return count
+
+
+SEEDS = {"sr": ([SR, encapsulated(b"%PDF-1.7 x")], INTERESTING), "cda": ([CDA], MARKUP)}
