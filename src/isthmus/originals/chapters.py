@@ -166,14 +166,14 @@ class _Sorter:
         if not said.text:
             return
         lines = [said.text, *_shown(told.more)]
-        if chapter == HISTORY:
-            found.history += [said, *(_statement(one, "") for one in told.more if one.shown)]
-        elif chapter == REASON:
-            found.reasons.append(said)
+        if chapter in (HISTORY, REASON):
+            every = [said, *(_statement(one, "") for top in told.more for one in _every(top) if one.shown)]
+            (found.history if chapter == HISTORY else found.reasons).extend(every)
         elif chapter == RECOMMENDATION:
             found.recommendations.append(Recommendation("\n".join(lines), said.code))
         elif chapter == PROCEDURE and said.code is not None:
             found.procedures.append(said)
+            found.technique += lines[1:]
         else:
             place = {
                 ORDER: found.requested,
@@ -311,18 +311,34 @@ def _site(site: Told, side: Told | None) -> Site:
 
 def _members(told: Told) -> Iterator[Member]:
     """A value that belongs to another; what modifies it (a mean, a maximum) goes with its name."""
-    numbers = [one for one in told.more if _is_measured(one)]
-    said = [Told(text=one.text, value=one.value).shown for one in told.more if not _is_measured(one)]
-    modified = "; ".join(filter(None, said))
+    modified = "; ".join(filter(None, (Told(text=one.text, value=one.value).shown for one in _modifiers(told))))
     name = Statement(f"{told.name} ({modified})" if modified and told.value else told.name, told.code)
     if isinstance(told.value, Quantity):
         yield Member(name, told.value)
-    elif (words := _statement(Told(text=told.text, value=told.value), "")).text:
-        yield Member(name, words)
-    elif modified:
-        yield Member(Statement(told.name, told.code), Statement(modified))
-    for one in numbers:
-        yield from _members(one)
+    else:
+        words = _statement(Told(text=told.text, value=told.value), "")
+        more = modified if told.value is None else ""
+        if words.text or more:
+            yield Member(name, Statement("; ".join(filter(None, (words.text, more))), words.code))
+    for number in _numbers(told):
+        yield from _members(number)
+
+
+def _modifiers(told: Told) -> Iterator[Told]:
+    """What is told of something in turn, down to the next number, which has its own."""
+    for one in told.more:
+        if not _is_measured(one):
+            yield one
+            yield from _modifiers(one)
+
+
+def _numbers(told: Told) -> Iterator[Told]:
+    """The numbers below something, each without those below it."""
+    for one in told.more:
+        if _is_measured(one):
+            yield one
+        else:
+            yield from _numbers(one)
 
 
 def _medication(told: Told) -> Medication:

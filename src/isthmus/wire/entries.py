@@ -191,7 +191,7 @@ def read_entry(node: Node, full_url: str, *, base: str, pack: Pack) -> tuple[lis
     Raises CountryMisanswered for an address outside the country's own base.
     """
     forgiven: set[str] = set()
-    reader = _Reader(node, pack, forgiven)
+    reader, minimal = _Reader(node, pack, forgiven), pack.profiles["report_minimal"]
     contents = el.children(node, "content")
     if len(contents) > 1:
         forgiven.add("several-contents")
@@ -212,9 +212,9 @@ def read_entry(node: Node, full_url: str, *, base: str, pack: Pack) -> tuple[lis
             raise CountryMisanswered("a document lies outside the country's own address", path="attachment.url")
         if "://" not in url:
             forgiven.add("relative-address")
-        documents.append(
-            reader.document(kind, attachment, f"{base.rstrip('/')}/{place[0]}", full_url, reader.profile(content))
-        )
+        document = reader.document(kind, attachment, f"{base.rstrip('/')}/{place[0]}", full_url)
+        told = "report_minimal" if minimal in reader.profiles(content) else None
+        documents.append(replace(document, profile=told))
     return documents, forgiven
 
 
@@ -243,28 +243,23 @@ class _Reader:
         if form.get("code") == self.pack.codes["format_manifest_fhir"]:
             return True
         known = {self.pack.profiles["manifest_content"], self.pack.profiles["manifest"]}
-        reports = {self.pack.profiles["report"], self.pack.profiles["report_minimal"]}
-        told = {
+        reports = {self.pack.profiles[name] for name in ("report", "report_minimal")}
+        if (told := self.profiles(content)) & (known | reports):
+            return bool(told & known)
+        self.forgiven.add("kind-by-type")
+        return any(c.get("code") == self.pack.codes["type_manifest"] for c in el.codings(self.node, "type"))
+
+    @staticmethod
+    def profiles(content: Node) -> set[str]:
+        return {
             str(value).partition("|")[0].partition("#")[0]
             for extension in el.children(content, "extension")
             for inner in (extension, *el.children(extension, "extension"))
             for name, value in inner.items()
             if name.startswith("value")
         }
-        if told & (known | reports):
-            return bool(told & known)
-        self.forgiven.add("kind-by-type")
-        return any(c.get("code") == self.pack.codes["type_manifest"] for c in el.codings(self.node, "type"))
 
-    def profile(self, content: Node) -> str | None:
-        """What a report says of its form, where that is more than that it is one: a collection around what was issued."""
-        minimal = self.pack.profiles["report_minimal"]
-        told = (el.text(one, "valueCanonical") or "" for one in el.children(content, "extension"))
-        return "report_minimal" if any(one.partition("|")[0] == minimal for one in told) else None
-
-    def document(
-        self, kind: DocumentKind, attachment: Node, url: str | None, full_url: str, profile: str | None = None
-    ) -> Document:
+    def document(self, kind: DocumentKind, attachment: Node, url: str | None, full_url: str) -> Document:
         self._category()
         identifier = el.text(self.node, "id") or full_url.rpartition("/")[2]
         try:
@@ -305,7 +300,6 @@ class _Reader:
             updated=el.text(self.node, "meta", "lastUpdated"),
             url=url,
             description=el.text(self.node, "description"),
-            profile=profile,
         )
 
     def _category(self) -> None:

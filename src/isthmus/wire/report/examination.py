@@ -121,14 +121,14 @@ def write_statements(binder: Binder, key: str, statements: tuple[Finding, ...], 
                 "code": binder.code(statement, binder.words["finding" if key == "findings" else "impression"]),
                 "subject": binder.ref("patient"),
                 "effectiveDateTime": done.performed,
-                "valueString": statement.text,
+                "valueString": statement.shown or statement.text,
                 "bodySite": _site(statement.site) if statement.site else None,
                 "derivedFrom": [*binder.studies(), *write_images(binder, statement.images)],
             },
         )
         for number, statement in enumerate(statements)
     ]
-    lines = [statement.text for statement in statements]
+    lines = [statement.shown or statement.text for statement in statements]
     comments = dict.fromkeys(image.comment or image.title or "" for image in binder.report.key_images if more)
     said = "; ".join(comment for comment in comments if comment)
     lines += [f"{binder.words['key_images']}: {said or len(more)}"] if more else []
