@@ -24,6 +24,11 @@ def _number(exchange: Exchange) -> str:
     return exchange.headers.get("x-request-id", "")
 
 
+def _of(event: Node) -> str:
+    """Which exchange an event is of."""
+    return el.text(event, "exchange_id") or ""
+
+
 def _outcome(event: Node) -> str:
     return el.text(event, "ended", "outcome") or "open"
 
@@ -31,12 +36,12 @@ def _outcome(event: Node) -> str:
 @requirement("AUD-01", Kind.TRAILS, "each transaction is one event on each side, about one patient", source="BALP")
 def aud_01(trails: Trails, pack: Pack) -> Iterator[str]:
     for side, events in (("B", trails.asking), ("A", trails.answering)):
-        counted = Counter(str(event.get("exchange_id")) for event in events)
+        counted = Counter(_of(event) for event in events)
         for one in trails.conversation:
             if one.status is not None and counted[_number(one)] != 1:
                 yield f"trail of Country {side}"
         for event in events:
-            about = event.get("transaction") in _ABOUT_A_PATIENT and _outcome(event) == "complete"
+            about = el.text(event, "transaction") in _ABOUT_A_PATIENT and _outcome(event) == "complete"
             if about and not el.text(event, "patient", "value"):
                 yield f"trail of Country {side}: patient"
 
@@ -60,7 +65,7 @@ def aud_02(event: Node, pack: Pack) -> Iterator[str]:
 
 @requirement("AUD-03", Kind.EVENT, "an event of ITI-67 or ITI-68 says both: REST and ITI", source="MHD")
 def aud_03(event: Node, pack: Pack) -> Iterator[str]:
-    told = {(c.get("system"), c.get("code")) for c in el.children(event, "subtype")}
+    told = {(el.text(c, "system"), el.text(c, "code")) for c in el.children(event, "subtype")}
     iti = {code for system, code in told if system == _ITI}
     rest = {code for system, code in told if system == "http://hl7.org/fhir/restful-interaction"}
     if iti & {"ITI-67", "ITI-68"} and not rest:
@@ -96,8 +101,8 @@ def aud_04(event: Node, pack: Pack) -> Iterator[str]:
 
 @requirement("AUD-05", Kind.TRAILS, "the exchange id is the same on both sides", source="BALP")
 def aud_05(trails: Trails, pack: Pack) -> Iterator[str]:
-    asked = {str(event.get("exchange_id")): event for event in trails.asking}
-    answered = {str(event.get("exchange_id")): event for event in trails.answering}
+    asked = {_of(event): event for event in trails.asking}
+    answered = {_of(event): event for event in trails.answering}
     for number in asked.keys() & answered.keys():
         if asked[number].get("transaction") != answered[number].get("transaction"):
             yield "transaction"
@@ -118,7 +123,7 @@ def aud_06(subject: Trails | Node, pack: Pack) -> Iterator[str]:
         if failed and any(one.startswith(_BALP) for one in el.texts(el.child(subject, "meta"), "profile")):
             yield "AuditEvent.meta.profile"
         return
-    told = {str(event.get("exchange_id")): _outcome(event) for event in subject.answering}
+    told = {_of(event): _outcome(event) for event in subject.answering}
     for one in subject.conversation:
         if one.status in _FAILED and told.get(_number(one)) not in ("refused", "failed"):
             yield "trail of Country A: outcome"
@@ -126,9 +131,9 @@ def aud_06(subject: Trails | Node, pack: Pack) -> Iterator[str]:
 
 @requirement("AUD-07", Kind.TRAILS, "a transfer is counted alike on both sides: instances and bytes", source="R")
 def aud_07(trails: Trails, pack: Pack) -> Iterator[str]:
-    sent = {e.get("exchange_id"): el.child(e, "ended") for e in trails.answering if e.get("transaction") == "RAD-107"}
+    sent = {_of(e): el.child(e, "ended") for e in trails.answering if e.get("transaction") == "RAD-107"}
     for event in (event for event in trails.asking if event.get("transaction") == "RAD-107"):
-        came, gave = el.child(event, "ended"), sent.get(event.get("exchange_id"), {})
+        came, gave = el.child(event, "ended"), sent.get(_of(event), {})
         if _outcome(event) == "complete" and not came.get("instances"):
             yield "trail of Country B: instances"
         if _outcome(event) == "complete" and gave.get("outcome") == "complete":
@@ -139,13 +144,13 @@ def aud_07(trails: Trails, pack: Pack) -> Iterator[str]:
 def aud_08(trails: Trails, pack: Pack) -> Iterator[str]:
     used = {_number(one) for one in trails.conversation if "authorization" in one.sent and one.status == 200}
     for side, events in (("B", trails.asking), ("A", trails.answering)):
-        if any(event.get("exchange_id") in used and not event.get("token_jti") for event in events):
+        if any(_of(event) in used and not event.get("token_jti") for event in events):
             yield f"trail of Country {side}: token_jti"
 
 
 @requirement("AUD-09", Kind.TRAILS, "what the trail cannot take is not given", source="03")
 def aud_09(trails: Trails, pack: Pack) -> Iterator[str]:
-    written = {event.get("exchange_id") for event in trails.answering}
+    written = {_of(event) for event in trails.answering}
     for one in trails.conversation:
         given = (
             one.status in (200, 206)
@@ -170,9 +175,9 @@ def aud_10(event: Node, pack: Pack) -> Iterator[str]:
 
 @requirement("AUD-11", Kind.TRAILS, "both sides' clocks agree", source="MADO")
 def aud_11(trails: Trails, pack: Pack) -> Iterator[str]:
-    answered = {event.get("exchange_id"): _moment(event.get("at")) for event in trails.answering}
+    answered = {_of(event): _moment(event.get("at")) for event in trails.answering}
     for event in trails.asking:
-        ours, theirs = _moment(event.get("at")), answered.get(event.get("exchange_id"))
+        ours, theirs = _moment(event.get("at")), answered.get(_of(event))
         if ours is not None and theirs is not None and abs(theirs - ours) > _APART:
             yield "at"
 

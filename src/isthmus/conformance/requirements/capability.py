@@ -199,7 +199,7 @@ def cap_14(conversation: Conversation, pack: Pack) -> Iterator[str]:
         told = [str(entry.get("fullUrl")) for page in walk for entry in el.children(page.node, "entry")]
         if len(told) != len(set(told)) or any(len(el.children(page.node, "entry")) > _COUNT_MAX for page in walk):
             yield "Bundle.entry"
-        if len({page.node.get("total") for page in walk}) > 1:
+        if len({el.number(page.node, "total") for page in walk}) > 1:
             yield "Bundle.total"
 
 

@@ -354,7 +354,7 @@ def ret_10(arrival: Arrival, pack: Pack) -> Iterator[str]:
     document = arrival.document if isinstance(arrival.document, dict) else {}
     resources = (el.child(entry, "resource") for entry in el.children(document, "entry"))
     people = [resource for resource in resources if resource.get("resourceType") == "Patient"]
-    told = {(i.get("system"), i.get("value")) for person in people for i in el.children(person, "identifier")}
+    told = {(el.text(i, "system"), el.text(i, "value")) for person in people for i in el.children(person, "identifier")}
     if people and arrival.patient is not None and arrival.patient not in told and not arrival.refused:
         yield "Patient.identifier"
 

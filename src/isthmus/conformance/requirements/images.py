@@ -199,7 +199,7 @@ def wad_11(node: Node, pack: Pack) -> Iterator[str]:
     if (el.number(node, "study_bytes") or 0) < LARGE_BYTES:
         yield "study_bytes"
     peaks = el.child(node, "peak_mib")
-    yield from (f"peak_mib.{side}" for side in ("A", "B") if not 0 < float(peaks.get(side) or 0) < RESIDENT_MAX_MIB)
+    yield from (f"peak_mib.{side}" for side in ("A", "B") if not 0 < (el.number(peaks, side) or 0) < RESIDENT_MAX_MIB)
 
 
 @requirement("WAD-12", Kind.CONVERSATION, "after a cut only what lacks is asked for", source="R")
@@ -373,6 +373,6 @@ def wad_22(trails: Trails, pack: Pack) -> Iterator[str]:
         related = related or el.text(event, "details", "stage") == "care"
         if event.get("transaction") == "RAD-107" and el.text(event, "ended", "outcome") == "complete" and not related:
             yield "RAD-107"
-    number = {event.get("exchange_id") for event in trails.asking}
+    number = {el.text(event, "exchange_id") for event in trails.asking}
     fetched = [one.sent.get("x-request-id") for one in trails.conversation if _gives(one)]
     yield from ("trail of Country B" for one in fetched if one is not None and one not in number)

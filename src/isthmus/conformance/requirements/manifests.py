@@ -331,10 +331,10 @@ def mfh_25(examination: Examination, pack: Pack) -> Iterator[str]:
 def mfh_27(examination: Examination, pack: Pack) -> Iterator[str]:
     closed = Closed(examination.manifest)
     study = next(iter(closed.of_type("ImagingStudy")), {})
-    told = {c.get("code") for c in el.children(study, "modality")}
+    told = {el.text(c, "code") for c in el.children(study, "modality")}
     said = [el.child(series, "modality") for series in el.children(study, "series")]
     foreign = any(c.get("system") != pack.systems["dcm"] for c in (*el.children(study, "modality"), *said))
-    if foreign or told != {c.get("code") for c in said}:
+    if foreign or told != {el.text(c, "code") for c in said}:
         yield "ImagingStudy.modality"
     for reference in el.children(study, "basedOn"):
         order, number = closed.find(reference, study) or {}, el.child(reference, "identifier")

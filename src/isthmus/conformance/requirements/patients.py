@@ -136,7 +136,7 @@ def pid_07(exchange: Exchange, pack: Pack) -> Iterator[str]:
     "PID-09", Kind.EXCHANGE, "an unknown domain: nobody, with at most a warning, or 404", source="PDQ", cheap=True
 )
 def pid_09(exchange: Exchange, pack: Pack) -> Iterator[str]:
-    codes = {issue.get("code") for issue in exchange.issues}
+    codes = {el.text(issue, "code") for issue in exchange.issues}
     if exchange.searches("Patient") and exchange.status == 404 and codes != {"not-found"}:
         yield "OperationOutcome.issue.code"
     if exchange.searches("Patient") and exchange.status == 200:

@@ -55,7 +55,7 @@ def drs_03(exchange: Exchange, pack: Pack) -> Iterator[str]:
         asked = {code.rpartition("|")[2] for value in exchange.values("status") for code in value.split(",")}
         if not asked:
             yield "status"
-        if any(entry.get("status") not in (asked or {"current"}) for entry in exchange.entries(_KIND)):
+        if any(el.text(entry, "status") not in (asked or {"current"}) for entry in exchange.entries(_KIND)):
             yield "Bundle.entry.resource.status"
 
 

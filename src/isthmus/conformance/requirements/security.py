@@ -107,7 +107,7 @@ def sec_07(trails: Trails, pack: Pack) -> Iterator[str]:
         str(one.headers.get("x-request-id")) for one in trails.conversation if _token(one) and one.status == 200
     }
     for event in trails.answering:
-        if event.get("exchange_id") in answered:
+        if el.text(event, "exchange_id") in answered:
             yield from (name for name in ("purpose", "role") if not event.get(name))
 
 
