@@ -18,10 +18,10 @@ import pytest
 from tests.archive.conftest import NOW, SANDBOX, Node, dicom
 
 from isthmus.archive.folders import Order, bring
-from isthmus.archive.members import MAX_MEMBERS, leads_outside
 from isthmus.archive.reports import Reports
 from isthmus.archive.verdicts import REASONS, Verdict
 from isthmus.errors import SettingsProblem
+from isthmus.storage.members import MAX_MEMBERS, leads_outside
 from isthmus.wire.packs.pack import load_pack
 
 

@@ -19,7 +19,6 @@ import pytest
 import structlog
 
 from isthmus import telemetry
-from isthmus.archive.members import tar_members
 from isthmus.archive.reports import _not_newer
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Trail
@@ -34,6 +33,7 @@ from isthmus.model.masks import MaskIdentifier, SearchMask
 from isthmus.model.people import Patient
 from isthmus.model.queries import ImagesQuery
 from isthmus.storage.database import open_state
+from isthmus.storage.members import tar_members
 from isthmus.storage.sealed import MasterKey
 from isthmus.testing.border import PracticeBorder
 from isthmus.testing.register import CT, EMPTY, HIDDEN, OPTED_OUT, RESTRICTED, SEEN

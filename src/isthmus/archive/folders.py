@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from isthmus.archive.intake import Intake, Stream
-from isthmus.archive.members import Member, tar_members, zip_members
 from isthmus.archive.reports import MAX_DOCUMENT_BYTES, Envelope, Reports
 from isthmus.archive.verdicts import REFUSED, Unreadable, Verdict, held
 from isthmus.errors import SettingsProblem
 from isthmus.model.identifiers import Identifier, PatientIdentifier
+from isthmus.storage.members import Member, tar_members, zip_members
 
 HEAD_BYTES: Final = 1024
 DICOM, DICOMDIR, ZIP, TAR, JSON, PDF, XML = "dicom", "dicomdir", "zip", "tar", "json", "pdf", "xml"

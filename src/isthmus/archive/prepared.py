@@ -29,6 +29,7 @@ from isthmus.model.people import Organisation
 from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents, instances, prepared, studies
+from isthmus.terminology.designations import imported_codes
 from isthmus.terminology.mapping import NO_CODES, NationalCodes, read_codes
 from isthmus.wire.kos import with_accession_number, write_kos
 from isthmus.wire.manifests import manifest_uid, write_manifest
@@ -51,9 +52,11 @@ class Manifests:
         self._first = settings.sources.images[0] if settings.sources.images else Source()
         border = settings.border
         self.address = f"{border.public.rstrip('/')}/dicom-web" if border else None
-        self._codes = {s.name: read_codes(settings.path(s.codes)) for s in settings.sources.images if s.codes}
-        tables = "".join(f" {codes.fingerprint[:12]}" for codes in self._codes.values())
-        self.made_for = f"{pack.name}/{EDITION} {self.address or ''}{tables}"
+        imported, sources = imported_codes(settings), settings.sources.images
+        tables = {s.name: read_codes(settings.path(s.codes)) if s.codes else NO_CODES for s in sources}
+        self._codes = {name: table.after(imported) for name, table in tables.items()}
+        digests = "".join(f" {codes.fingerprint[:12]}" for codes in self._codes.values() if codes.fingerprint)
+        self.made_for = f"{pack.name}/{EDITION} {self.address or ''}{digests}"
 
     def codes_of(self, source: Source) -> NationalCodes:
         """The table of national codes of a source."""

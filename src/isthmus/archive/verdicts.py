@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from isthmus.dicom import faults
+from isthmus.storage.members import Unreadable as Unreadable
 
 ACCEPTED, UNCHANGED, QUARANTINED, REFUSED = "accepted", "unchanged", "quarantined", "refused"
 OVER_A_BOUND: Final = frozenset({"too-deep", "too-many-elements", "too-large", "inflation"})
@@ -47,14 +48,6 @@ REASONS: Final[dict[str, str]] = faults.REASONS | {
     "bad-archive": "The archive, or this member of it, cannot be read: damaged, encrypted or packed in an unknown way.",
     "too-many-members": "The archive has more than 100 000 members.",
 }
-
-
-class Unreadable(Exception):
-    """The bytes of one file cannot be had: a reason of the list, and what engineers want to know."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trust": ("trust", "The trust list: who is at the other end."),
     "connector": ("connector", "What lies behind Country A: try its sources."),
     "consent": ("consent", "A patient's directives in Country A."),
-    "terminology": ("terminology", "National codes: which are not mapped yet."),
+    "terminology": ("terminology", "Codes and words: import, list, and which are not mapped yet."),
     "audit": ("audit", "The trail: show it, prove it."),
 }
 """Name on the command line: module of this room, and a line of help."""

@@ -59,6 +59,11 @@ def kind_of(body: Mapping[str, Any]) -> str:
     return TARGETS.get(target, "")
 
 
+def rows_of(body: Any) -> Iterator[Row]:
+    """The rows of one ConceptMap. Raises Faulty."""
+    return _map(body, "")
+
+
 def _map(body: Any, before: str) -> Iterator[Row]:
     if not isinstance(body, dict) or body.get("resourceType") != "ConceptMap":
         raise Faulty("no ConceptMap, and no Bundle of them", before.rstrip(", "))

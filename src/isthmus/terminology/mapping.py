@@ -58,6 +58,14 @@ class NationalCodes:
         """Version and the beginning of the digest: what a record says of the table by which something was mapped."""
         return f"{self.version} {self.fingerprint[:12]}".strip()
 
+    def after(self, other: NationalCodes) -> NationalCodes:
+        """Both; of a code that both know this one counts."""
+        if not self.codes or not other.codes:
+            return self if self.codes else other
+        digest = sha256(f"{other.fingerprint}\n{self.fingerprint}".encode()).hexdigest()
+        version = ", ".join(filter(None, (other.version, self.version)))
+        return NationalCodes(MappingProxyType({**other.codes, **self.codes}), digest, version)
+
 
 NO_CODES: Final = NationalCodes()
 

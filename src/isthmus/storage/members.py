@@ -17,8 +17,6 @@ from pathlib import Path, PurePosixPath
 from struct import Struct
 from typing import IO, Final, Protocol
 
-from isthmus.archive.verdicts import Unreadable
-
 MAX_MEMBERS: Final = 100_000
 MAX_RATIO: Final = 100
 SLACK_BYTES: Final = 16 << 20
@@ -39,6 +37,14 @@ _BROKEN: Final = (
     ValueError,
     gzip.BadGzipFile,
 )
+
+
+class Unreadable(Exception):
+    """The bytes of one file cannot be had: a reason of a list, and what engineers want to know."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.detail = reason, detail
 
 
 @dataclass(slots=True)
