@@ -145,6 +145,17 @@ def test_the_code_and_the_words_of_home_travel_beside_the_code_that_others_know(
     assert (site.original.code, site.original.display) == ("b4", "Θώρακας")
 
 
+def test_the_dicom_form_has_the_code_of_home_as_its_equivalent(tmp_path: Path) -> None:
+    node = node_with(tmp_path)
+    node.bring(dicom(1, **NATIONAL))
+
+    for study in described(node):
+        for code, home in ((study.procedure_code, "CT-17"), (study.series[0].body_site, "b4")):
+            assert code is not None
+            assert code.original is not None
+            assert (code.system, code.original.code) == (SNOMED, home)
+
+
 def test_a_term_of_body_part_examined_is_a_code_with_the_term_beside_it(tmp_path: Path) -> None:
     node = node_with(tmp_path, table=None)
     node.bring(dicom(1, BodyPartExamined="C-SPINE"))

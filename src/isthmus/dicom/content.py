@@ -33,6 +33,7 @@ SEQUENCES: Final = tags.SEQUENCES | {
     tags.REQUESTED_PROCEDURE_CODE_SEQUENCE,
     tags.CONTENT_TEMPLATE_SEQUENCE,
     tags.CONCEPT_CODE_SEQUENCE,
+    tags.EQUIVALENT_CODE_SEQUENCE,
     tags.MEASURED_VALUE_SEQUENCE,
     tags.MEASUREMENT_UNITS_CODE_SEQUENCE,
 }
@@ -88,13 +89,17 @@ def data_set(elements: Iterable[bytes]) -> bytes:
     return b"".join(sorted(elements, key=_TAG_OF))
 
 
-def code(tag: int, of: Code) -> bytes:
-    """Write a coded concept; a value longer than 16 characters goes where long ones go. Source: PS3.3 §8.1."""
+def code(tag: int, of: Code, same: Code | None = None) -> bytes:
+    """Write a coded concept; a value longer than 16 characters goes where long ones go. `same` is what it was called before.
+
+    Source: PS3.3 §8.1, §8.9 (Equivalent Code Sequence).
+    """
     is_long = len(of.code) > SHORT_CODE_CHARS
     value = element(tags.LONG_CODE_VALUE, "UC", of.code) if is_long else element(tags.CODE_VALUE, "SH", of.code)
     scheme = element(tags.CODING_SCHEME_DESIGNATOR, "SH", of.scheme)
     meaning = element(tags.CODE_MEANING, "LO", of.meaning)
-    return sequence(tag, item(scheme, meaning, value) if is_long else item(value, scheme, meaning))
+    more = (code(tags.EQUIVALENT_CODE_SEQUENCE, same),) if same is not None else ()
+    return sequence(tag, item(scheme, meaning, value, *more) if is_long else item(value, scheme, meaning, *more))
 
 
 def content(relationship: str, value_type: str, concept: Code, *values: bytes, children: Iterable[bytes] = ()) -> bytes:

@@ -275,9 +275,10 @@ class _Writer:
 
     def procedure(self) -> bytes:
         """The requested procedure as a code, an empty sequence where DICOM has no name for its system."""
-        known = values.write_code(self.study.procedure_code)
+        named = self.study.procedure_code
+        known = values.write_code(named)
         return (
-            code(tags.REQUESTED_PROCEDURE_CODE_SEQUENCE, known)
+            code(tags.REQUESTED_PROCEDURE_CODE_SEQUENCE, known, values.write_original(named))
             if known
             else sequence(tags.REQUESTED_PROCEDURE_CODE_SEQUENCE)
         )
@@ -321,8 +322,8 @@ class _Writer:
         uid = element(tags.CONTENT_ITEM_UID, "UI", series.series_instance_uid)
         about.append(self.said("series_uid", "UIDREF", uid))
         if site is not None:
-            coded = values.write_code(site)
-            about.append(self.coded("region", coded) if coded else self.told("region", site.display or site.code))
+            coded, same = values.write_code(site), values.write_original(site)
+            about.append(self.coded("region", coded, same) if coded else self.told("region", site.display or site.code))
         about.append(self.coded("laterality", values.write_code(series.laterality)))
         about.append(self.counted("series_instances", len(series.instances), "{instances}"))
         return self.container("group", [*about, *self.listed(series.instances, references)])
@@ -356,9 +357,9 @@ class _Writer:
     def told(self, name: str, text: str) -> bytes:
         return self.said(name, "TEXT", element(tags.TEXT_VALUE, "UT", values.paragraphs(text)))
 
-    def coded(self, name: str, coded: Coded | None) -> bytes:
+    def coded(self, name: str, coded: Coded | None, same: Coded | None = None) -> bytes:
         """A coded descriptor; nothing for a code of a scheme that DICOM has no name for."""
-        return self.said(name, "CODE", code(tags.CONCEPT_CODE_SEQUENCE, coded)) if coded else b""
+        return self.said(name, "CODE", code(tags.CONCEPT_CODE_SEQUENCE, coded, same)) if coded else b""
 
     def counted(self, name: str, count: int, unit: str) -> bytes:
         """A number with its unit: NUM, as CP-2595 has it. Source: MKO-16."""

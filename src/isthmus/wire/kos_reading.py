@@ -125,7 +125,8 @@ class _Reader:
             regions=self.regions(),
             procedure=procedure,
             procedure_code=values.first_known(
-                one.code(tags.REQUESTED_PROCEDURE_CODE_SEQUENCE) for one in root.items(tags.REFERENCED_REQUEST_SEQUENCE)
+                values.read_concept(one, tags.REQUESTED_PROCEDURE_CODE_SEQUENCE)
+                for one in root.items(tags.REFERENCED_REQUEST_SEQUENCE)
             ),
             custodian=values.read_organisation_name(custodian),
             other_modalities=self.other_modalities({one.modality for one in series}),
@@ -385,7 +386,7 @@ def _referred(item: Item) -> str:
 
 
 def _code(item: Item | None) -> Code | None:
-    return values.read_code(item.code(tags.CONCEPT_CODE_SEQUENCE)) if item else None
+    return values.read_concept(item, tags.CONCEPT_CODE_SEQUENCE) if item else None
 
 
 def _text(item: Item | None) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from typing import Final
@@ -137,6 +137,18 @@ def write_code(code: Code | None) -> Coded | None:
     return Coded(code.code, scheme, line(code.display or code.code)) if scheme else None
 
 
+def write_original(code: Code | None) -> Coded | None:
+    """The code at home, of which this one was made, where DICOM has a name for its scheme."""
+    return write_code(code.original) if code is not None else None
+
+
+def read_concept(item: Item, tag: int) -> Code | None:
+    """A code with the one at home beside it, where it says one. Source: PS3.3 §8.9."""
+    code = read_code(item.code(tag))
+    same = read_code(item.first(tag).code(tags.EQUIVALENT_CODE_SEQUENCE))
+    return replace(code, original=same) if code is not None and code.system and same is not None else code
+
+
 def read_code(coded: Coded | None) -> Code | None:
     """A code of whatever scheme; one that we do not know has no system. Source: TOL-11."""
     if coded is None:
@@ -145,9 +157,9 @@ def read_code(coded: Coded | None) -> Code | None:
     return Code(system, coded.code, coded.meaning or None, is_original=not system)
 
 
-def first_known(coded: Iterable[Coded | None]) -> Code | None:
+def first_known(codes: Iterable[Code | None]) -> Code | None:
     """The first code of a scheme that we know, else the first."""
-    held = [code for one in coded if (code := read_code(one)) is not None]
+    held = [code for code in codes if code is not None]
     return next((code for code in held if code.system), held[0] if held else None)
 
 
