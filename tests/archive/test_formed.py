@@ -17,6 +17,7 @@ from tests.originals.made import report as sr
 
 from isthmus.archive import index, register
 from isthmus.archive.corrections import reports, studies
+from isthmus.archive.doors.offers import Offers
 from isthmus.archive.register import Traits
 from isthmus.archive.reports import Envelope, Reports
 from isthmus.archive.verdicts import Verdict
@@ -266,3 +267,12 @@ def test_what_is_erased_is_erased_in_what_was_made_of_it_too(node: Node) -> None
     node.database.write_now(erase)
 
     assert (len(before), node.database.read_now(lambda c: c.execute(select(formed.c.size)).all())) == (2, [])
+
+
+def test_what_is_imported_is_made_at_once(node: Node) -> None:
+    node.bring(dicom(), instance(sr, SEEN))
+    take(node, PDF, "pdf", EVA)
+
+    Offers(node.settings, node.database, lambda: NOW, load_pack(), SANDBOX).make([STUDY])
+
+    assert len(node.database.read_now(lambda c: c.execute(select(formed.c.size)).all())) == 2

@@ -86,6 +86,7 @@ class Reports:
     ) -> None:
         self.database, self.container, self.clock, self.pack = database, container, clock, pack
         self.sandbox, self.source, self.through = sandbox, source or Source(), through
+        self.touched: set[int] = set()  # patients of whose reports the European document is to be made
 
     def take(self, body: bytes, form: str, path: str, envelope: Envelope = NOTHING_SAID) -> Verdict:
         """Take one document in; `form` is what its first bytes say: json, pdf or xml."""
@@ -195,6 +196,8 @@ class Reports:
         follows = replaced if replaced is not None else before
         columns = columns | {"replaces": follows.number if follows is not None else None}
         document = index.insert_document(connection, columns)
+        if columns["kind"] != FHIR:
+            self.touched.add(columns["patient_id"])
         if columns.get("family"):
             index.supersede(connection, columns["kind"], columns["family"], document)
         if replaced is not None:

@@ -105,10 +105,10 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
         intake = Intake(settings, database, clock)
         source = next(iter(settings.sources.reports), None)
         reports = Reports(database, intake.container, clock, pack, sandbox, source)
-        offers = Offers(settings, database, clock, pack)
+        offers = Offers(settings, database, clock, pack, sandbox)
         with progress("import") as more:
             for verdict in bring(
-                intake, reports, paths, order, lambda: bool(stop), lambda: offers.make(intake.touched)
+                intake, reports, paths, order, lambda: bool(stop), lambda: offers.make(intake.touched, reports.touched)
             ):
                 verdicts.append(verdict)
                 more(1)
@@ -116,7 +116,7 @@ def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) 
                     sys.stderr.write(f"{amount(len(verdicts), 'file')}\n")
         intake.close()
         if not stop:
-            offers.make(intake.touched)
+            offers.make(intake.touched, reports.touched)
     finally:
         sandbox.close()
         database.close()

@@ -295,7 +295,7 @@ def test_what_follows_from_a_change_is_made_when_the_study_is_quiet(doors: Intak
     doors.store(dicom(1))
     doors.store(dicom(2))
 
-    assert doors.desk.offers._ready() == []
+    assert doors.desk.offers._ready() == ([], set())
     time.sleep(offers.QUIET_S + 0.1)
-    assert doors.desk.offers._ready() == ["2.25.10"]
-    assert doors.desk.offers._ready() == []
+    assert doors.desk.offers._ready() == (["2.25.10"], set())
+    assert doors.desk.offers._ready() == ([], set())

@@ -37,7 +37,7 @@ class Desk:
             pack,
             sandbox,
         )
-        self.offers = Offers(settings, database, clock, pack)
+        self.offers = Offers(settings, database, clock, pack, sandbox)
         self._intakes: defaultdict[str, list[Intake]] = defaultdict(list)
         self._reports: defaultdict[str, list[Reports]] = defaultdict(list)
         self._turn = threading.Lock()
@@ -83,6 +83,8 @@ class Desk:
         except BaseException:
             _let_go(reports.container)
             raise
+        self.offers.brought(reports.touched)
+        reports.touched.clear()
         with self._turn:
             if not self._closed:
                 self._reports[source.name].append(reports)

@@ -71,10 +71,9 @@ class Forms:
         for number in self._database.read_now(lambda c: rows.unformed(c, patient, _made_for(whom))):
             self._form(number, whom)
 
-    def make_of(self, study_instance_uids: Iterable[str]) -> None:
-        """Make what is missing for the patients of studies."""
-        for patient in self._database.read_now(lambda c: rows.patients_of(c, study_instance_uids)):
-            self.make(patient)
+    def patients_of(self, study_instance_uids: Iterable[str]) -> list[int]:
+        """Whose studies these are."""
+        return self._database.read_now(lambda c: rows.patients_of(c, study_instance_uids))
 
     def _look(self, uid: str) -> None:
         """See which instances of a study are reports: what is new is made, what is gone is withdrawn."""
