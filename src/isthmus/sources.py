@@ -83,6 +83,11 @@ class Source:
     move_port: int = setting("dimse: port of ours to which the PACS moves", 0)
     parallel: int = setting("requests, or associations, to the source at a time", 4)
     timeout_s: float = setting("how long the source may be silent", 20.0, unit="s")
+    search_s: float = setting(
+        "how long one question to it may take, over all pages and answers, beside waiting for its turn; images take as long as they take",
+        60.0,
+        unit="s",
+    )
 
     @property
     def zone(self) -> tzinfo:

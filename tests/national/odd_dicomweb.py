@@ -64,6 +64,7 @@ class OddDicomWeb:
     bodies: Callable[[bytes], bytes] = field(default=lambda body: body)
     breaks_at: int | None = None
     announced: bool = True  # the length
+    drips_s: float = 0.0  # between one byte of a body and the next
     asked: list[tuple[str, list[tuple[str, str]], str]] = field(default_factory=list)
     encodings: dict[str, str] = field(default_factory=dict)  # what each path was last asked to be packed with
     targets: list[str] = field(default_factory=list)  # of the requests, as they were sent
@@ -186,7 +187,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         with contextlib.suppress(ConnectionError):
-            self.wfile.write(body[:breaks_at])
+            for at in range(len(body)) if self.pacs.drips_s else ():
+                self.wfile.write(body[at : at + 1])
+                time.sleep(self.pacs.drips_s)
+            if not self.pacs.drips_s:
+                self.wfile.write(body[:breaks_at])
         if breaks_at is not None:
             self.close_connection = True
 

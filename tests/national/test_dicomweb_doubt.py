@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import random
+import time
 from dataclasses import replace
 from typing import Any
 
+import pydicom
 import pytest
 from tests.archive.conftest import dicom
 from tests.national.odd_dicomweb import AS_STORED, COUNTS
@@ -17,6 +20,7 @@ from isthmus.errors import ContentMismatch, ImagesPreparing, NationalInfrastruct
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.queries import ImagesQuery
 from isthmus.testing.connector_contract import whole
+from isthmus.transport.allowance import Allowance
 
 __all__ = ["behind"]
 
@@ -241,3 +245,60 @@ def test_whatever_else_an_identifier_holds_is_asked_for_letter_by_letter(behind:
     assert len(behind.listed(behind.images(), patient)) == 2
     assert behind.web.questions("PatientID")[0] == value
     assert "+" not in "".join(behind.web.targets)
+
+
+@pytest.mark.fault("F42")
+def test_an_answer_that_drips_ends_in_an_error_though_it_is_never_silent(behind: Behind) -> None:
+    behind.web.drips_s = 0.02
+
+    with pytest.raises(NationalInfrastructureUnavailable, match="too long for one question"):
+        studies_of(behind, search_s=0.5)
+    assert len(behind.web.asked) == 1
+
+
+@pytest.mark.fault("F42")
+def test_pages_that_each_come_in_time_and_never_end_are_one_question(behind: Behind) -> None:
+    numbers = itertools.count()
+
+    def another(path: str, parameters: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        time.sleep(0.05)
+        return [dict(pydicom.dcmread(io.BytesIO(dicom(1, study=f"2.25.4{next(numbers)}"))).to_json_dict())]
+
+    behind.web.found = another  # type: ignore[method-assign]  # a double is bent as it is needed
+    behind.web.ignores_offset = True
+
+    with pytest.raises(NationalInfrastructureUnavailable, match="too long for one question"):
+        studies_of(behind, search_s=1.0)
+    assert len(behind.web.asked) > 3
+
+
+@pytest.mark.fault("F42")
+def test_what_a_question_may_bring_is_bounded_over_all_its_pages(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Allowance.__init__, "__defaults__", (3000,))
+    hold_many(behind)
+
+    with pytest.raises(NationalInfrastructureUnavailable, match="more bytes than are taken for a question"):
+        studies_of(behind, page_size=1)
+    assert len(behind.web.asked) > 1
+
+
+@pytest.mark.fault("F42")
+def test_an_image_may_take_longer_than_a_question(behind: Behind) -> None:
+    images = behind.images(search_s=0.4)
+    behind.told(images)
+    one = behind.run(images.get_images(MINE, ImagesQuery(STUDY)))[0]
+    behind.web.drips_s = 0.001
+
+    assert behind.run(whole(one)) == ordered()[0]
+
+
+def test_who_waits_for_a_turn_loses_no_time_by_it(behind: Behind) -> None:
+    behind.web.drips_s = 0.0003
+    images = behind.images(search_s=2.0, parallel=2)
+
+    async def ask() -> list[Any]:
+        return await asyncio.gather(*(images.pacs.find_studies(MINE) for _ in range(8)))
+
+    assert len(behind.run(ask())) == 8

@@ -34,6 +34,7 @@ from isthmus.national import told as words
 from isthmus.national.instances import instance_in
 from isthmus.national.told import DicomJson, Held, HeldSeries
 from isthmus.sources import Source
+from isthmus.transport.allowance import Allowance
 from isthmus.transport.upstream import Parameters, Reply, Streaming, Upstream, retry_after_s
 from isthmus.wire.images import IMAGES_ACCEPT, images_path
 
@@ -264,9 +265,9 @@ class DicomWeb:
 
         Where pages cannot be relied on, all is asked for at once. Raises NationalInfrastructureUnavailable for fewer rows than counted.
         """
-        walk, paged = Walk(key), True
+        walk, paged, cost = Walk(key), True, self._questions.allowance()
         while paged:
-            page = await self._page(path, asked, keys, walk.taken)
+            page = await self._page(path, asked, keys, walk.taken, cost)
             paged = page.paged
             if not walk.add(page):
                 break
@@ -277,14 +278,16 @@ class DicomWeb:
         lacks = len(walk.rows) < counted if counted else walk.doubtful(self._source.page_size)
         if paged and lacks:
             self._unsteady.add(_level(path))
-            walk.add(await self._page(path, asked, keys, None))
+            walk.add(await self._page(path, asked, keys, None, cost))
         if len(walk.rows) < (counted or 0):
             raise self._short("rows", len(walk.rows), counted)
         if walk.more and not counted:
             raise self._short("rows", len(walk.rows), "more")
         return walk.rows
 
-    async def _page(self, path: str, asked: Parameters, keys: Sequence[str], offset: int | None) -> Page:
+    async def _page(
+        self, path: str, asked: Parameters, keys: Sequence[str], offset: int | None, cost: Allowance
+    ) -> Page:
         """A page of rows, or without an offset all that come at once.
 
         Poorer forms are for a source that never took a richer one: rows that are poorer for once would make another manifest.
@@ -296,7 +299,7 @@ class DicomWeb:
         ]
         for number in forms:
             form = FORMS[number]
-            reply = await self._said(path, (*asked, *form.parameters(keys, self._source.page_size, offset)))
+            reply = await self._said(path, (*asked, *form.parameters(keys, self._source.page_size, offset)), cost)
             if reply.status in NOT_THAT_FORM and number != forms[-1]:
                 continue
             if reply.status in NOTHING:
@@ -311,9 +314,9 @@ class DicomWeb:
             return Page(await _rows_in(reply.body, self._source.name), form.paged, more)
         raise AssertionError("unreachable")
 
-    async def _said(self, path: str, parameters: Parameters) -> Reply:
+    async def _said(self, path: str, parameters: Parameters, cost: Allowance) -> Reply:
         for number in range(self._json, len(JSON_ACCEPTS)):
-            reply = await self._questions.get(path, parameters, accept=JSON_ACCEPTS[number])
+            reply = await self._questions.get(path, parameters, accept=JSON_ACCEPTS[number], allowance=cost)
             if reply.status not in NOT_THAT_MEDIA:
                 self._json = number
                 break

@@ -75,7 +75,7 @@ class DimsePacs:
         self._source, self._folder = source, settings.folder / "arriving"
         self._peer = Peer(
             source.host, source.port, source.peer_ae_title, source.ae_title, source.timeout_s,
-            partial(asking_context, source, settings.path) if source.tls else None,
+            partial(asking_context, source, settings.path) if source.tls else None, source.search_s,
         )  # fmt: skip
         asking = max(1, source.parallel // 2)
         self._asking = ThreadPoolExecutor(asking, "dimse-find")

@@ -115,7 +115,10 @@ def _check(source: Source, kind: str, settings: Settings) -> None:
         ("tls_key", bool(source.tls_key) and not source.tls_certificate, "has no tls_certificate"),
         ("tls_key", bool(source.tls_certificate) and not source.tls_key and not dimse, "is needed for tls_certificate"),
         *((key, True, f"names a file that is not there: {files[key]}") for key in missing),
-        *((key, getattr(source, key) <= 0, "is more than nothing") for key in ("parallel", "page_size", "timeout_s")),
+        *(
+            (key, getattr(source, key) <= 0, "is more than nothing")
+            for key in ("parallel", "page_size", "timeout_s", "search_s")
+        ),
     ]
     for key, holds, what in wrong:
         if holds:

@@ -24,6 +24,7 @@ from yarl import URL
 
 from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.sources import Source
+from isthmus.transport.allowance import Allowance
 from isthmus.transport.tls import asking_context
 
 CHUNK_BYTES = 256 << 10
@@ -64,15 +65,19 @@ class Streaming:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise NationalInfrastructureUnavailable(f"{self._name} broke off its answer") from error
 
-    async def read(self, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-        """The whole body. Raises NationalInfrastructureUnavailable over the limit."""
-        parts, size = [], 0
+    async def read(self, allowance: Allowance, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """The whole body. Raises NationalInfrastructureUnavailable over the limit, and over what the question may still cost."""
+        parts, size, limit = [], 0, min(limit_bytes, allowance.left_bytes)
         async with contextlib.aclosing(self.chunks()) as chunks:
             async for chunk in chunks:
                 size += len(chunk)
-                if size > limit_bytes:
-                    raise NationalInfrastructureUnavailable(f"{self._name} answers with more than {limit_bytes} bytes")
+                if size > limit:
+                    what = "an answer" if limit == limit_bytes else "a question, over all its answers"
+                    raise NationalInfrastructureUnavailable(
+                        f"{self._name} sends more bytes than are taken for {what}", limit_bytes=limit
+                    )
                 parts.append(chunk)
+        allowance.took(size)
         return b"".join(parts)
 
 
@@ -89,7 +94,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 class Upstream:
-    """One source by HTTP: at most `source.parallel` requests at a time, each with deadlines on connecting and on silence."""
+    """One source by HTTP: at most `source.parallel` requests at a time, each with deadlines on connecting, on its head and on silence."""
 
     def __init__(self, source: Source, path: Callable[[str], Path]) -> None:
         self.source = source
@@ -97,31 +102,50 @@ class Upstream:
         self._turns = asyncio.Semaphore(max(1, source.parallel))
         self._session: aiohttp.ClientSession | None = None
 
+    def allowance(self) -> Allowance:
+        """What one question to this source may cost."""
+        return Allowance(self.source.name, self.source.search_s)
+
     async def get(
-        self, path: str, parameters: Parameters = (), *, accept: str, limit_bytes: int = MAX_BODY_BYTES
+        self, path: str, parameters: Parameters = (), *, accept: str, allowance: Allowance | None = None
     ) -> Reply:
-        """Ask and read the whole answer; a connection that broke before an answer is tried once more."""
+        """Ask and read the whole answer; a connection that broke before an answer is tried once more.
+
+        `allowance`: of a question that takes more than this one request.
+        """
+        cost = self.allowance() if allowance is None else allowance
         for attempt in range(ATTEMPTS):
             try:
-                async with self.stream(path, parameters, accept=accept) as answer:
-                    return Reply(answer.status, answer.headers, await answer.read(limit_bytes))
-            except NationalInfrastructureUnavailable:
-                if attempt + 1 == ATTEMPTS:
+                async with self.stream(path, parameters, accept=accept, allowance=cost) as answer:
+                    return Reply(answer.status, answer.headers, await answer.read(cost))
+            except NationalInfrastructureUnavailable as error:
+                if attempt + 1 == ATTEMPTS or cost.spent or "limit_bytes" in error.facts:
                     raise
         raise AssertionError("unreachable")
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, path: str, parameters: Parameters = (), *, accept: str, plain: bool = False
+        self,
+        path: str,
+        parameters: Parameters = (),
+        *,
+        accept: str,
+        plain: bool = False,
+        allowance: Allowance | None = None,
     ) -> AsyncIterator[Streaming]:
         """Ask, and have the body as it arrives; leaving closes the connection. Raises NationalInfrastructureUnavailable.
 
-        `plain` asks for it unpacked: of images packing takes a source longer than sending.
+        `plain` asks for it unpacked: of images packing takes a source longer than sending. Without an `allowance` the body may take as
+        long as it takes, while it is not silent; its head may not.
         """
         headers = {"Accept": accept, **({"Accept-Encoding": "identity"} if plain else {})}
-        async with self._turns:
+        whole = allowance.running() if allowance is not None else contextlib.nullcontext()
+        async with self._turns, whole:
             try:
-                answer = await self._entered().get(self._url(path, parameters), headers=headers, allow_redirects=False)
+                async with asyncio.timeout(self.source.search_s):
+                    answer = await self._entered().get(
+                        self._url(path, parameters), headers=headers, allow_redirects=False
+                    )
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 raise NationalInfrastructureUnavailable(f"{self.source.name} does not answer: {_why(error)}") from error
             try:

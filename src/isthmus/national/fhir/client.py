@@ -21,6 +21,7 @@ from isthmus.fhir import bundles
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import MEDIA_TYPE, Node
 from isthmus.sources import Source
+from isthmus.transport.allowance import Allowance
 from isthmus.transport.upstream import Parameters, Upstream
 
 T = TypeVar("T")
@@ -50,9 +51,13 @@ class Client:
         self._upstream = Upstream(source, path)
 
     async def search(self, kind: str, parameters: Parameters) -> list[Node]:
-        """Every match of a search, each once, however many pages it has; what is included beside them, or has no id, is left out."""
+        """Every match of a search, each once, however many pages it has; what is included beside them, or has no id, is left out.
+
+        All of it is within one allowance of time and bytes.
+        """
         found: dict[str, Node] = {}
-        page = await self._bundle(kind, (*parameters, ("_count", str(self.source.page_size))))
+        cost = self._upstream.allowance()
+        page = await self._bundle(kind, (*parameters, ("_count", str(self.source.page_size))), cost)
         asked: set[str] = set()
         total = el.number(page, "total")
         while True:
@@ -64,7 +69,7 @@ class Client:
             if following in asked or len(asked) >= PAGES_MAX or len(found) > ENTRIES_MAX:
                 raise NationalInfrastructureUnavailable(f"{self.source.name} has pages without end")
             asked.add(following)
-            page = await self._bundle(self._own(following), ())
+            page = await self._bundle(self._own(following), (), cost)
         if total is not None and total > len(found):
             raise NationalInfrastructureUnavailable(f"{self.source.name} lists fewer than it counts")
         return [resource for id_, resource in found.items() if _ID.fullmatch(id_)]
@@ -90,7 +95,7 @@ class Client:
             address = self._own(url)
         except NationalInfrastructureUnavailable:
             raise Elsewhere from None
-        async with self._upstream.stream(address, accept=accept) as answer:
+        async with self._upstream.stream(address, accept=accept, allowance=self._upstream.allowance()) as answer:
             if answer.status in GONE:
                 return None
             self._check(answer.status)
@@ -116,8 +121,8 @@ class Client:
     async def close(self) -> None:
         await self._upstream.close()
 
-    async def _bundle(self, path: str, parameters: Parameters) -> Node:
-        reply = await self._upstream.get(path, parameters, accept=MEDIA_TYPE)
+    async def _bundle(self, path: str, parameters: Parameters, cost: Allowance) -> Node:
+        reply = await self._upstream.get(path, parameters, accept=MEDIA_TYPE, allowance=cost)
         self._check(reply.status)
         bundle = await _beside(
             reply.body, partial(el.read_resource, reply.body, "Bundle", NationalInfrastructureUnavailable)

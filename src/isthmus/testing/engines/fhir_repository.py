@@ -17,6 +17,7 @@ import contextlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,6 +57,7 @@ class FhirRepository:
     alter: Callable[[str, Node], Node] = field(default=lambda path, answer: answer)
     statuses: dict[str, int] = field(default_factory=dict)  # by what a path contains
     bodies: dict[str, bytes] = field(default_factory=dict)  # the same
+    drips_s: float = 0.0  # between one byte of a body and the next
     asked: list[str] = field(default_factory=list)
     versions: dict[tuple[str, str], list[Node | None]] = field(default_factory=dict)
     _searches: dict[str, list[Node]] = field(default_factory=dict)
@@ -229,7 +231,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         with contextlib.suppress(OSError):  # whoever asked has seen enough
-            self.wfile.write(body)
+            for at in range(len(body)) if self.repository.drips_s else ():
+                self.wfile.write(body[at : at + 1])
+                time.sleep(self.repository.drips_s)
+            if not self.repository.drips_s:
+                self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nobody reads it."""

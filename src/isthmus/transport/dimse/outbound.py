@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from pydicom.datadict import dictionary_VR
@@ -48,7 +49,7 @@ DicomJson = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A PACS, and who we are towards it. `silence_s` is how long it may say nothing."""
+    """A PACS, and who we are towards it. `silence_s` is how long it may say nothing, `search_s` how long a search may take."""
 
     host: str
     port: int
@@ -56,6 +57,7 @@ class Peer:
     our_ae_title: str
     silence_s: float = 20.0
     tls: Callable[[], ssl.SSLContext] | None = None
+    search_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +137,18 @@ def echo(peer: Peer, folder: Path) -> None:
 class Questions:
     """C-FIND over one association, as often as needed."""
 
-    def __init__(self, made: Association) -> None:
-        self._made, self._bytes = made, 0
+    def __init__(self, made: Association, search_s: float) -> None:
+        self._made, self._search_s, self._bytes = made, search_s, 0
 
     @classmethod
     @contextmanager
     def open(cls, peer: Peer, folder: Path) -> Iterator[Questions]:
         with association(peer, [build_context(root + "1") for root in ROOTS], folder) as made:
-            yield cls(made)
+            yield cls(made, peer.search_s)
 
     def find(self, asked: Asked) -> list[DicomJson]:
         """Every answer, as DICOM JSON. Raises NationalInfrastructureUnavailable for less than every answer."""
-        root = _root(self._made)
+        root, until = _root(self._made), monotonic() + self._search_s
         found: list[DicomJson] = []
         for status, identifier in self._made.send_c_find(_identifier(asked, root, searching=True), root + "1"):
             code = status.get("Status")
@@ -158,6 +160,8 @@ class Questions:
             self._bytes += len(repr(row))
             if len(found) >= ANSWERS_MAX or self._bytes > ANSWERS_BYTES:
                 raise NationalInfrastructureUnavailable("the PACS gives more answers than are taken")
+            if monotonic() > until:
+                raise NationalInfrastructureUnavailable("the PACS takes too long for one question")
             found.append(row)
         raise NationalInfrastructureUnavailable("the PACS broke off its answers")
 
