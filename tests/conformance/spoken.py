@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 from tests.conformance.test_emitted import EMITTED, ROWS
 from tests.wire.made import BASE, HANDLE, KOS_ENTRY, MANIFEST, MANIFEST_ENTRY, PATIENT, PDF_ENTRY, REPORT_ENTRY, STUDY
@@ -136,6 +137,9 @@ def dicom(
     data.PhotometricInterpretation = "MONOCHROME2"
     if syntax in (EXPLICIT, IMPLICIT):
         data.PixelData = b"\1\0\2\0\3\0\4\0"
+    else:
+        data.BitsAllocated = data.BitsStored = 8
+        data.HighBit, data.PixelData = 7, encapsulate([b"\xff\xd8\xff\xd9"])
     held = BytesIO()
     data.save_as(held, enforce_file_format=True)
     return held.getvalue()

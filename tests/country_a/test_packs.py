@@ -5,6 +5,8 @@ Source: wire.md §4, §1.4.3; decision 0008.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from isthmus.conformance.requirement import Kind, examine
@@ -21,12 +23,13 @@ REPORT, STUDY, IMAGE = "85430-7", "18748-4", "x-clinical-image"
 
 
 @pytest.fixture
-def two_packs(border: PracticeBorder) -> PracticeBorder:
+def two_packs(border: PracticeBorder) -> Iterator[PracticeBorder]:
     """Country BB speaks the classic pack, CC the newer one, as AA does."""
     for study, modality in ((CT, "CT"), (MR, "MR")):
         add(border.register, SEEN, study, DocumentKind.MANIFEST_KOS, modality)
     border.change(1, pack=CLASSIC)
-    return border
+    yield border
+    border.conversation.clear()  # judged in its own pack, below
 
 
 async def _listed(border: PracticeBorder, peer: Peer, **more: str) -> Reply:

@@ -20,6 +20,7 @@ from tests.dicom.pixels.writing import fragments, picture
 from isthmus.audit.account import Account
 from isthmus.audit.page import MonthKeys, rows
 from isthmus.audit.verify import opened
+from isthmus.dicom.part10 import file_meta
 from isthmus.model.pieces import FileRange, StoredInstance
 from isthmus.storage.schema.audit import audit_trail
 from isthmus.testing.border import PracticeBorder, Reply
@@ -214,9 +215,10 @@ async def test_video_and_what_no_codec_decodes_travel_as_they_are_or_are_missing
     border: PracticeBorder, sample: Sample
 ) -> None:
     undecodable = sample("dicom/xa_wg04/XA1_JPLY.dcm")  # JPEG with twelve bits
-    put(border, [undecodable, b"video"], H264, video=True)
+    video = file_meta("1.2.840.10008.5.1.4.1.1.77.1.4.1", "2.25.7", H264) + b"video"
+    put(border, [undecodable, video], H264, video=True)
     put_video = border.register.instances[SEEN.identifier][1]
-    for name, one in (("twelve bits", undecodable.read_bytes()), ("video", b"video")):
+    for name, one in (("twelve bits", undecodable.read_bytes()), ("video", video)):
         border.register.instances[SEEN.identifier] = [
             _stored(border, 1, one, H264 if name == "video" else "1.2.840.10008.1.2.4.51", name == "video")
         ]

@@ -142,7 +142,9 @@ async def test_pages_survive_insertions_and_deletions(border: PracticeBorder, or
 async def test_the_page_size_has_a_cap_and_the_total_stays(border: PracticeBorder) -> None:
     documents = border.register.documents[SEEN.identifier]
     one = documents[-1]
-    documents += [replace(one, id=str(1000 + n), unique_id=Identifier(None, f"n{n}")) for n in range(230)]
+    documents += [
+        replace(one, id=str(1000 + n), unique_id=Identifier("urn:oid:2.999.1.2.3", f"n{n}")) for n in range(230)
+    ]
 
     reply = await search(border, ("_count", "9999"))
 

@@ -9,9 +9,11 @@ import anyio
 import pytest
 
 from isthmus.audit.account import Account, Exchange
+from isthmus.dicom.part10 import file_meta
 from isthmus.model.pieces import Arriving, StoredInstance
 from isthmus.testing.border import PracticeBorder
 from isthmus.testing.register import CT, SEEN
+from isthmus.testing.studies import CT_IMAGE
 
 pytestmark = pytest.mark.anyio
 STORED = {"accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
@@ -20,9 +22,10 @@ STORED = {"accept": 'multipart/related; type="application/dicom"; transfer-synta
 def slowed(instance: StoredInstance, seconds: float) -> StoredInstance:
     async def bytes_() -> AsyncIterator[bytes | memoryview]:
         await anyio.sleep(seconds)
-        yield b"D" * 1000
+        yield head + b"D" * 1000
 
-    return replace(instance, content=Arriving(bytes_), size_bytes=1000, sha256=None)
+    head = file_meta(CT_IMAGE, instance.sop_instance_uid, instance.transfer_syntax_uid)
+    return replace(instance, content=Arriving(bytes_), size_bytes=len(head) + 1000, sha256=None)
 
 
 def slow(border: PracticeBorder, seconds: float) -> None:

@@ -19,8 +19,9 @@ from isthmus.conformance.evidence import (
 from isthmus.conformance.requirement import Kind, requirement
 from isthmus.dicom.faults import DicomFault
 from isthmus.dicom.header import Header, read_header
-from isthmus.dicom.part10 import META_START, PREAMBLE_BYTES, file_syntax
-from isthmus.dicom.pixels.decodable import DECODABLE
+from isthmus.dicom.part10 import META_START, PREAMBLE_BYTES
+from isthmus.dicom.pixels.decodable import DECODABLE, decoded_bytes
+from isthmus.dicom.pixels.faults import PixelFault
 from isthmus.dicom.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from isthmus.dicom.windows import BytesSource
 from isthmus.errors import UnsupportedRequest
@@ -35,6 +36,8 @@ from isthmus.wire.packs.pack import Pack
 _NEVER = {IMPLICIT_LE, EXPLICIT_BE, DEFLATED_LE}
 _TAG = re.compile(r"[0-9A-F]{8}")
 _DICOMWEB = "/dicom-web/"
+_STATED = re.compile(rb"DICM.*?\x02\x00\x10\x00UI..([0-9.]+[\0 ]?)", re.DOTALL)  # (0002,0010)
+_HEAD_BYTES = 64 << 10
 LARGE_BYTES, RESIDENT_MAX_MIB = 4_000_000_000, 200
 
 
@@ -50,14 +53,9 @@ def _media(exchange: Exchange) -> str:
 
 
 def _syntaxes(exchange: Exchange) -> list[str]:
-    """The transfer syntax of each part, as the file itself says; empty where it says none."""
-    found = []
-    for part in exchange.parts:
-        try:
-            found.append(file_syntax(part.body))
-        except DicomFault:
-            found.append("")
-    return found
+    """The transfer syntax of each part, as the file itself says, known or not; empty where it says none."""
+    told = (_STATED.search(part.body[:_HEAD_BYTES]) for part in exchange.parts)
+    return ["" if one is None else one[1].rstrip(b"\0 ").decode("ascii") for one in told]
 
 
 def _header(file: bytes) -> Header | None:
@@ -105,7 +103,16 @@ def wad_02(exchange: Exchange, pack: Pack) -> Iterator[str]:
 )
 def wad_03(exchange: Exchange, pack: Pack) -> Iterator[str]:
     if _gives(exchange) and not any("transfer-syntax" in one.parameters for one in _accepted(exchange)):
-        yield from ("part" for syntax in _syntaxes(exchange) if syntax in (DECODABLE | _NEVER) - {EXPLICIT_LE})
+        for part, syntax in zip(exchange.parts, _syntaxes(exchange), strict=True):
+            if syntax in _NEVER or (syntax in DECODABLE and _decodes(part.body)):
+                yield "part"
+
+
+def _decodes(file: bytes) -> bool:
+    try:
+        return decoded_bytes(BytesSource(file)) > 0
+    except (PixelFault, DicomFault):
+        return False
 
 
 @requirement("WAD-04", Kind.EXCHANGE, "Implicit VR, Big Endian and Deflated never cross", source="PS18")
