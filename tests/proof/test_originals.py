@@ -16,6 +16,6 @@ SECONDS = float(os.environ.get("ISTHMUS_FUZZ_SECONDS", "300"))
 def test_a_reader_survives_mutants_for_long(form: str) -> None:
     seeds, pieces = SEEDS[form]
 
-    count = run(seeds, pieces, int(time.time()), SECONDS)
+    count, read = run(seeds, pieces, int(time.time()), SECONDS)
 
-    print(f"{form}: {count} mutants in {SECONDS:g} s")
+    print(f"{form}: {count} mutants in {SECONDS:g} s, {read} of them reports")
