@@ -6,7 +6,9 @@ Source: decision 0016; architecture.md §5.6.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,10 +20,12 @@ from tests.originals.made import report as sr
 from isthmus.archive import index, register
 from isthmus.archive.corrections import reports, studies
 from isthmus.archive.doors.offers import Offers
+from isthmus.archive.queries import list_unmapped
 from isthmus.archive.register import Traits
 from isthmus.archive.reports import Envelope, Reports
 from isthmus.archive.verdicts import Verdict
 from isthmus.errors import DocumentNotFound
+from isthmus.model.codes import SNOMED
 from isthmus.model.documents import WITHDRAWN, Document, DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.people import HumanName
@@ -276,3 +280,32 @@ def test_what_is_imported_is_made_at_once(node: Node) -> None:
     Offers(node.settings, node.database, lambda: NOW, load_pack(), SANDBOX).make([STUDY])
 
     assert len(node.database.read_now(lambda c: c.execute(select(formed.c.size)).all())) == 2
+
+
+def test_a_national_code_of_a_report_is_mapped_by_the_table_of_its_source_and_stays_beside(node: Node) -> None:
+    own = '<code code="CT-17" codeSystem="2.999.6" displayName="CT Schädel"/>'
+    head = CDA_HEAD.replace('<code code="34227005" codeSystem="2.16.840.1.113883.6.96" displayName="CT of head"/>', own)
+    take(node, cda(section("59776-5", "Befund", "Keine Blutung"), head=head), "xml")
+    (before,) = listed(node)
+    unmapped = node.database.read_now(list_unmapped)
+    (node.settings.folder / "codes.csv").write_text(
+        f"kind,system,code,eu_system,eu_code,eu_display\nprocedure,urn:oid:2.999.6,CT-17,{SNOMED},34227005,CT of head\n"
+    )
+    source = replace(node.settings.sources.reports[0], codes="codes.csv")
+    sources = replace(node.settings.sources, reports=(source,), images=(source,))
+    node.settings = replace(node.settings, sources=sources)
+
+    (after,) = listed(node)
+    procedure = next(
+        entry["resource"]
+        for entry in json.loads(body(node, after))["entry"]
+        if entry["resource"]["resourceType"] == "Procedure"
+    )
+
+    assert (before.unmapped, [(row["kind"], row["code"]) for row in unmapped]) == (1, [("procedure", "CT-17")])
+    assert [(c["code"], c.get("userSelected")) for c in procedure["code"]["coding"]] == [
+        ("34227005", None),
+        ("CT-17", True),
+    ]
+    assert (after.id, after.unmapped, bool(after.mapped_by)) == (before.id, 0, True)
+    assert node.database.read_now(list_unmapped) == []

@@ -29,8 +29,8 @@ from isthmus.model.people import Organisation
 from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents, instances, prepared, studies
-from isthmus.terminology.designations import imported_codes
-from isthmus.terminology.mapping import NO_CODES, NationalCodes, read_codes
+from isthmus.terminology.designations import codes_of
+from isthmus.terminology.mapping import NO_CODES, NationalCodes
 from isthmus.wire.kos import with_accession_number, write_kos
 from isthmus.wire.manifests import manifest_uid, write_manifest
 from isthmus.wire.packs.pack import Pack
@@ -52,9 +52,7 @@ class Manifests:
         self._first = settings.sources.images[0] if settings.sources.images else Source()
         border = settings.border
         self.address = f"{border.public.rstrip('/')}/dicom-web" if border else None
-        imported, sources = imported_codes(settings), settings.sources.images
-        tables = {s.name: read_codes(settings.path(s.codes)) if s.codes else NO_CODES for s in sources}
-        self._codes = {name: table.after(imported) for name, table in tables.items()}
+        self._codes = codes_of(settings, settings.sources.images)
         digests = "".join(f" {codes.fingerprint[:12]}" for codes in self._codes.values() if codes.fingerprint)
         self.made_for = f"{pack.name}/{EDITION} {self.address or ''}{digests}"
 

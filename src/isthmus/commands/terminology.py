@@ -180,7 +180,7 @@ def _tell_list(answer: dict[str, Any]) -> None:
 
 @app.command("unmapped")
 def list_unmapped(ctx: typer.Context, as_json: Json = False) -> None:
-    """List the national codes that no table knows, with how many studies say each.
+    """List the national codes that no table knows, with how many studies and reports say each.
 
     A study with such a code is offered all the same: the code and its words travel as they came, marked as the original; its
     region may be the entire body. To map a code, add a row to the file that `codes` of the source names, or import one.

@@ -19,10 +19,11 @@ from isthmus.config import Settings
 from isthmus.errors import Unavailable
 from isthmus.model.codes import Code
 from isthmus.model.queries import REGIONS
+from isthmus.sources import Source
 from isthmus.storage.database import Database, open_terms
 from isthmus.storage.schema.terminology import designations, maps, releases
 from isthmus.terminology.display import ENGLISH, Designation, Words
-from isthmus.terminology.mapping import NO_CODES, Key, NationalCodes
+from isthmus.terminology.mapping import NO_CODES, Key, NationalCodes, read_codes
 from isthmus.terminology.rows import REGION
 
 LOG = logging.getLogger("isthmus.terminology")
@@ -70,6 +71,15 @@ def imported_codes(settings: Settings) -> NationalCodes:
         return database.read_now(_mapped)
     finally:
         database.close()
+
+
+def codes_of(settings: Settings, sources: Iterable[Source]) -> dict[str, NationalCodes]:
+    """The table of each source, by its name: its own, then what was imported. Raises SettingsProblem for one in doubt."""
+    imported = imported_codes(settings)
+    return {
+        source.name: (read_codes(settings.path(source.codes)) if source.codes else NO_CODES).after(imported)
+        for source in sources
+    }
 
 
 def _mapped(connection: Connection) -> NationalCodes:

@@ -36,6 +36,9 @@ from isthmus.sandbox import MIB, Sandbox
 from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents
+from isthmus.terminology.designations import codes_of
+from isthmus.terminology.mapping import NO_CODES, Transcoder
+from isthmus.terminology.reports import transcode_document
 from isthmus.wire.packs.pack import Pack
 from isthmus.wire.report.document import ReportIndex, report_index
 
@@ -57,10 +60,12 @@ class Forms:
         sources = (*settings.sources.reports, *settings.sources.images)
         self._sources = {source.name: source for source in reversed(sources)}
         self._first = next((one for one in sources if one.kind == "files"), Source())
+        self._codes = codes_of(settings, self._sources.values())
+        self._mapped_by = " ".join(sorted({c.fingerprint[:12] for c in self._codes.values() if c.fingerprint}))
 
     def missing(self, connection: Connection, patient: int) -> bool:
         """Whether anything is to be made before the reports of a patient are listed."""
-        made_for = _made_for(register.patient_of(connection, patient))
+        made_for = self._made_for(register.patient_of(connection, patient))
         return bool(rows.unlooked(connection, patient) or rows.unformed(connection, patient, made_for))
 
     def make(self, patient: int) -> None:
@@ -68,7 +73,7 @@ class Forms:
         for uid in self._database.read_now(lambda c: rows.unlooked(c, patient)):
             self._look(uid)
         whom = self._database.read_now(lambda c: register.patient_of(c, patient))
-        for number in self._database.read_now(lambda c: rows.unformed(c, patient, _made_for(whom))):
+        for number in self._database.read_now(lambda c: rows.unformed(c, patient, self._made_for(whom))):
             self._form(number, whom)
 
     def patients_of(self, study_instance_uids: Iterable[str]) -> list[int]:
@@ -85,7 +90,8 @@ class Forms:
             if _is_same(held, instance):
                 continue
             whom = self._database.read_now(lambda c: register.patient_of(c, instance.patient_id))  # noqa: B023  # at once
-            made = self._made(self._bytes(instance), self._beside(whom, self._source(instance.source)))
+            source = self._source(instance.source)
+            made = self._made(self._bytes(instance), self._beside(whom, source), source)
             self._database.write_now(lambda c: self._born(c, instance, made, whom))  # noqa: B023  # at once
 
         def seen(connection: Connection) -> None:
@@ -122,7 +128,7 @@ class Forms:
         if said is not None:
             columns["facts"] = index.document_facts(said, said.status, said.version, through=instance.source)
         number = index.insert_document(connection, columns)
-        rows.keep(connection, number, made, _made_for(whom), instance.study_instance_uid)
+        rows.keep(connection, number, made, self._made_for(whom), instance.study_instance_uid)
 
     def _form(self, number: int, whom: Patient) -> None:
         """Make the document of one report, and keep it if it is still the same report of the same patient."""
@@ -131,14 +137,15 @@ class Forms:
         if row.foreign_id and instance is None:
             return
         facts = orjson.loads(row.facts)
-        beside = self._beside(whom, self._source(facts.get("through", "")), None if row.foreign_id else row, facts)
-        made = self._made(self._bytes(instance if instance is not None else row), beside)
+        source = self._source(facts.get("through", ""))
+        beside = self._beside(whom, source, None if row.foreign_id else row, facts)
+        made = self._made(self._bytes(instance if instance is not None else row), beside, source)
         study = instance.study_instance_uid if instance is not None else None
 
         def kept(connection: Connection) -> None:
             now = _row(connection, number)
             if (now.patient_id, now.sha256) == (row.patient_id, row.sha256):
-                rows.keep(connection, number, made, _made_for(whom), study)
+                rows.keep(connection, number, made, self._made_for(whom), study)
 
         self._database.write_now(kept)
 
@@ -162,8 +169,8 @@ class Forms:
             custodian=Organisation(*told_keeper) if told_keeper else keeper,
         )
 
-    def _made(self, data: bytes, beside: Beside) -> Made:
-        """What a child makes of it; nothing where it cannot."""
+    def _made(self, data: bytes, beside: Beside, source: Source) -> Made:
+        """What a child makes of it, with the codes of its source mapped; nothing where it cannot."""
         now = self._clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         asked = Asked(self._pack.name, now, beside)
         try:
@@ -172,7 +179,11 @@ class Forms:
         except IsthmusError as error:
             LOG.warning("no European document can be made of a report: %s", error.facts.get("fault", error.message))
             return NOTHING
-        return Made(body, "report_minimal" if orjson.loads(body).get("type") == "collection" else "report")
+        codes = self._codes.get(source.name, NO_CODES)
+        transcoder = Transcoder(codes, source.coding_schemes)
+        body = transcode_document(body, transcoder)
+        profile = "report_minimal" if orjson.loads(body).get("type") == "collection" else "report"
+        return Made(body, profile, tuple(dict.fromkeys(transcoder.unmapped)), codes.told, source.name)
 
     def _bytes(self, place: Row[Any]) -> bytes:
         """The bytes as issued, as they were kept. Raises NationalInfrastructureUnavailable."""
@@ -185,6 +196,10 @@ class Forms:
         if hashlib.sha256(data).hexdigest() != place.sha256:
             raise NationalInfrastructureUnavailable("a report's bytes are not those that were kept")
         return data
+
+    def _made_for(self, patient: Patient) -> str:
+        """What a document is made for: this edition, whom the register knows, and the tables of national codes."""
+        return " ".join(filter(None, (str(EDITION), _digest(patient), self._mapped_by)))
 
     def _source(self, name: str) -> Source:
         return self._sources.get(name, self._first)
@@ -199,6 +214,5 @@ def _is_same(held: Row[Any] | None, instance: Row[Any]) -> bool:
     return held is not None and (held.sha256, held.patient_id) == (instance.sha256, instance.patient_id)
 
 
-def _made_for(patient: Patient) -> str:
-    """What a document is made for: this edition, and whom the register knows."""
-    return f"{EDITION} {hashlib.sha256(msgspec.json.encode(patient)).hexdigest()}"
+def _digest(patient: Patient) -> str:
+    return hashlib.sha256(msgspec.json.encode(patient)).hexdigest()

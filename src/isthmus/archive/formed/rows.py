@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, and_, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
+from isthmus.archive import index
 from isthmus.fhir.elements import MEDIA_TYPE
 from isthmus.model.documents import WITHDRAWN, Document, DocumentKind
 from isthmus.originals.instances import ENCAPSULATED, STRUCTURED
 from isthmus.storage.schema.archive import documents, formed, instances, looked, studies
+from isthmus.terminology.mapping import Unmapped
 
 ISSUED = (DocumentKind.REPORT_PDF.value, DocumentKind.REPORT_CDA.value)
 CLASSES = (*sorted(STRUCTURED), *ENCAPSULATED)
@@ -29,6 +32,9 @@ class Made:
 
     body: bytes
     profile: str  # of the pack: a document, or a collection around what was issued
+    unmapped: tuple[Unmapped, ...] = ()  # national codes in it that no table knows
+    mapped_by: str = ""
+    source: str = ""
 
 
 def unformed(connection: Connection, patient: int, made_for: str) -> list[int]:
@@ -119,6 +125,12 @@ def keep(connection: Connection, number: int, made: Made, made_for: str, study_i
     }
     statement = insert_or(formed).values(**values)
     connection.execute(statement.on_conflict_do_update(index_elements=["document"], set_=values))
+    if made.body:
+        mine = documents.c.number == number
+        facts = orjson.loads(connection.execute(select(documents.c.facts).where(mine)).scalar_one())
+        told = {"unmapped": len(made.unmapped), "mapped_by": made.mapped_by}
+        connection.execute(update(documents).where(mine).values(facts=index.facts(facts | told)))
+        index.note_unmapped(connection, f"report {number}", made.source, made.unmapped)
 
 
 def patients_of(connection: Connection, study_instance_uids: Iterable[str]) -> list[int]:
@@ -130,6 +142,7 @@ def patients_of(connection: Connection, study_instance_uids: Iterable[str]) -> l
 def erase(connection: Connection, number: int) -> None:
     """What was made of a report goes with its bytes."""
     connection.execute(delete(formed).where(formed.c.document == number))
+    index.note_unmapped(connection, f"report {number}", "", ())
 
 
 def erase_of(connection: Connection, sop_instance_uids: Iterable[str]) -> None:
