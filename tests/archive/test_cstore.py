@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -16,9 +17,11 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import build_context
 from tests.archive.conftest import NOW, dicom, settings_in
 
-from isthmus.archive.cstore import CStore
+from isthmus.archive.cstore import CStore, _told
+from isthmus.archive.doors.answers import Told
 from isthmus.archive.intake import Intake
 from isthmus.archive.queries import find_instance
+from isthmus.archive.verdicts import QUARANTINED, REASONS, REFUSED, Verdict
 from isthmus.config import Settings
 from isthmus.errors import NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.sections import Dimse, Sender, check_intake
@@ -177,3 +180,19 @@ def test_settings_that_would_let_anybody_in_are_refused_at_start(wrong: Callable
 
     with pytest.raises(SettingsProblem):
         check_intake(wrong(section), "test", names)
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+@pytest.mark.parametrize("outcome", [QUARANTINED, REFUSED])
+def test_what_c_store_and_stow_say_of_a_verdict_means_the_same(outcome: str, reason: str) -> None:
+    verdict = Verdict(outcome, "one.dcm", reason=reason, sop_instance_uid="2.25.1", sop_class_uid=CT)
+    status, comment = _told(verdict)
+    told = Told()
+    told.add([verdict])
+    answer = orjson.loads(told.body())
+
+    (item,) = answer.get("00081198", answer.get("00081199"))["Value"]
+    code = item.get("00081197", item.get("00081196"))["Value"][0]
+    assert (status >> 12 == 0xB, status == 0x0111) == (code >> 12 == 0xB, code == 0x0111)
+    assert ("00081199" in answer) == (status >> 12 == 0xB)
+    assert comment.startswith(item["00091001"]["Value"][0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.archive.conftest import dicom
 from tests.archive.corrections.conftest import EVA, IDA, IDAS, OLD, OLD_EVA, Kept
+from tests.archive.corrections.test_reports import written
 
 from isthmus.archive import register
 from isthmus.archive.people import bring_people, read_people
@@ -135,3 +136,22 @@ def test_a_file_of_another_person_in_a_merged_study_stays_held_by_its_name(twice
 
     assert twice.states()["009"] == "corrected"
     assert twice.served(EVA, "2.25.90") == []
+
+
+def test_reports_that_came_since_a_merge_stay_and_are_named_one_by_one(twice: Kept) -> None:
+    twice.report(written())
+    twice.merge(OLD_EVA, EVA)
+    twice.report(written(version="2"))
+
+    done = twice.split(OLD_EVA)
+
+    newest = max(int(d.id) for d in twice.documents(EVA) if not d.kind.is_manifest)
+    assert [sentence for sentence in done.told if f"stay with the other number: {newest}." in sentence]
+    assert len([d for d in twice.documents(EVA) if not d.kind.is_manifest]) == 2
+
+
+def test_where_no_report_came_since_a_merge_that_is_said(twice: Kept) -> None:
+    twice.report(written())
+    twice.merge(OLD_EVA, EVA)
+
+    assert "No report came since the merge." in twice.split(OLD_EVA).told

@@ -136,6 +136,33 @@ def test_a_stranger_is_hung_up_on_before_a_word(port: int) -> None:
         assert peer.recv(10) == b""
 
 
+def test_who_is_refused_is_told_to_the_operator_and_the_log_is_not_flooded(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "isthmus"):
+        for _ in range(20):
+            with socket.create_connection((HOST, port), source_address=("127.0.0.77", 0)) as peer:
+                peer.settimeout(5)
+                peer.recv(10)
+
+    said = [record.getMessage() for record in caplog.records]
+    assert said
+    assert len(said) < 5
+    assert all("127.0.0.77" in one and str(port) in one for one in said)
+
+
+def test_another_ae_title_than_ours_is_rejected_and_told(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "isthmus"):
+        made = modality().associate(HOST, port, contexts=[build_context(CT, EXPLICIT_LE)], ae_title="ISTHMOS")
+
+    said = made.acceptor.primitive
+    assert said is not None
+    assert (made.is_rejected, said.result_source, said.diagnostic) == (True, 1, 7)
+    assert ["ISTHMOS" in record.getMessage() and "MODALITY" in record.getMessage() for record in caplog.records] == [
+        True
+    ]
+
+
 def test_an_instance_that_breaks_off_is_never_whole(port: int, kept: Kept) -> None:
     association = modality().associate(HOST, port, contexts=[build_context(CT, EXPLICIT_LE)], ae_title="ISTHMUS")
     connection = association.dul.socket

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from isthmus.archive import index, register
 from isthmus.archive.corrections.trace import Done
@@ -20,6 +20,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.storage.schema.archive import documents, instances, merged, patients, rejections, studies
 
 STUDY, DOCUMENT = "study", "document"
+LAST = "last"  # the highest number of a document at the merge: what has a higher one came since
 
 
 def merge(connection: Connection, former: PatientIdentifier, into: PatientIdentifier) -> Done:
@@ -46,7 +47,8 @@ def merge(connection: Connection, former: PatientIdentifier, into: PatientIdenti
     uids = list(connection.execute(select(studies.c.study_instance_uid).where(*here)).scalars())
     of = documents.c.patient_id == number, documents.c.source == ""
     held = list(connection.execute(select(documents.c.number).where(*of)).scalars())
-    for kind, items in ((STUDY, uids), (DOCUMENT, held)):
+    last = int(connection.execute(select(func.max(documents.c.number))).scalar() or 0)
+    for kind, items in ((STUDY, uids), (DOCUMENT, held), (LAST, [last])):
         for item in items:
             connection.execute(insert(merged).values(former=number, kind=kind, item=str(item)))
     connection.execute(update(patients).where(patients.c.id == number).values(merged_into=survivor))
@@ -62,6 +64,8 @@ def merge(connection: Connection, former: PatientIdentifier, into: PatientIdenti
 def split(connection: Connection, former: PatientIdentifier) -> Done:
     """Undo a merge: what the identifier had goes back to it, and what came since and names it.
 
+    Reports that came since stay with the survivor, and each is named to the operator, who alone can tell whose it is.
+
     Raises PatientNotFound; SettingsProblem when it was not merged.
     """
     number = _row_of(connection, former)
@@ -75,16 +79,30 @@ def split(connection: Connection, former: PatientIdentifier) -> Done:
     wanted = documents.c.number.in_([int(row.item) for row in had if row.kind == DOCUMENT])
     still = select(documents.c.number).where(wanted, documents.c.patient_id == survivor)
     held = list(connection.execute(still).scalars())
+    since = _reports_since(connection, max((int(row.item) for row in had if row.kind == LAST), default=None), survivor)
     connection.execute(update(patients).where(patients.c.id == number).values(merged_into=None))
     connection.execute(delete(merged).where(merged.c.former == number))
     done = _hand_over(connection, sorted(uids), held, int(survivor), number)
     _hold_strangers(connection, int(survivor), number, done)
-    done.told = [
-        "The number is valid again, with what it had; reports that came since the merge stay: see archive list."
-    ]
+    done.told = ["The number is valid again, with what it had.", *since]
     done.people = 1
     done.tell_held("instance")
     return done
+
+
+def _reports_since(connection: Connection, last: int | None, survivor: int) -> list[str]:
+    """What to tell of reports that came since a merge: whose they are is not written on every one of them."""
+    if last is None:  # merged by a version that did not keep it
+        return ["Reports that came since the merge stay: see archive list."]
+    d = documents.c
+    of = d.patient_id == survivor, d.number > last, d.kind.startswith("report"), d.source == ""
+    numbers = list(connection.execute(select(d.number).where(*of).order_by(d.number)).scalars())
+    if not numbers:
+        return ["No report came since the merge."]
+    named = ", ".join(map(str, numbers))
+    return [
+        f"Reports that came since the merge stay with the other number: {named}. Look at each; archive move --report gives it back."
+    ]
 
 
 def _hold_strangers(connection: Connection, survivor: int, former: int, done: Done) -> None:

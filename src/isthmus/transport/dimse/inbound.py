@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from pydicom.uid import UID
 from pynetdicom import evt
@@ -33,7 +33,9 @@ from isthmus.transport.dimse.library import PDU_BYTES, Messages, arm, ended, sto
 LOG = logging.getLogger("isthmus.transport")
 ASSOCIATIONS_MAX: Final = 16
 REQUEST_S: Final = 10.0  # from the connection to the association's request
+TOLD_PER_S: Final = 0.5  # refused connections that are told in the log
 _NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)  # rejected for good, by the user, calling AE title not recognised
+_NOT_CALLED: Final = (0x01, 0x01, 0x07)  # the same, called AE title not recognised
 _LATER: Final = (0x02, 0x03, 0x02)  # rejected for now, by the provider, local limit exceeded
 
 
@@ -91,6 +93,7 @@ class Listener:
             raise SettingsProblem(f"port {self._at[1]} cannot be listened on: {error.strerror}") from error
         server.calls_from = lambda address: any(sender.calls_from(address) for sender, _ in self._senders)
         server.handshake, server.silence_s = self._tls, self._silence_s
+        server.telling = _Pace(TOLD_PER_S)
         server.connections = 2 * self._entity.maximum_associations
         self._entity._servers.append(server)
         serving = partial(server.serve_forever, poll_interval=0.1)
@@ -122,6 +125,12 @@ class Listener:
                 "an unknown sender was rejected at port %d: AE title %a from %s", self._at[1], calling[:16], address
             )
             return _reject(event, _NOT_RECOGNISED)
+        if (called := (asked.called_ae_title or "").strip()) != self._entity.ae_title:
+            LOG.warning(
+                "%s was rejected at port %d: it calls AE title %a and not %a",
+                sender.name or sender.ae_title, self._at[1], called[:16], self._entity.ae_title,
+            )  # fmt: skip
+            return _reject(event, _NOT_CALLED)
         if self._held_by(sender) >= sender.parallel or not pace.may():
             LOG.warning("%s has too many associations at port %d", sender.name or sender.ae_title, self._at[1])
             return _reject(event, _LATER)
@@ -167,24 +176,30 @@ class _Server(ThreadedAssociationServer):
     handshake: Callable[[], ssl.SSLContext] | None = None
     silence_s = 30.0
     connections = 2 * ASSOCIATIONS_MAX
+    telling: _Pace
 
     def get_request(self) -> tuple[socket.socket, Any]:
         assert self.socket is not None  # it listens
         connection, address = self.socket.accept()
         try:
             connection.settimeout(self.silence_s)
-            if (
-                self.calls_from is None
-                or not self.calls_from(address[0])
-                or len(self.active_associations) >= self.connections
-            ):
-                raise ConnectionRefusedError
+            if self.calls_from is None or not self.calls_from(address[0]):
+                self._refuse(address[0], "no sender has this address")
+            if len(self.active_associations) >= self.connections:
+                self._refuse(address[0], "there are too many connections")
             if self.handshake is not None:
                 connection = self.handshake().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         except OSError:
             connection.close()
             raise
         return connection, address
+
+    def _refuse(self, address: str, why: str) -> NoReturn:
+        """Hang up; say so, but not as often as anybody likes to knock."""
+        if self.telling.may():
+            port = self.server_address[1]
+            LOG.warning("a connection from %s to port %s was refused: %s", address, port, why)
+        raise ConnectionRefusedError
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if isinstance(request, ssl.SSLSocket):
