@@ -37,6 +37,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 LARGE_ROOMS = {
     "commands": "a list: one file a command",
     "dicom": "a grammar: one file a part of it, each small",
+    "wire/report": "the chapters of the data set, a file each, and what they share",
 }
 PACKAGE_DATA = {"wire/packs/pack.py": "reads the drafts, which are data of the package (decision 0003)"}
 UNSPOKEN = {

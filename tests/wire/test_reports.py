@@ -104,7 +104,7 @@ def test_a_report_comes_back_chapter_by_chapter() -> None:
     assert read.examination == REPORT.examination
     assert read.doses == REPORT.doses
     assert read.key_images == REPORT.key_images
-    assert read.comparison == Comparison(None, REPORT.comparison.studies if REPORT.comparison else ())
+    assert read.comparison == REPORT.comparison
     assert read.presented_forms == REPORT.presented_forms
 
 

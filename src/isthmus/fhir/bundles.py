@@ -138,6 +138,13 @@ class Closed:
             if found is not None:
                 yield found
 
+    def follow_each(self, source: Node, name: str, member: str) -> Iterator[Node]:
+        """The resources that this member of each object under this name points to."""
+        for holder in el.children(source, name):
+            found = self.find(el.child(holder, member), source)
+            if found is not None:
+                yield found
+
 
 def _normal(url: str) -> str:
     return url.lower() if url[:9].lower() == "urn:uuid:" else url

@@ -21,3 +21,8 @@ class Device:
     version: str | None = None
     udi: str | None = None
     note: str | None = None
+
+    @property
+    def shown(self) -> str:
+        kind = self.type.display or self.type.code if self.type else ""
+        return self.name or kind or " ".join(filter(None, (self.manufacturer, self.model))) or self.udi or ""

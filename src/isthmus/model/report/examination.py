@@ -35,6 +35,7 @@ class Recommendation:
     code: Code | None = None
     planned: str | None = None  # FHIR dateTime; of a period its start
     planned_until: str | None = None
+    plan: str | None = None  # what follows from it, as a plan in words
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isthmus.model.report.devices import Device
 from isthmus.model.report.header import Person
 from isthmus.model.report.sites import Site
 
@@ -26,3 +27,4 @@ class KeyImage:
     frames: int | None = None
     duration_s: float | None = None
     performer: Person | None = None
+    device: Device | None = None

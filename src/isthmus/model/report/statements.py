@@ -38,7 +38,7 @@ class Quantity:
 
 def number(value: float) -> str:
     """A number as people write it: `12`, `0.5`."""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class Part:
 class Finding:
     """Something seen, measured or concluded.
 
-    `text` is what is said of it, empty where the value says all; `code` and `name` tell what it is that was looked at.
+    `text` is what is said of it, empty where the value says all; `code` and `name` tell what it is that was looked at. A
+    condition has stages or a certainty, and no value.
     """
 
     text: str
@@ -95,7 +96,9 @@ class Finding:
     observed: str | None = None  # FHIR dateTime
     parts: tuple[Part, ...] = ()
     stages: tuple[Statement, ...] = ()  # TNM, BI-RADS …
-    certainty: Code | None = None  # of a condition
+    certainty: str | None = (
+        None  # of a condition, as R4 says: unconfirmed, provisional, differential, confirmed, refuted
+    )
 
     @property
     def shown(self) -> str:

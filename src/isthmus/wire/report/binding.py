@@ -17,13 +17,23 @@ from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier
 from isthmus.model.imaging import Study
 from isthmus.model.people import Organisation
+from isthmus.model.report.devices import Device
 from isthmus.model.report.document import ImagingReport
-from isthmus.model.report.header import Person
+from isthmus.model.report.header import Insurance, Person
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.statements import Finding, Statement
-from isthmus.wire.described import accession_identifier, first_code
+from isthmus.model.report.statements import Statement
+from isthmus.wire.described import accession_identifier, read_codings, write_codings
 from isthmus.wire.packs.pack import Pack
-from isthmus.wire.people import read_names, write_name, write_organisation
+from isthmus.wire.people import (
+    read_addresses,
+    read_names,
+    read_organisation,
+    read_telecoms,
+    write_addresses,
+    write_name,
+    write_organisation,
+    write_telecoms,
+)
 from isthmus.wire.report.words import words_of
 
 MANDATORY = ("imaging_study", "order", "history", "procedure")
@@ -53,19 +63,74 @@ class Binder:
             self.entries.append({"fullUrl": self.url(name), "resource": el.without_nothing(resource)})
         return self.ref(name)
 
-    def person(self, person: Person) -> Node:
-        identifier = person.identifier
-        number = el.without_nothing({"system": identifier.system, "value": identifier.value}) if identifier else None
-        resource = {
-            "resourceType": "Practitioner",
-            "identifier": [number] if number else None,
-            "name": [write_name(person.name)],
-        }
-        return self.add(f"person/{person.shown}/{identifier.value if identifier else ''}", resource)
+    def hold(self, resource: Node) -> Node:
+        """Put in an entry that is named after its content, so that it stands there once however often it is meant."""
+        resource = el.without_nothing(resource)
+        return self.add(f"{resource['resourceType']}/{el.write_object(resource).decode()}", resource)
+
+    def person(self, person: Person, *, in_role: bool = False) -> Node:
+        """A practitioner; behind a role where there is more to tell than who it is, or where only a role may stand."""
+        practitioner = self.hold(
+            {
+                "resourceType": "Practitioner",
+                "identifier": [write_identifier(person.identifier)] if person.identifier else None,
+                "name": [write_name(person.name)],
+                "telecom": write_telecoms(person.telecoms),
+                "address": write_addresses(person.addresses),
+            }
+        )
+        if not (in_role or person.role or person.specialty or person.organisation):
+            return practitioner
+        return self.hold(
+            {
+                "resourceType": "PractitionerRole",
+                "practitioner": practitioner,
+                "organization": self.organisation(person.organisation) if person.organisation else None,
+                "code": [write_code(person.role)] if person.role else None,
+                "specialty": [write_code(person.specialty)] if person.specialty else None,
+            }
+        )
 
     def organisation(self, organisation: Organisation) -> Node:
-        name = f"organisation/{organisation.system}/{organisation.identifier}/{organisation.name}"
-        return self.add(name, write_organisation(organisation))
+        return self.hold(write_organisation(organisation))
+
+    def device(self, device: Device, **more: object) -> Node:
+        """A device; `more` are members that its place asks for. Source: DeviceEuImaging."""
+        return self.hold(
+            {
+                "resourceType": "Device",
+                "identifier": [write_identifier(device.identifier)] if device.identifier else None,
+                "udiCarrier": [{"deviceIdentifier": device.udi}] if device.udi else None,
+                "manufacturer": device.manufacturer,
+                "serialNumber": device.serial_number,
+                "deviceName": [{"name": device.name, "type": "user-friendly-name"}] if device.name else None,
+                "modelNumber": device.model,
+                "type": write_code(device.type) if device.type else None,
+                "version": [{"value": device.version}] if device.version else None,
+                "note": [{"text": device.note}] if device.note else None,
+            }
+            | more
+        )
+
+    def imaging_device(self, device: Device) -> Node:
+        """A device that makes images. Source: DeviceEuImaging."""
+        equipment = write_code(Code(self.pack.systems["snomed"], self.pack.codes["imaging_equipment"]))
+        kind = {"url": self.pack.extensions["device_category"], "valueCodeableConcept": equipment}
+        return self.device(device, extension=[kind], status="active")
+
+    def insurance(self, insurance: Insurance) -> Node:
+        """A Coverage; who pays must be there, and is not always told. Source: data set A.1.3; REP-21."""
+        number, insurer = insurance.number, insurance.insurer
+        return self.hold(
+            {
+                "resourceType": "Coverage",
+                "identifier": [write_identifier(number)] if number else None,
+                "status": "active",
+                "subscriberId": number.value if number else None,
+                "beneficiary": self.ref("patient"),
+                "payor": [self.organisation(insurer) if insurer else absent(self)],
+            }
+        )
 
     def based_on(self, study: Study | None = None) -> list[Node]:
         """References to the orders, each with its accession number; of a study that has its own, to these alone.
@@ -87,21 +152,32 @@ class Binder:
         """References to the studies the report is about."""
         return [self.ref(f"study-{uid}") for uid in self.report.study_instance_uids]
 
-    def section(self, key: str, lines: Iterable[str], entries: list[Node], *, listed: bool = False) -> Node:
-        """A section with its narrative; one without entries says why. Source: eu-imaging-composition-1 and -2."""
-        shown = [line for line in lines if line]
-        empty = not entries
+    def section(
+        self, key: str, lines: Iterable[str], entries: list[Node], *, listed: bool = False, note: str | None = None
+    ) -> Node:
+        """A section with its narrative; one without entries and note says why. Source: eu-imaging-composition-1 and -2."""
+        shown = [line for line in (*lines, note) if line]
+        written = self._as_written(key, shown)
+        note = note or (words_in(written) if written and not entries else None)
+        empty = not entries and not note
+        told = [{"url": self.pack.extensions["note"], "valueAnnotation": {"text": note}}] if note else None
         words = (items if listed else paragraphs)(shown or [self.words["unavailable"]])
         reason = concept(coding(self.pack.systems["empty_reason"], "unavailable")) if empty else None
         return el.without_nothing(
             {
+                "extension": told,
                 "title": self.words[key],
                 "code": concept(coding(self.pack.systems["loinc"], self.pack.sections[key])),
-                "text": narrative(self._as_written(key, shown) or words, self.report.header.language),
+                "text": narrative(written or words, self.report.header.language),
                 "entry": entries,
                 "emptyReason": reason,
             }
         )
+
+    def is_written(self, key: str) -> bool:
+        """Whether the report brings words of its own for this section."""
+        code = self.pack.sections[key]
+        return any(one.narrative and one.code is not None and one.code.code == code for one in self.report.sections)
 
     def _as_written(self, key: str, shown: list[str]) -> str:
         """The narrative of the section as its author wrote it, cleaned, and below it what these lines say beyond it. Source: REP-10."""
@@ -113,9 +189,34 @@ class Binder:
         said = words_in(written)
         return written + paragraphs(line for line in shown if " ".join(line.split()) not in said) if theirs else ""
 
-    def code(self, statement: Finding, otherwise: str) -> Node:
-        code = statement.code
-        return concept(coding(code.system, code.code, code.display)) if code else {"text": otherwise}
+
+def absent(binder: Binder) -> Node:
+    """In place of a value that must be there and is not known. Source: REP-21."""
+    return {"extension": [{"url": binder.pack.extensions["absent"], "valueCode": "unknown"}]}
+
+
+def write_identifier(identifier: Identifier) -> Node:
+    return el.without_nothing({"system": identifier.system, "value": identifier.value})
+
+
+def read_identifier(node: Node) -> Identifier | None:
+    value = el.text(node, "value")
+    return Identifier(el.text(node, "system"), value) if value is not None else None
+
+
+def read_identifiers(node: Node) -> tuple[Identifier, ...]:
+    read = (read_identifier(one) for one in el.children(node, "identifier"))
+    return tuple(one for one in read if one is not None)
+
+
+def write_code(code: Code, words: str | None = None) -> Node:
+    """A code as concept, the one at home beside it."""
+    return concept(*write_codings(code), words=words)
+
+
+def write_statement(statement: Statement) -> Node:
+    """Words, and the code where there is one, as concept."""
+    return write_code(statement.code, statement.text) if statement.code else {"text": statement.text}
 
 
 def order_name(number: Identifier) -> str:
@@ -140,10 +241,7 @@ class Opened:
             raise CountryMisanswered("neither Composition nor DiagnosticReport", path="Bundle.entry")
 
     def _linked(self, reports: list[Node]) -> Iterator[Node]:
-        for extension in el.extensions(self.composition, self.pack.extensions["diagnostic_report"]):
-            found = self.closed.find(el.child(extension, "valueReference"), self.composition)
-            if found in reports and found is not None:
-                yield found
+        yield from (found for found in self.linked(self.composition, "diagnostic_report") if found in reports)
 
     def find(self, source: Node, *names: str) -> Node | None:
         """The resource that the Reference at the end of this path points to."""
@@ -164,22 +262,84 @@ class Opened:
             and found.get("resourceType") in kinds
         ]
 
+    def others(self, key: str, *kinds: str) -> list[Node]:
+        """The resources that the entries of this section point to, but those of these types."""
+        found = (
+            self.closed.find(reference, self.composition)
+            for section in self.sections(key)
+            for reference in el.children(section, "entry")
+        )
+        return [one for one in found if one is not None and one.get("resourceType") not in kinds]
+
+    def note(self, key: str) -> str | None:
+        """The notes of this section, in words."""
+        told = (
+            el.text(extension, "valueAnnotation", "text")
+            for section in self.sections(key)
+            for extension in el.extensions(section, self.pack.extensions["note"])
+        )
+        return "\n".join(filter(None, told)) or None
+
+    @property
+    def first(self) -> Node:
+        """The Composition; of a report without, the DiagnosticReport."""
+        return self.composition or self.diagnostic
+
+    def linked(self, source: Node, name: str) -> list[Node]:
+        """The resources that the extensions of this name of `source` refer to."""
+        told = el.extensions(source, self.pack.extensions[name])
+        found = (self.closed.find(el.child(extension, "valueReference"), source) for extension in told)
+        return [one for one in found if one is not None]
+
     def person(self, node: Node | None) -> Person | None:
         """A practitioner, also behind a role."""
+        role: Node = {}
         if node is not None and node.get("resourceType") == "PractitionerRole":
-            node = self.find(node, "practitioner")
+            role, node = node, self.find(node, "practitioner")
         if node is None or node.get("resourceType") != "Practitioner":
             return None
-        names, identifier = read_names(node), el.child(node, "identifier")
-        value = el.text(identifier, "value")
-        number = Identifier(el.text(identifier, "system"), value) if value else None
-        return Person(names[0], number) if names else None
+        names = read_names(node)
+        if not names:
+            return None
+        return Person(
+            name=names[0],
+            identifier=next(iter(read_identifiers(node)), None),
+            role=read_codings(el.codings(role, "code")),
+            specialty=read_codings(el.codings(role, "specialty")),
+            organisation=self.organisation(self.find(role, "organization")),
+            addresses=read_addresses(node),
+            telecoms=read_telecoms(node) + read_telecoms(role),
+        )
+
+    def organisation(self, node: Node | None) -> Organisation | None:
+        """An organisation, also behind a role in which nobody is named."""
+        if node is not None and node.get("resourceType") == "PractitionerRole":
+            node = self.find(node, "organization") if self.find(node, "practitioner") is None else None
+        if node is None or node.get("resourceType") != "Organization":
+            return None
+        return read_organisation(node)
+
+    def device(self, node: Node | None) -> Device | None:
+        """A device, under whichever name it has."""
+        if node is None or node.get("resourceType") != "Device":
+            return None
+        return Device(
+            name=el.text(node, "deviceName", "name") or el.text(node, "type", "text") or "",
+            identifier=next(iter(read_identifiers(node)), None),
+            type=read_codings(el.codings(node, "type")),
+            manufacturer=el.text(node, "manufacturer"),
+            model=el.text(node, "modelNumber"),
+            serial_number=el.text(node, "serialNumber"),
+            version=el.text(node, "version", "value"),
+            udi=el.text(node, "udiCarrier", "deviceIdentifier"),
+            note=el.text(node, "note", "text"),
+        )
 
 
 def read_statement(node: Node) -> Statement | None:
     """What a resource says: its value, else its code, else its description; None when it says nothing."""
     said = el.text(node, "valueString") or el.text(node, "description") or el.text(node, "code", "text")
-    code = first_code(el.codings(node, "code"))
+    code = read_codings(el.codings(node, "code"))
     if said is None and code is None:
         return None
     return Statement(said or (code.display or code.code if code else ""), code)
@@ -187,6 +347,6 @@ def read_statement(node: Node) -> Statement | None:
 
 def read_concept(node: Node, name: str) -> Statement | None:
     """A concept as words and code."""
-    code: Code | None = first_code(el.codings(node, name))
+    code: Code | None = read_codings(el.codings(node, name))
     words = el.text(node, name, "text") or (code.display or code.code if code else None)
     return Statement(words, code) if words else None

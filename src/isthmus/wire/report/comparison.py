@@ -1,21 +1,39 @@
-"""Comparison with earlier studies. Source: data set A.7; wire.md §2.2."""
+"""Comparison with earlier studies and reports. Source: data set A.7; wire.md §2.2."""
 
 from __future__ import annotations
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding
-from isthmus.model.report.comparison import ComparedStudy, Comparison
+from isthmus.model.report.comparison import ComparedReport, ComparedStudy, Comparison
 from isthmus.wire.described import study_identifier, study_uid
-from isthmus.wire.report.binding import Binder, Opened
+from isthmus.wire.report.binding import Binder, Opened, read_identifier, write_identifier
 from isthmus.wire.report.words import moment
 
 
 def write_comparison(binder: Binder) -> Node | None:
-    """The section, with an ImagingStudy for each study that is named; the text alone says that there is no entry."""
+    """The section: an ImagingStudy for each study that is named, an identifier for each report, the words as its note."""
     comparison = binder.report.comparison
     if comparison is None:
         return None
-    entries = [
+    entries = write_compared(binder)
+    entries += [
+        el.without_nothing(
+            {"type": "DiagnosticReport", "identifier": write_identifier(one.identifier), "display": one.title}
+        )
+        for one in comparison.reports
+    ]
+    lines = [
+        ", ".join(part for part in (s.description, "/".join(s.modalities), moment(s.started)) if part)
+        for s in comparison.studies
+    ]
+    lines += [one.title or one.identifier.value for one in comparison.reports]
+    return binder.section("comparison", lines, entries, note=comparison.text)
+
+
+def write_compared(binder: Binder) -> list[Node]:
+    """References to the studies compared with."""
+    comparison = binder.report.comparison
+    return [
         binder.add(
             f"compared-{study.study_instance_uid}",
             {
@@ -28,18 +46,12 @@ def write_comparison(binder: Binder) -> Node | None:
                 "description": study.description,
             },
         )
-        for study in comparison.studies
+        for study in (comparison.studies if comparison else ())
     ]
-    lines = [comparison.text or ""]
-    lines += [
-        ", ".join(part for part in (s.description, "/".join(s.modalities), moment(s.started)) if part)
-        for s in comparison.studies
-    ]
-    return binder.section("comparison", lines, entries)
 
 
 def read_comparison(opened: Opened) -> Comparison | None:
-    """Read the studies compared with; the words of the section are in its narrative."""
+    """Read what was compared with; words that stand in the narrative alone stay there."""
     studies = [
         ComparedStudy(
             uid,
@@ -50,4 +62,11 @@ def read_comparison(opened: Opened) -> Comparison | None:
         for node in opened.entries("comparison", "ImagingStudy")
         if (uid := study_uid(node, opened.pack)) is not None
     ]
-    return Comparison(None, tuple(studies)) if any(opened.sections("comparison")) else None
+    sections = list(opened.sections("comparison"))
+    reports = [
+        ComparedReport(identifier, el.text(entry, "display"))
+        for section in sections
+        for entry in el.children(section, "entry")
+        if entry.get("type") == "DiagnosticReport" and (identifier := read_identifier(el.child(entry, "identifier")))
+    ]
+    return Comparison(opened.note("comparison"), tuple(studies), tuple(reports)) if sections else None

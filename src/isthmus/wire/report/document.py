@@ -17,18 +17,18 @@ Source: EU imaging report; wire.md §2, REP-01 to REP-26.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from isthmus.errors import CountryMisanswered, MalformedRequest
 from isthmus.fhir import elements as el
-from isthmus.fhir.elements import MEDIA_TYPE, Node, coding, concept
+from isthmus.fhir.elements import MEDIA_TYPE, Node
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.people import HumanName, Organisation
 from isthmus.model.report.document import ImagingReport
 from isthmus.wire.packs.pack import Pack, load_pack
-from isthmus.wire.people import write_patient_resource
+from isthmus.wire.people import write_reported_patient
 from isthmus.wire.report import (
     comparison,
     dose,
@@ -39,35 +39,40 @@ from isthmus.wire.report import (
     order,
     presented_form,
     sections,
+    specimen,
+    statements,
 )
-from isthmus.wire.report.binding import Binder, Opened
+from isthmus.wire.report.binding import Binder, Opened, write_code, write_identifier
 
 
 def write_report(report: ImagingReport, pack: Pack, *, assembled: str | None = None) -> bytes:
     """Write the document Bundle; the same report is the same bytes. `assembled` is when, where its own date is no instant."""
     binder = Binder(report, pack)
     done = report.examination
-    doses, images = dose.write_dose(binder), key_images.write_key_images(binder)
+    images = key_images.write_key_images(binder)
     written = [
         examination.write_studies(binder),
         order.write_order(binder),
         order.write_history(binder),
-        examination.write_procedure(binder, doses),
+        examination.write_procedure(binder),
         comparison.write_comparison(binder),
         examination.write_statements(binder, "findings", done.findings, images),
         examination.write_statements(binder, "impression", done.impressions, []),
         examination.write_recommendation(binder),
+        examination.write_communication(binder),
         *further.write_further(binder),
     ]
     composition = header.write_composition(binder, [section for section in written if section is not None])
-    binder.add("diagnostic-report", _diagnostic_report(binder))
-    binder.add("patient", write_patient_resource(report.header.patient, pack))
+    binder.add("diagnostic-report", _diagnostic_report(binder, composition["section"]))
+    binder.add("patient", write_reported_patient(report.header.patient, pack, report.order.sex_for_clinical_use))
     first = {"fullUrl": binder.url("composition"), "resource": composition}
     return el.write_object(
         {
             "resourceType": "Bundle",
-            "meta": {"profile": [pack.profiles["report"]]},
-            "identifier": header.write_identifier(report.header.document_identifier or report.header.identifier),
+            "meta": el.without_nothing(
+                {"profile": [pack.profiles["report"]], "security": header.security(report.header, pack)}
+            ),
+            "identifier": write_identifier(report.header.document_identifier or report.header.identifier),
             "type": "document",
             "timestamp": report.header.date if "T" in report.header.date else assembled or report.header.date,
             "entry": [first, *binder.entries],
@@ -75,29 +80,51 @@ def write_report(report: ImagingReport, pack: Pack, *, assembled: str | None = N
     )
 
 
-def _diagnostic_report(binder: Binder) -> Node:
+LINKED = ("history", "procedure", "impression", "recommendation")
+"""Sections whose entries the DiagnosticReport refers to as well. Source: IHE IDR; REP-17."""
+
+
+def _linked(binder: Binder, sections: list[Node]) -> Iterator[Node]:
+    urls, codes = binder.pack.extensions, {binder.pack.sections[key]: key for key in LINKED}
+    for section in sections:
+        key = codes.get(el.text(section, "code", "coding", "code") or "")
+        for entry in el.children(section, "entry") if key else []:
+            yield {"url": urls[f"report_{key}"], "valueReference": entry}
+    for study in comparison.write_compared(binder):
+        yield {"url": urls["report_comparison"], "valueReference": study}
+
+
+def _diagnostic_report(binder: Binder, told: list[Node]) -> Node:
     report, pack = binder.report, binder.pack
-    done = report.examination
+    done, version = report.examination, report.header.version
     codes = [statement.code for statement in done.impressions if statement.code]
-    results = [f"findings-{n}" for n in range(len(done.findings))]
-    results += [f"impression-{n}" for n in range(len(done.impressions))]
+    results = [
+        f"{key}-{n}"
+        for key, said in (("findings", done.findings), ("impression", done.impressions))
+        for n, one in enumerate(said)
+        if not statements.is_condition(one)
+    ]
+    issued = report.header.issued or (report.header.date if "T" in report.header.date else None)
     return {"resourceType": "DiagnosticReport"} | header.common(binder) | {
         "extension": [
             {"url": pack.extensions["composition"], "valueReference": binder.ref("composition")},
             *examination.write_regions(done.regions, binder),
+            *([{"url": pack.extensions["version"], "valueString": version}] if version else []),
+            *_linked(binder, told),
         ],
-        "identifier": [header.write_identifier(report.header.identifier)],
+        "identifier": [write_identifier(report.header.identifier)],
         "basedOn": binder.based_on(),
         "status": report.header.status,
         "code": header.write_type(report.header),
-        "effectiveDateTime": done.performed,
-        "issued": report.header.date if "T" in report.header.date else None,
+        **examination.time_of("effective", done.performed, done.performed_until),
+        "issued": issued,
         "performer": [binder.organisation(report.header.organisation)] if report.header.organisation else None,
         "resultsInterpreter": [binder.person(person) for person in report.header.authors],
         "result": [binder.ref(name) for name in results],
+        "specimen": specimen.write_specimens(binder),
         "imagingStudy": binder.studies(),
-        "conclusion": "\n".join(statement.text for statement in done.impressions),
-        "conclusionCode": [concept(coding(code.system, code.code, code.display)) for code in codes],
+        "conclusion": done.conclusion or examination.conclusion_of(done.impressions),
+        "conclusionCode": [write_code(code) for code in codes],
         "presentedForm": presented_form.write_forms(report.presented_forms),
     }  # fmt: skip
 
@@ -122,6 +149,7 @@ def read_report(body: bytes, pack: Pack, *, forgive: Callable[[str], None] = lam
         comparison=comparison.read_comparison(opened),
         presented_forms=presented_form.read_forms(opened),
         sections=sections.read_sections(opened),
+        specimens=specimen.read_specimens(opened),
     )
 
 

@@ -5,7 +5,7 @@ Source: CompositionEuImaging, DiagnosticReportEuImaging; REP-03 to REP-06, REP-1
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 
 from isthmus.errors import CountryMisanswered
 from isthmus.fhir import elements as el
@@ -13,10 +13,19 @@ from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import Organisation, Patient
-from isthmus.model.report.header import Attester, Header, Person
-from isthmus.wire.described import first_code
-from isthmus.wire.people import read_organisation, read_patient_resource
-from isthmus.wire.report.binding import Binder, Opened
+from isthmus.model.report.header import Attester, Header, Insurance, Person, Validator
+from isthmus.wire.described import read_code, read_codings
+from isthmus.wire.packs.pack import Pack
+from isthmus.wire.people import read_organisation, read_reported_patient
+from isthmus.wire.report.binding import (
+    Binder,
+    Opened,
+    absent,
+    read_identifier,
+    write_code,
+    write_identifier,
+    write_statement,
+)
 
 _GENERAL = Code("http://loinc.org", "18748-4", "Diagnostic imaging study")
 _COMPOSITION_STATUS = {"amended": "amended", "corrected": "amended", "appended": "amended", "final": "final"}
@@ -30,30 +39,29 @@ def common(binder: Binder) -> Node:
         "category": [
             concept(coding(pack.systems["loinc"], pack.codes["composition_report"])),
             concept(coding(pack.systems["category"], pack.codes["category"])),
+            *([write_code(header.service)] if header.service else []),
         ],
         "subject": binder.ref("patient"),
     }
 
 
-def write_identifier(identifier: Identifier) -> Node:
-    return el.without_nothing({"system": identifier.system, "value": identifier.value})
-
-
 def write_type(header: Header) -> Node:
-    code = header.type or _GENERAL
-    return concept(coding(code.system, code.code, code.display))
+    return write_code(header.type or _GENERAL)
 
 
 def write_composition(binder: Binder, sections: list[Node]) -> Node:
     """The Composition around its sections."""
-    header, extensions = binder.report.header, binder.pack.extensions
+    header, done, extensions = binder.report.header, binder.report.examination, binder.pack.extensions
     linked = [{"url": extensions["diagnostic_report"], "valueReference": binder.ref("diagnostic-report")}]
     if header.version:
         linked.append({"url": extensions["composition_version"], "valueString": header.version})
+    linked += [{"url": extensions["information_recipient"], "valueReference": one} for one in _recipients(binder)]
     authors = [binder.person(person) for person in header.authors]
+    authors += [binder.device(device) for device in header.devices]
     if header.organisation:
         authors.append(binder.organisation(header.organisation))
-    attester, performed = header.attester, binder.report.examination.performed
+    codes = [write_statement(one.name) for one in done.procedures if one.name and one.name.code]
+    event = el.without_nothing({"code": codes, "period": period(done.performed, done.performed_until)})
     return el.without_nothing(
         {"resourceType": "Composition"}
         | common(binder)
@@ -63,18 +71,54 @@ def write_composition(binder: Binder, sections: list[Node]) -> Node:
             "status": _COMPOSITION_STATUS.get(header.status, "preliminary"),
             "type": write_type(header),
             "date": header.date,
-            "author": authors,
+            "_date": None if header.date else absent(binder),
+            "author": authors or [absent(binder)],
             "title": header.title,
-            "attester": [
-                el.without_nothing({"mode": "legal", "time": attester.time, "party": binder.person(attester.person)})
-            ]
-            if attester
-            else None,
+            "confidentiality": header.confidentiality,
+            "attester": _attesters(binder),
             "custodian": binder.organisation(header.custodian) if header.custodian else None,
-            "event": [{"period": {"start": performed}}] if performed else None,
+            "relatesTo": [
+                {"code": code, "targetIdentifier": write_identifier(one)}
+                for code, one in (("replaces", header.replaces), ("appends", header.appends))
+                if one is not None
+            ],
+            "event": [event] if event else None,
             "section": sections,
         }
     )
+
+
+def period(start: str | None, end: str | None) -> Node | None:
+    return el.without_nothing({"start": start, "end": end}) or None
+
+
+def security(header: Header, pack: Pack) -> list[Node]:
+    """The confidentiality as a label of the whole document. Source: data set A.1.8."""
+    return [coding(pack.systems["confidentiality"], header.confidentiality)] if header.confidentiality else []
+
+
+def _recipients(binder: Binder) -> list[Node]:
+    return [
+        binder.person(one) if isinstance(one, Person) else binder.organisation(one)
+        for one in binder.report.header.recipients
+    ]
+
+
+def _attesters(binder: Binder) -> list[Node]:
+    """Who answers for the report and who checked it; when must be there, and is not always told. Source: REP-21."""
+    header, url = binder.report.header, binder.pack.extensions["device_attester"]
+    told: list[tuple[str, str | None, Node]] = []
+    if header.attester:
+        told.append(("legal", header.attester.time, binder.person(header.attester.person)))
+    for one in header.validators:
+        party = binder.person(one.person) if one.person else {}
+        if one.device:
+            party = party | {"extension": [{"url": url, "valueReference": binder.device(one.device)}]}
+        told.append(("professional", one.time, party))
+    return [
+        el.without_nothing({"mode": mode, "time": time, "_time": None if time else absent(binder), "party": party})
+        for mode, time, party in told
+    ]
 
 
 def read_header(opened: Opened) -> Header:
@@ -82,25 +126,100 @@ def read_header(opened: Opened) -> Header:
     composition, diagnostic = opened.composition, opened.diagnostic
     first = composition or diagnostic
     code = el.child(composition, "type") or el.child(diagnostic, "code")
-    version = el.extensions(composition, opened.pack.extensions["composition_version"])
+    told = [
+        text
+        for node, name in ((composition, "composition_version"), (diagnostic, "version"))
+        for extension in el.extensions(node, opened.pack.extensions[name])
+        if (text := el.text(extension, "valueString")) is not None
+    ]
     identifier, own = _identifier(opened), _own_identifier(opened)
     return Header(
         identifier=identifier,
         patient=_patient(opened),
         title=el.text(composition, "title") or el.text(code, "text") or "Imaging report",
         date=el.text(composition, "date") or el.text(diagnostic, "issued") or el.text(opened.bundle, "timestamp") or "",
-        type=first_code(el.children(code, "coding")),
+        type=read_codings(el.codings({"type": code}, "type")),
         status=el.text(diagnostic, "status") or el.text(composition, "status") or "unknown",
         language=el.text(composition, "language")
         or el.text(diagnostic, "language")
         or el.text(opened.bundle, "language"),
-        version=el.text(version[0], "valueString") if version else None,
+        version=next(iter(told), None),
         authors=_authors(opened),
         organisation=_organisation(opened, first),
         attester=_attester(opened),
         custodian=read_organisation(found) if (found := opened.find(composition, "custodian")) else None,
         document_identifier=own if own != identifier else None,
+        issued=_issued(opened),
+        devices=tuple(
+            device for node in opened.closed.follow(composition, "author") if (device := opened.device(node))
+        ),
+        validators=tuple(_validators(opened)),
+        recipients=tuple(dict.fromkeys(_read_recipients(opened))),
+        insurances=tuple(_insurances(opened)),
+        confidentiality=el.text(composition, "confidentiality") or _security(opened),
+        service=next(
+            (
+                c
+                for c in map(read_code, el.codings(first, "category"))
+                if c and c.system == opened.pack.systems["v2_0074"]
+            ),
+            None,
+        ),
+        replaces=_related(composition, "replaces"),
+        appends=_related(composition, "appends"),
     )
+
+
+def _issued(opened: Opened) -> str | None:
+    """When it was issued, where that is another time than that of its writing."""
+    issued, date = el.text(opened.diagnostic, "issued"), el.text(opened.composition, "date")
+    return issued if date is not None and issued != date else None
+
+
+def _validators(opened: Opened) -> Iterator[Validator]:
+    composition, url = opened.composition, opened.pack.extensions["device_attester"]
+    for attester in el.children(composition, "attester"):
+        party = el.child(attester, "party")
+        person = opened.person(opened.closed.find(party, composition))
+        told = el.extensions(party, url)
+        device = opened.device(opened.closed.find(el.child(told[0], "valueReference"), composition)) if told else None
+        if attester.get("mode") == "professional" and (person is not None or device is not None):
+            yield Validator(person, el.text(attester, "time"), device)
+
+
+def _read_recipients(opened: Opened) -> Iterator[Person | Organisation]:
+    for source in (opened.composition, opened.diagnostic):
+        for node in opened.linked(source, "information_recipient"):
+            found = opened.person(node) or opened.organisation(node)
+            if found is not None:
+                yield found
+
+
+def _insurances(opened: Opened) -> Iterator[Insurance]:
+    for node in opened.closed.of_type("Coverage"):
+        held = read_identifier(el.child(node, "identifier"))
+        number = held.value if held else el.text(node, "subscriberId")
+        insurer = opened.organisation(opened.find(node, "payor"))
+        if insurer is not None or number is not None:
+            yield Insurance(insurer, held or (Identifier(None, number) if number else None))
+
+
+def _security(opened: Opened) -> str | None:
+    codes = (
+        read_code(c)
+        for node in (opened.bundle, opened.composition)
+        for c in el.children(el.child(node, "meta"), "security")
+    )
+    return next((c.code for c in codes if c and c.system == opened.pack.systems["confidentiality"]), None)
+
+
+def _related(composition: Node, code: str) -> Identifier | None:
+    told = (
+        read_identifier(el.child(one, "targetIdentifier"))
+        for one in el.children(composition, "relatesTo")
+        if one.get("code") == code
+    )
+    return next((one for one in told if one is not None), None)
 
 
 def _identifier(opened: Opened) -> Identifier:
@@ -120,7 +239,7 @@ def _patient(opened: Opened) -> Patient:
     node = opened.find(opened.composition, "subject") or opened.find(opened.diagnostic, "subject")
     if node is None or node.get("resourceType") != "Patient":
         raise CountryMisanswered("a report without its patient", path="Composition.subject")
-    return replace(read_patient_resource(node, complete=False), handle=None)
+    return read_reported_patient(node)
 
 
 def _authors(opened: Opened) -> tuple[Person, ...]:
@@ -132,8 +251,8 @@ def _authors(opened: Opened) -> tuple[Person, ...]:
 
 def _organisation(opened: Opened, first: Node) -> Organisation | None:
     for node in opened.closed.follow(first, "author" if opened.composition else "performer"):
-        if node.get("resourceType") == "Organization":
-            return read_organisation(node)
+        if (organisation := opened.organisation(node)) is not None:
+            return organisation
     return None
 
 

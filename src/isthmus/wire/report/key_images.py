@@ -11,17 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.identifiers import is_uid, plain_uid
 from isthmus.model.report.key_images import KeyImage
+from isthmus.model.report.sites import Site
 from isthmus.wire.described import first_code, study_identifier, study_uid
+from isthmus.wire.packs.pack import Pack
 from isthmus.wire.report.binding import Binder, Opened
+from isthmus.wire.report.statements import read_site, write_site
 
 REFERENCES_MAX, IMAGES_MAX = 200, 50  # of one statement
 FORMS = ("DocumentReference", "Media", "ImagingSelection", "Basic")
 FRAME_MAX = 10**9
+DICOM = "application/dicom"
 _FRAMES = re.compile(r"/instances/([0-9.]{1,64})/frames/([0-9]{1,9})(?:[/?,]|$)")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -51,13 +56,17 @@ def _write(image: KeyImage, binder: Binder) -> Node:
     modality = concept(coding(pack.systems["dcm"], image.modality or "OT"))
     study = image.study_instance_uid
     attachment = {
-        "contentType": "application/dicom",
+        "extension": _format(image, pack),
+        "contentType": image.media_type or DICOM,
         "url": f"urn:oid:{image.sop_instance_uid}",
         "title": image.title,
     }
     extensions: list[Node] = [{"url": pack.extensions["modality_once"], "valueCodeableConcept": modality}]
     if image.frame is not None:
         extensions.append({"url": pack.extensions["frame"], "valuePositiveInt": image.frame})
+    if image.site is not None:
+        inner = {"url": "concept", "valueCodeableConcept": write_site(image.site, binder)}
+        extensions.append({"url": pack.extensions["body_site_once"], "extension": [inner]})
     return {
         "resourceType": "DocumentReference",
         "meta": {"profile": [pack.profiles["key_image"]]},
@@ -66,6 +75,10 @@ def _write(image: KeyImage, binder: Binder) -> Node:
         "status": "current",
         "category": [concept(coding(pack.systems["loinc"], pack.codes["key_images"]))],
         "subject": binder.ref("patient"),
+        "author": [
+            *([binder.person(image.performer, in_role=True)] if image.performer else []),
+            *([binder.imaging_device(image.device)] if image.device else []),
+        ],
         "description": image.comment,
         "content": [
             {
@@ -77,6 +90,19 @@ def _write(image: KeyImage, binder: Binder) -> Node:
         if study
         else None,
     }
+
+
+def _format(image: KeyImage, pack: Pack) -> list[Node]:
+    """Size, frames and duration, as R5 has them. Source: data set A.6."""
+    told = {"width": image.width_px, "height": image.height_px, "frames": image.frames}
+    made: list[Node] = [
+        {"url": pack.extensions[f"attachment_{name}"], "valuePositiveInt": value}
+        for name, value in told.items()
+        if value
+    ]
+    if image.duration_s is not None:
+        made.append({"url": pack.extensions["attachment_duration"], "valueDecimal": image.duration_s})
+    return made
 
 
 def _uid(system: str, code: str, uid: str, binder: Binder) -> Node:
@@ -180,7 +206,37 @@ def _document(node: Node, opened: Opened) -> KeyImage | None:
         title=el.text(node, "content", "attachment", "title"),
         comment=el.text(node, "description"),
         frame=_frame(node, sop, opened),
+        site=_site(node, opened),
+        **_format_of(node, opened),
+        performer=next((p for a in opened.closed.follow(node, "author") if (p := opened.person(a))), None),
+        device=next((d for a in opened.closed.follow(node, "author") if (d := opened.device(a))), None),
     )
+
+
+def _site(node: Node, opened: Opened) -> Site | None:
+    """A body site in any of its forms. Source: TOL-06."""
+    for extension in el.extensions(node, opened.pack.extensions["body_site_once"], opened.pack.extensions["body_site"]):
+        inner = [el.child(part, "valueCodeableConcept") for part in el.children(extension, "extension")]
+        for told in (*inner, el.child(extension, "valueCodeableConcept")):
+            if (site := read_site(told, node, opened)) is not None:
+                return site
+    return None
+
+
+def _format_of(node: Node, opened: Opened) -> dict[str, Any]:
+    attachment, urls = el.child(node, "content", "attachment"), opened.pack.extensions
+    told: dict[str, Any] = {}
+    for name, member in (("width", "width_px"), ("height", "height_px"), ("frames", "frames")):
+        for extension in el.extensions(attachment, urls[f"attachment_{name}"]):
+            number = el.number(extension, "valuePositiveInt")
+            told[member] = number if number is not None and 0 < number < FRAME_MAX else None
+    for extension in el.extensions(attachment, urls["attachment_duration"]):
+        seconds = extension.get("valueDecimal")
+        told["duration_s"] = (
+            float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
+        )
+    media = el.text(attachment, "contentType")
+    return told | {"media_type": None if media == DICOM else media}
 
 
 def _frame(node: Node, sop: str, opened: Opened) -> int | None:

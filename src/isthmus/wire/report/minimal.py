@@ -12,9 +12,9 @@ from isthmus.fhir.elements import Node
 from isthmus.model.report.document import ImagingReport
 from isthmus.wire.described import accession_identifier, order_identifier, study_identifier
 from isthmus.wire.packs.pack import Pack
-from isthmus.wire.people import write_patient_resource
+from isthmus.wire.people import write_reported_patient
 from isthmus.wire.report import header, presented_form
-from isthmus.wire.report.binding import Binder
+from isthmus.wire.report.binding import Binder, write_identifier
 from isthmus.wire.report.examination import write_regions
 
 
@@ -29,7 +29,7 @@ def is_minimal(report: ImagingReport) -> bool:
 def write_minimal(report: ImagingReport, pack: Pack) -> bytes:
     """Write the collection; the same report is the same bytes."""
     binder, head, done = Binder(report, pack), report.header, report.examination
-    binder.add("patient", write_patient_resource(head.patient, pack))
+    binder.add("patient", write_reported_patient(head.patient, pack))
     studies = [
         {"type": "ImagingStudy", "identifier": study_identifier(uid, pack)} for uid in report.study_instance_uids
     ]
@@ -40,7 +40,7 @@ def write_minimal(report: ImagingReport, pack: Pack) -> bytes:
         "resourceType": "DiagnosticReport",
         "meta": {"profile": [pack.profiles["report_minimal_metadata"]]},
         "extension": write_regions(done.regions, binder),
-        "identifier": [header.write_identifier(head.identifier)],
+        "identifier": [write_identifier(head.identifier)],
         "basedOn": [{"type": "ServiceRequest", "identifier": number} for number in orders],
         "status": head.status,
         "code": header.write_type(head) | {"text": head.title},
@@ -55,7 +55,7 @@ def write_minimal(report: ImagingReport, pack: Pack) -> bytes:
         {
             "resourceType": "Bundle",
             "meta": {"profile": [pack.profiles["report_minimal"]]},
-            "identifier": header.write_identifier(head.document_identifier or head.identifier),
+            "identifier": write_identifier(head.document_identifier or head.identifier),
             "type": "collection",
             "entry": [first, *binder.entries],
         }

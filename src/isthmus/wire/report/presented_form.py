@@ -21,6 +21,7 @@ def write_forms(forms: tuple[PresentedForm, ...]) -> list[Node]:
                 "data": b64encode(form.body).decode(),
                 "size": len(form.body),
                 "title": form.title,
+                "creation": form.created,
             }
         )
         for form in forms
@@ -46,7 +47,7 @@ def _inside(node: Node, opened: Opened) -> Iterator[PresentedForm]:
         body = decode(el.text(binary, "data"))
         media = media or el.text(binary, "contentType") or ""
     if body is not None:
-        yield PresentedForm(media, body, el.text(node, "language"), el.text(node, "title"))
+        yield PresentedForm(media, body, el.text(node, "language"), el.text(node, "title"), el.text(node, "creation"))
 
 
 def decode(data: str | None) -> bytes | None:

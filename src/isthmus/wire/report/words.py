@@ -25,6 +25,18 @@ _ENGLISH = {
     "placed": "Requested on",
     "finding": "Finding",
     "imaging": "Imaging",
+    "communication": "Communication",
+    "question": "Clinical question",
+    "priority": "Priority",
+    "performer": "Performed by",
+    "device": "Device",
+    "medication": "Medication",
+    "reaction": "Adverse reaction",
+    "allergy": "Allergy",
+    "implant": "Implant",
+    "pregnancy": "Pregnancy",
+    "gestational_age": "Gestational age",
+    "specimen": "Specimen",
 }
 _WORDS: dict[str, dict[str, str]] = {
     "el": {
@@ -45,6 +57,18 @@ _WORDS: dict[str, dict[str, str]] = {
         "placed": "Ημερομηνία παραπομπής",
         "finding": "Εύρημα",
         "imaging": "Απεικόνιση",
+        "communication": "Ενημέρωση",
+        "question": "Κλινικό ερώτημα",
+        "priority": "Προτεραιότητα",
+        "performer": "Εκτέλεση",
+        "device": "Συσκευή",
+        "medication": "Φάρμακο",
+        "reaction": "Ανεπιθύμητη αντίδραση",
+        "allergy": "Αλλεργία",
+        "implant": "Εμφύτευμα",
+        "pregnancy": "Κύηση",
+        "gestational_age": "Ηλικία κύησης",
+        "specimen": "Δείγμα",
     },
     "de": {
         "imaging_study": "Bildgebende Untersuchung",
@@ -64,6 +88,18 @@ _WORDS: dict[str, dict[str, str]] = {
         "placed": "Angefordert am",
         "finding": "Befund",
         "imaging": "Bildgebung",
+        "communication": "Mitteilung",
+        "question": "Fragestellung",
+        "priority": "Dringlichkeit",
+        "performer": "Durchgeführt von",
+        "device": "Gerät",
+        "medication": "Medikation",
+        "reaction": "Unerwünschte Reaktion",
+        "allergy": "Allergie",
+        "implant": "Implantat",
+        "pregnancy": "Schwangerschaft",
+        "gestational_age": "Schwangerschaftsdauer",
+        "specimen": "Probe",
     },
     "bg": {
         "imaging_study": "Образно изследване",
@@ -83,8 +119,26 @@ _WORDS: dict[str, dict[str, str]] = {
         "placed": "Назначено на",
         "finding": "Находка",
         "imaging": "Образна диагностика",
+        "communication": "Съобщаване",
+        "question": "Клиничен въпрос",
+        "priority": "Спешност",
+        "performer": "Извършено от",
+        "device": "Апарат",
+        "medication": "Лекарство",
+        "reaction": "Нежелана реакция",
+        "allergy": "Алергия",
+        "implant": "Имплант",
+        "pregnancy": "Бременност",
+        "gestational_age": "Гестационна възраст",
+        "specimen": "Проба",
     },
 }
+
+
+MEANINGLESS = frozenset(
+    words[key] for words in (_ENGLISH, *_WORDS.values()) for key in ("finding", "impression", "imaging")
+)
+"""Names that are written where something has none."""
 
 
 def words_of(language: str | None) -> Mapping[str, str]:
