@@ -284,6 +284,13 @@ def test_a_sound_conversation_fails_nothing() -> None:
     assert examine(Kind.CONVERSATION, tuple(sound().values()), PACK) == []
 
 
+@pytest.mark.parametrize("name", [name for name, one in sound().items() if one.status == 200])
+def test_what_went_by_is_judged_without_its_body(name: str) -> None:
+    went_by = replace(sound()[name], answer=b"")
+
+    assert examine(Kind.EXCHANGE, went_by, PACK, cheap=True) == []
+
+
 def test_the_form_of_an_address_of_xc_wado_may_give_the_same() -> None:
     alias = replace(ALIAS, answer=sound()["all images"].answer)
 

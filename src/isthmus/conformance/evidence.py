@@ -40,7 +40,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Exchange:
-    """A question to a border and its answer. Header names are lower case; no status means that HTTP never began."""
+    """A question to a border and its answer. Header names are lower case; no status means that HTTP never began.
+
+    Live traffic hands in what went by without its body: an empty answer was not held, and what only it could say is not judged.
+    """
 
     method: str = "GET"
     path: str  # below the listener: /fhir/DocumentReference

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 
+import orjson
 import pytest
 from tests.country_b.portal.fakes import FakePortal, Page
 
+from isthmus.conformance.evidence import Arrival
+from isthmus.conformance.requirement import Kind, examine
+from isthmus.conformance.requirements import all as groups
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
+from isthmus.demo.stories import STORIES
 from isthmus.errors import ArrivalRefused
+from isthmus.wire.packs.pack import load_pack
 
 pytestmark = pytest.mark.anyio
+assert groups.GROUPS
 
 
 async def _open(portal: FakePortal, report_id: str, *, study: bool = True, language: str = "en") -> Page:
@@ -35,6 +42,23 @@ async def test_the_impression_comes_before_everything_else(portal: FakePortal) -
     assert order == sorted(order)
     assert "Normal CT of the head; no explanation for the headache." in page.text
     assert "Version 1, 14 Oct 2026 10:05" in page.text
+
+
+HERE = {story.person for story in STORIES}
+SHOWN = [report.id for report in reports().values() if report.bundle.exists() and report.person in HERE]
+
+
+@pytest.mark.requirement("REP-23", "REP-24")
+@pytest.mark.parametrize("report_id", SHOWN)
+async def test_every_section_of_a_report_is_shown_and_nothing_of_it_runs_or_fetches(
+    portal: FakePortal, report_id: str
+) -> None:
+    page = await _open(portal, report_id, study=False)
+
+    shown = page.text.partition("<main")[2].partition("</main>")[0]
+    arrived = Arrival(document=orjson.loads(reports()[report_id].bundle.read_bytes()), told=shown)
+    found = examine(Kind.ARRIVAL, arrived, load_pack())
+    assert [(finding.requirement, finding.path) for finding in found] == []
 
 
 async def test_a_foreign_text_stands_in_its_own_language_marked(portal: FakePortal) -> None:

@@ -249,7 +249,8 @@ def _reads(exchange: Exchange, *paths: str) -> bool:
 
 @requirement("RET-01", Kind.EXCHANGE, "a FHIR document comes as a Bundle, not wrapped", source="API", cheap=True)
 def ret_01(exchange: Exchange, pack: Pack) -> Iterator[str]:
-    if _reads(exchange, "/fhir/Bundle/") and exchange.status == 200 and exchange.node.get("resourceType") != "Bundle":
+    held = _reads(exchange, "/fhir/Bundle/") and exchange.status == 200 and exchange.answer
+    if held and exchange.node.get("resourceType") != "Bundle":
         yield "resourceType"
 
 

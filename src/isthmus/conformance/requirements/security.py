@@ -88,7 +88,7 @@ def sec_04(exchange: Exchange, pack: Pack) -> Iterator[str]:
 
 @requirement("SEC-05", Kind.EXCHANGE, "a token has the claims of IUA", source="IUA", cheap=True)
 def sec_05(exchange: Exchange, pack: Pack) -> Iterator[str]:
-    if exchange.path == "/oauth/token" and exchange.status == 200:
+    if exchange.path == "/oauth/token" and exchange.status == 200 and exchange.answer:
         claims = _part(el.text(exchange.node, "access_token") or "", 1)
         yield from (name for name in _IUA if not claims.get(name))
 
