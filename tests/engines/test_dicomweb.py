@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 import pytest
 from tests.archive.conftest import ISSUER, NOW, Node, dicom, settings_in
 from tests.national.test_files import _patient
@@ -102,6 +104,16 @@ def test_series_and_instances_are_told_with_their_numbers(behind: Behind) -> Non
         STUDY.study_instance_uid: (2, 30),
         IMPLICIT.study_instance_uid: (1, 2),
     }
+
+
+def test_metadata_are_told_as_the_pacs_has_them_without_its_address(behind: Behind, pacs: Orthanc) -> None:
+    packed = behind.run(behind.sources.get_metadata(MINE.identifier, ImagesQuery(STUDY.study_instance_uid)))
+
+    told = orjson.loads(gzip.decompress(packed))
+    assert [row["00080018"]["Value"] for row in told] == [[STUDY.sop_instance_uid(n)] for n in range(STUDY.instances)]
+    assert {tuple(row["00280010"]["Value"]) for row in told} == {(STUDY.rows,)}
+    assert pacs.dicomweb.encode() not in gzip.decompress(packed)
+    assert not [row for row in told if "7FE00010" in row]
 
 
 def test_several_askers_at_once_each_get_all_of_it(behind: Behind) -> None:

@@ -128,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
         pacs.targets.append(self.path)
         if pacs.drops(path):
             self.close_connection = True
+        elif path.endswith("/metadata"):
+            self._describe(path.removesuffix("/metadata"))
         elif re.search(r"(^|/)(studies|series|instances)$", path):
             self._search(path, parameters, accept)
         else:
@@ -150,6 +152,20 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             status, body = NOTHING[pacs.nothing]
             self._say(status, {}, body)
+
+    def _describe(self, path: str) -> None:
+        told = next((said for part, said in self.pacs.statuses.items() if part in "metadata"), None)
+        uids = path.split("/")[1::2]
+        read = [_read(file) for file in self.pacs.files]
+        rows = [
+            self.pacs.alter(one.to_json_dict() | {"7FE00010": {"vr": "OW", "BulkDataURI": f"{self.pacs.url}/bulk"}})
+            for one in read
+            if uids == [one.StudyInstanceUID, one.SeriesInstanceUID, one.SOPInstanceUID][: len(uids)]
+        ]
+        if told is not None:
+            self._say(*told, b"")
+        else:
+            self._say(200, {"Content-Type": self.pacs.json_media}, json.dumps(rows).encode())
 
     def _image(self, path: str, accept: str) -> None:
         pacs, uid = self.pacs, path.rpartition("/")[2]

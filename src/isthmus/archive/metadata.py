@@ -79,11 +79,12 @@ def _one_of(body: bytes, sop_instance_uid: str) -> bytes | None:
     for one in msgspec.json.decode(zlib.decompress(body, GZIP), type=list[msgspec.Raw]):
         raw = bytes(one)
         if sop_instance_uid.encode() in raw and orjson.loads(raw)["00080018"].get("Value") == [sop_instance_uid]:
-            return _packed([b"[", raw, b"]"])
+            return packed([b"[", raw, b"]"])
     return None
 
 
-def _packed(parts: Iterable[bytes]) -> bytes:
+def packed(parts: Iterable[bytes]) -> bytes:
+    """By gzip, as it is kept and crosses."""
     packer = _Packer()
     for part in parts:
         packer.add(part)

@@ -27,6 +27,7 @@ from isthmus.errors import (
     ImagesPreparing,
     IsthmusError,
     NationalInfrastructureUnavailable,
+    UnsupportedRequest,
 )
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.queries import ImagesQuery
@@ -190,6 +191,15 @@ class DicomWeb:
         key = partial(words.uid, tag=words.SOP_UID)
         rows = await self._rows(path, (), words.INSTANCE_KEYS, key, series.instance_count)
         return words.told_instances(rows, held, series)
+
+    async def find_metadata(self, held: Held, series_instance_uid: str, sop_instance_uid: str | None) -> bytes:
+        path = images_path(ImagesQuery(held.study_instance_uid, series_instance_uid, sop_instance_uid))
+        reply = await self._said(f"{path}/metadata", (), self._questions.allowance())
+        if reply.status in NOTHING | NOT_THAT_FORM | NOT_THAT_MEDIA | {405}:
+            raise UnsupportedRequest(f"{self._source.name} has no metadata of these images", reason="no-route")
+        if reply.status != 200:
+            raise self._refused(reply.status)
+        return reply.body
 
     async def make_ready(self, held: Held) -> float:
         """Ask for each series once, beside the loop's other work; what it then says of when to come back is told next time."""

@@ -22,6 +22,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from isthmus.archive import index, prepared, queries, register
+from isthmus.archive.metadata import packed
 from isthmus.archive.studies import Told, describe_rows
 from isthmus.config import Settings
 from isthmus.dicom.faults import DicomFault
@@ -34,11 +35,13 @@ from isthmus.errors import (
     ImagesNotFound,
     ImagesPreparing,
     NationalInfrastructureUnavailable,
+    UnsupportedRequest,
 )
 from isthmus.model.documents import Document, DocumentContent
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.pieces import Arriving, StoredInstance
 from isthmus.model.queries import DocumentQuery, ImagesQuery
+from isthmus.national.metadata import TellsMetadata, described
 from isthmus.national.told import Held, mine
 from isthmus.sources import Source
 from isthmus.storage.database import Database
@@ -120,6 +123,34 @@ class PacsImages:
         return found
 
     async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:
+        held, listed, told = await self._found(patient, query)
+        if not held.at_hand:
+            raise ImagesPreparing(
+                "the study is near-line", retry_after_s=await self.pacs.make_ready(held) or PREPARING_S
+            )
+        return [self._stored(held, one, listed) for one in told]
+
+    async def get_metadata(self, patient: PatientIdentifier, query: ImagesQuery) -> bytes:
+        """As the PACS tells them now, series by series. Raises UnsupportedRequest (no-route) where it has none ready: images tell them."""
+        held, _, told = await self._found(patient, query)
+        if not isinstance(self.pacs, TellsMetadata):
+            raise UnsupportedRequest("no metadata are ready of these images", reason="no-route")
+        objects: dict[str, bytes] = {}
+        for series in dict.fromkeys(one.series_instance_uid for one in told):
+            wanted = [one for one in told if one.series_instance_uid == series]
+            body = await self.pacs.find_metadata(held, series, query.sop_instance_uid)
+            said = await asyncio.to_thread(described, body, held, wanted, self.source)
+            objects |= {one.sop_instance_uid: json for one, json in zip(wanted, said, strict=True)}
+        parts = [(b"," if at else b"[") + objects[one.sop_instance_uid] for at, one in enumerate(told)]
+        return await asyncio.to_thread(packed, [*parts, b"]"])
+
+    async def close(self) -> None:
+        await self.pacs.close()
+
+    async def _found(
+        self, patient: PatientIdentifier, query: ImagesQuery
+    ) -> tuple[Held, Sequence[Told], Sequence[Told]]:
+        """A study of this patient's that is this source's to give, its instances, and those that are asked for. Raises ImagesNotFound."""
         held = next(iter(await self._held(patient, query.study_instance_uid)), None)
         if held is None or await self._index.read(partial(self._is_others, study=held.study_instance_uid)):
             raise ImagesNotFound("this patient has no such images")
@@ -127,14 +158,7 @@ class PacsImages:
         told = [one for one in listed if _wanted(one, query)]
         if not told:
             raise ImagesNotFound("this patient has no such images")
-        if not held.at_hand:
-            raise ImagesPreparing(
-                "the study is near-line", retry_after_s=await self.pacs.make_ready(held) or PREPARING_S
-            )
-        return [self._stored(held, one, listed) for one in told]
-
-    async def close(self) -> None:
-        await self.pacs.close()
+        return held, listed, told
 
     def _stored(self, held: Held, told: Told, listed: Sequence[Told]) -> StoredInstance:
         return StoredInstance(

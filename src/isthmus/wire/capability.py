@@ -91,7 +91,7 @@ def _beside(services: frozenset[str]) -> str:
             "WADO-RS of studies, series and instances, as stored or in Explicit VR Little Endian, at /dicom-web."
         )
     if {"imaging-pixels", "imaging-metadata"} <= services:
-        told.append("Their metadata too, without bulk values.")
+        told.append("Their metadata too, without bulk values, where their source has them ready.")
     return " ".join(told)
 
 
