@@ -22,7 +22,7 @@ from isthmus.conformance.requirements import all as groups
 from isthmus.fhir.narrative import words_in
 from isthmus.model.report.document import ImagingReport
 from isthmus.originals.beside import Beside
-from isthmus.originals.chapters import COMMUNICATION, SECTIONS
+from isthmus.originals.chapters import SECTIONS
 from isthmus.originals.child import Asked, made_report, report_of, report_task
 from isthmus.originals.coded import DESIGNATORS
 from isthmus.wire.packs.pack import load_pack
@@ -37,9 +37,7 @@ WORDS = st.text(
     max_size=40,
 ).map(lambda one: "w" + " ".join(one.split()) + "w")
 HEADINGS = st.one_of(
-    st.sampled_from(sorted(key for key, chapter in SECTIONS.items() if chapter != COMMUNICATION)).map(
-        lambda key: (key[1], SCHEMES[key[0]])
-    ),
+    st.sampled_from(sorted(SECTIONS)).map(lambda key: (key[1], SCHEMES[key[0]])),
     st.tuples(st.just("4711"), st.just("99OWN")),
 )
 NAMES = st.sampled_from(

@@ -10,18 +10,22 @@ import orjson
 import pytest
 from tests.wire.test_reports import REPORT
 
+from isthmus.conformance.requirement import Kind, examine
+from isthmus.conformance.requirements import all as groups
 from isthmus.model.codes import LOINC, Code
 from isthmus.model.identifiers import UNIDENTIFIED
 from isthmus.model.people import HumanName, Patient
 from isthmus.model.report.document import ImagingReport, Section
 from isthmus.model.report.examination import Examination
 from isthmus.model.report.header import Header
+from isthmus.model.report.order import Order
 from isthmus.model.report.presented_form import PresentedForm
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import original_of, read_report, write_report
 from isthmus.wire.report.minimal import is_minimal, write_minimal
 
 PACK = load_pack()
+assert groups.GROUPS
 PDF = b"%PDF-1.7 letter"
 
 
@@ -117,6 +121,18 @@ def test_a_report_as_issued_alone_is_a_collection_that_names_study_and_order_by_
     assert read.header.patient == replace(report.header.patient, handle=None)
     assert original_of(body) == ("application/pdf", PDF)
     assert read.sections == ()
+    assert examine(Kind.MINIMAL, bundle, PACK) == []
+
+
+@pytest.mark.requirement("REP-20")
+@pytest.mark.requirement("REP-21")
+def test_a_report_as_issued_alone_of_an_unknown_study_and_order_says_so() -> None:
+    report = replace(minimal(), order=Order(), examination=Examination())
+
+    body = write_minimal(report, PACK)
+
+    assert examine(Kind.MINIMAL, orjson.loads(body), PACK) == []
+    assert (read_report(body, PACK).study_instance_uids, read_report(body, PACK).order.accession_numbers) == ((), ())
 
 
 @pytest.mark.requirement("REP-21")

@@ -289,8 +289,15 @@ def rep_20(node: Node, pack: Pack) -> Iterator[str]:
         if not el.children(report, "presentedForm"):
             yield "DiagnosticReport.presentedForm"
         for name in ("imagingStudy", "basedOn"):
-            if not any(el.text(r, "identifier", "value") or r.get("reference") for r in el.children(report, name)):
+            if not any(_names(reference, pack) for reference in el.children(report, name)):
                 yield f"DiagnosticReport.{name}"
+
+
+def _names(reference: Node, pack: Pack) -> bool:
+    """Whether something is referred to, by identifier or otherwise, or said to be not known."""
+    identifier = el.child(reference, "identifier")
+    absent = el.extensions(el.child(identifier, "_value"), pack.extensions["absent"])
+    return bool(el.text(identifier, "value") or reference.get("reference") or absent)
 
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)?")
