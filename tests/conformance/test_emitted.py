@@ -19,6 +19,7 @@ from tests.wire.made import (
     REPORT_ENTRY,
     STUDY,
 )  # fmt: skip
+from tests.wire.made_reports import FULL
 from tests.wire.test_further_sections import minimal
 from tests.wire.test_reports import REPORT
 
@@ -93,6 +94,7 @@ EMITTED: dict[str, tuple[Kind, bytes]] = {
         Kind.REPORT,
         write_report(ImagingReport(REPORT.header, examination=replace(REPORT.examination, findings=())), PACK),
     ),
+    "report of every chapter": (Kind.REPORT, write_report(FULL, PACK)),
     "report as issued alone": (Kind.MINIMAL, write_minimal(minimal(), PACK)),
     "capability": (
         Kind.CAPABILITY,

@@ -24,6 +24,7 @@ from tests.conformance.spoken import (
     sound,
 )  # fmt: skip
 from tests.wire.made import BASE, HANDLE, KOS_ENTRY, MANIFEST, MANIFEST_ENTRY, PATIENT, PDF_ENTRY, STUDY
+from tests.wire.made_reports import FULL
 from tests.wire.test_reports import REPORT
 
 from isthmus.conformance.evidence import Arrival, Delivery, Examination, Launch, Trails, Written, kos_node
@@ -41,6 +42,7 @@ ANOTHER = (PATIENT.identifier.system, "other")
 NAMED = sound()
 FHIR_MANIFEST: Node = NAMED["manifest"].node
 REPORT_NODE: Node = orjson.loads(write_report(REPORT, PACK))
+FULL_NODE: Node = orjson.loads(write_report(FULL, PACK))
 KOS, PLAIN = write_kos(MANIFEST, PACK), write_plain_kos(MANIFEST, PACK)
 READ, READ_PLAIN = read_kos(KOS, PACK).manifest, read_kos(PLAIN, PACK).manifest
 LESS = replace(MANIFEST, study=replace(STUDY, series=STUDY.series[:1]))
@@ -195,6 +197,8 @@ TOLD = Examination(
     accession_number=("urn:oid:2.999.5.1", "A2026-0042"),
 )  # fmt: skip
 UNNUMBERED = replace(MANIFEST, study=replace(STUDY, series=tuple(replace(one, number=None) for one in STUDY.series)))
+HARM = ("AdverseEvent", "AllergyIntolerance")
+UNHARMED = {**FULL_NODE, "entry": [one for one in FULL_NODE["entry"] if one["resource"]["resourceType"] not in HARM]}
 OTHER = replace(LESS, uid="2.999.1")
 NOT_ECHOED = replace(TRAILS.conversation[0], sent={**TRAILS.conversation[0].sent, "x-request-id": "z"})
 SOUND: dict[str, tuple[Kind, Any]] = {
@@ -222,6 +226,7 @@ SOUND: dict[str, tuple[Kind, Any]] = {
     "a manifest and its model": (Kind.WRITTEN, Written(MANIFEST, FHIR_MANIFEST)),
     "the other form and its model": (Kind.WRITTEN, Written(MANIFEST, kos_node(KOS))),
     "a report and its model": (Kind.WRITTEN, Written(REPORT, REPORT_NODE)),
+    "a report of every chapter and its model": (Kind.WRITTEN, Written(FULL, FULL_NODE)),
     "the same bytes": (Kind.DELIVERY, Delivery(INSTANCES[FIRST], INSTANCES[FIRST])),
     "the same pixels": (Kind.DELIVERY, Delivery(dicom(FIRST, syntax=IMPLICIT), dicom(FIRST))),
     "both trails": (Kind.TRAILS, TRAILS),
@@ -271,6 +276,7 @@ SPOILT: dict[str, tuple[set[str], tuple[Kind, Any]]] = {
     "a language is left out": ({"MFH-29"}, (Kind.WRITTEN, Written(MANIFEST, without(FHIR_MANIFEST, "entry", 0, "resource", "language")))),
     "a series' number is left out": ({"MKO-12"}, (Kind.WRITTEN, Written(MANIFEST, kos_node(write_kos(UNNUMBERED, PACK))))),
     "an attester is left out": ({"REP-25"}, (Kind.WRITTEN, Written(REPORT, without(REPORT_NODE, "entry", 0, "resource", "attester")))),
+    "a reaction is left out": ({"REP-25"}, (Kind.WRITTEN, Written(FULL, UNHARMED))),
     "other bytes": ({"WAD-10"}, _of("the same bytes", arrived=INSTANCES[FIRST] + b"\0\0")),
     "other pixels": ({"WAD-10"}, _of("the same pixels", arrived=dicom(FIRST).replace(b"\1\0\2\0", b"\1\0\1\0"))),
     "an id that is not echoed": ({"CAP-08"}, (Kind.TRAILS, replace(TRAILS, conversation=(NOT_ECHOED, *TRAILS.conversation[1:])))),

@@ -161,12 +161,18 @@ def _producer(report: ImagingReport, node: Node, pack: Pack) -> Iterator[Row]:
     }
     for name, value in known.items():
         yield f"Composition.section[{name}].entry", value, filled.get(pack.sections[name], {}).get("entry")
-    orders = Closed(node).of_type("ServiceRequest")
+    closed = Closed(node)
+    yield "AdverseEvent", done.reactions, closed.of_type("AdverseEvent") or closed.of_type("AllergyIntolerance")
+    given = closed.of_type("MedicationAdministration")
+    yield "MedicationAdministration", done.medications, given
+    linked = any(one.get("partOf") for one in given)
+    yield "MedicationAdministration.partOf", done.procedures if done.medications else (), linked
+    orders = closed.of_type("ServiceRequest")
     numbers = [n for order in orders for n in el.children(order, "identifier")]
     yield "ServiceRequest.identifier", report.order.accession_numbers, any(_coded(n, "type", "ACSN") for n in numbers)
     coded = [statement for statement in report.order.reasons if statement.code]
     yield "ServiceRequest.reasonCode", tuple(coded), any(order.get("reasonCode") for order in orders)
-    told = {el.text(one, "identifier", "value"): one for one in Closed(node).of_type("ImagingStudy")}
+    told = {el.text(one, "identifier", "value"): one for one in closed.of_type("ImagingStudy")}
     for study in done.studies:
         one = told.get(f"urn:oid:{study.study_instance_uid}", {})
         yield "ImagingStudy.subject", True, one.get("subject")
@@ -175,3 +181,15 @@ def _producer(report: ImagingReport, node: Node, pack: Pack) -> Iterator[Row]:
         yield "ImagingStudy.numberOfSeries", study.series, one.get("numberOfSeries")
         yield "ImagingStudy.numberOfInstances", study.series, one.get("numberOfInstances")
         yield "ImagingStudy.series", study.series, one.get("series")
+        held = {el.text(series, "uid"): series for series in el.children(one, "series")}
+        for series in study.series:
+            shown = held.get(series.series_instance_uid, {})
+            for name, kept in (
+                ("modality", series.modality),
+                ("description", series.description),
+                ("bodySite", series.body_site),
+            ):
+                yield f"ImagingStudy.series.{name}", kept, shown.get(name)
+            for instance, there in _instances_side_by_side(series, shown):
+                yield "ImagingStudy.series.instance.sopClass", instance.sop_class_uid, there.get("sopClass")
+                yield "ImagingStudy.series.instance.number", instance.number, "number" in there
