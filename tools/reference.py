@@ -14,6 +14,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from isthmus import config, errors
 from isthmus.commands.root import COMMANDS
+from isthmus.conformance.dataset import NOWHERE, PLACES
+from isthmus.conformance.elements import MANIFEST, REPORT
 from isthmus.wire import documents, patients
 from isthmus.wire.capability import declared
 from isthmus.wire.packs.pack import load_pack
@@ -166,7 +168,41 @@ def _controls(most: int, orders: Mapping[str, Any], reference: str) -> str:
     return f"`_count` to {most}, `_sort` by {by}, `_summary=count`. What it names, it names by identifier: `{reference}:identifier`."
 
 
+def data_set_page() -> str:
+    """Every element of the data set, where each form holds it, and what shows it."""
+    lines = [
+        "# The data set",
+        "",
+        "Every element of the guideline's data set, A.1 to A.8 and B, written from the tables of the readers; do not edit by hand. What",
+        "MyHealth@EU asks: M mandatory, R required when known, O optional, `in` in scope at a level that is not public, - not seen in scope.",
+        "Each row of part A is a case of `tests/conformance/test_dataset.py::test_every_element_of_a_report_is_told`, each of part B of",
+        "`test_every_element_of_a_manifest_is_told`: written, read back, and found. A dash in the column of a source means that this form has",
+        "no agreed place for the element; what such a document says of it all the same stays in the words of its section.",
+        "",
+        "## The report",
+        "",
+        "| element | name | asked | in FHIR | from CDA | from DICOM SR | from PDF |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in REPORT:
+        places = (PLACES[form].get(one.id, "–") for form in ("report", "cda", "sr", "pdf"))
+        lines.append(f"| {one.id} | {one.name} | {one.obligation} | {' | '.join(places)} |")
+    lines += [
+        "",
+        "## The manifest",
+        "",
+        "| element | name | asked | in FHIR | as key object selection |",
+        "|---|---|---|---|---|",
+    ]
+    for one in MANIFEST:
+        why = NOWHERE.get(one.id, "–")
+        places = (PLACES[form].get(one.id, why) for form in ("manifest", "kos"))
+        lines.append(f"| {one.id} | {one.name} | {one.obligation} | {' | '.join(places)} |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
+    "docs/conformance/data-set.md": data_set_page,
     "isthmus.example.toml": example_toml,
     "docs/reference/errors.md": error_page,
     "docs/reference/commands.md": command_page,

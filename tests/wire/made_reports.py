@@ -41,7 +41,7 @@ AUTHOR = Person(
     (Telecom("+32 2 555 01 01", "phone", "work"),),
 )
 ASKER = replace(AUTHOR, name=HumanName("Asker", ("Ann",)), identifier=Identifier("urn:oid:2.999.9", "P-2"))
-VALIDATOR = Person(HumanName("Second", ("Sam",)), Identifier("urn:oid:2.999.9", "P-3"))
+VALIDATOR = replace(AUTHOR, name=HumanName("Second", ("Sam",)), identifier=Identifier("urn:oid:2.999.9", "P-3"))
 SCANNER = Device(
     "Scanner 3", Identifier("urn:oid:2.999.10", "D-3"), Code(SNOMED, "90003000", "CT scanner"), "Acme", "Spiral 9", "SN1", "4.2", "0123"
 )  # fmt: skip

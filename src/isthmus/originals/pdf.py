@@ -31,6 +31,29 @@ from isthmus.originals.sr.header import SrHeader
 TITLE: Final = "Imaging report"
 
 
+HOLDS: Final = {
+    "A.1.1.1": "PatientName, or the register",
+    "A.1.1.2": "PatientName, or the register",
+    "A.1.1.3": "PatientBirthDate, or the register",
+    "A.1.1.4": "PatientID, or the register",
+    "A.1.1.5": "PatientSex, or the register",
+    "A.1.5.4": "ContentDate, or what is known beside it",
+    "A.1.8.0": "SOPInstanceUID, or made of its bytes",
+    "A.1.8.3": "ContentDate, or what is known beside it",
+    "A.1.8.4": "DocumentTitle",
+    "A.1.8.6": "InstitutionName, or what is known beside it",
+    "A.1.8.8": "what is known beside it",
+    "A.1.8.10": "StudyInstanceUID, or the study it was tied to",
+    "A.1.8.11": "AccessionNumber, or what is known beside it",
+    "A.2.1": "ReferencedRequestSequence",
+    "A.5.1.1": "the study's series",
+    "A.5.1.2": "StudyDate, StudyTime",
+    "A.5.1.6.1": "the study's regions",
+    "A.8.1": "the document itself",
+}  # fmt: skip
+"""Where a PDF, or the instance around it, holds each element."""
+
+
 def report_of_pdf(body: bytes, known: Beside) -> ImagingReport:
     """A bare PDF as a report. Raises MalformedRequest when nobody says whose it is."""
     patient = known.patient or (Patient(known.number, (HumanName(""),), "", "unknown") if known.number else None)

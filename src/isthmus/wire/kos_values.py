@@ -40,6 +40,22 @@ _MOMENT = re.compile(
 _DT = re.compile(r"(\d{4,8})(\d{4,6}(?:\.\d{1,6})?)?([+-]\d{4})?", re.ASCII)
 
 
+HOLDS: Final = {
+    "B.1.1": "StudyInstanceUID",
+    "B.1.2": "StudyDescription",
+    "B.1.3.1": "InstitutionName",
+    "B.1.4.1": "TEXT Series Description",
+    "B.1.4.2": "SeriesInstanceUID; UIDREF Series Instance UID",
+    "B.1.4.3": "CODE Modality",
+    "B.1.4.5": "TEXT Series Number; DATE, TIME; CODE Target Region, Image Laterality; NUM instances",
+    "B.1.4.6": "RetrieveLocationUID, RetrieveURL",
+    "B.1.4.7.1": "ReferencedSOPInstanceUID",
+    "B.1.4.7.2": "ReferencedSOPClassUID",
+    "B.1.4.7.3": "TEXT Instance Number",
+}  # fmt: skip
+"""Where a manifest as key object selection holds each element of the data set."""
+
+
 def line(text: str) -> str:
     """A text as LO can hold it: one line, one value, cut where it would be too long."""
     return _LINE_CONTROLS.sub(" ", text).strip()[:LO_CHARS].rstrip()

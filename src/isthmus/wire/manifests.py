@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from isthmus.errors import CountryMisanswered
@@ -34,6 +35,24 @@ from isthmus.wire.people import read_organisation, read_patient_resource, write_
 
 NO_ADDRESS = "http://notspecified"
 _NAMESPACE = UUID("6d7f0e0c-3f0c-5a38-9a39-5a4c3f1b2d10")
+
+
+HOLDS: Final = {
+    "B.1.1": "ImagingStudy.identifier",
+    "B.1.2": "ImagingStudy.description",
+    "B.1.3.1": "Composition.custodian → Organization.name",
+    "B.1.3.2": "Composition.custodian → Organization.address",
+    "B.1.3.3": "Composition.custodian → Organization.telecom",
+    "B.1.4.1": "ImagingStudy.series.description",
+    "B.1.4.2": "ImagingStudy.series.uid",
+    "B.1.4.3": "ImagingStudy.series.modality",
+    "B.1.4.5": "ImagingStudy.series.number, .started, .bodySite, .laterality, .numberOfInstances",
+    "B.1.4.6": "ImagingStudy.series.endpoint → Endpoint",
+    "B.1.4.7.1": "ImagingStudy.series.instance.uid",
+    "B.1.4.7.2": "ImagingStudy.series.instance.sopClass",
+    "B.1.4.7.3": "ImagingStudy.series.instance.number",
+}  # fmt: skip
+"""Where a manifest in FHIR holds each element of the data set."""
 
 
 def manifest_uid(study: Study, pack: Pack, told: str = "") -> str:

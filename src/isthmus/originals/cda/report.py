@@ -8,6 +8,7 @@ Source: CDA R2; PS3.20; OrCD; data set A.1 to A.8.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 from xml.etree.ElementTree import Element
 
 from isthmus.dicom.names import fold
@@ -33,6 +34,85 @@ from isthmus.originals.cda.tree import read_tree
 from isthmus.originals.chapters import Chapters, chapters_of
 from isthmus.originals.instances import XML
 from isthmus.originals.recognise import CDA_ROOT
+
+HOLDS: Final = {
+    "A.1.1.1": "recordTarget/patient/name/family",
+    "A.1.1.2": "recordTarget/patient/name/given",
+    "A.1.1.3": "recordTarget/patient/birthTime",
+    "A.1.1.4": "recordTarget/patientRole/id",
+    "A.1.1.5": "recordTarget/patient/administrativeGenderCode",
+    "A.1.2.1": "recordTarget/patientRole/addr",
+    "A.1.2.2": "recordTarget/patientRole/telecom",
+    "A.1.3.1.1": "participant[HLD]/associatedEntity/scopingOrganization/id",
+    "A.1.3.1.2": "participant[HLD]/…/scopingOrganization/name",
+    "A.1.3.1.3": "participant[HLD]/associatedEntity/id",
+    "A.1.4.1": "informationRecipient/intendedRecipient/id",
+    "A.1.4.2": "informationRecipient/…/name",
+    "A.1.4.3": "informationRecipient/…/receivedOrganization",
+    "A.1.4.4": "informationRecipient/…/addr",
+    "A.1.4.5": "informationRecipient/…/addr/country",
+    "A.1.4.6": "informationRecipient/…/telecom",
+    "A.1.5.1": "author/assignedAuthor/id",
+    "A.1.5.2": "author/assignedAuthor/assignedPerson/name, assignedAuthoringDevice",
+    "A.1.5.3": "author/assignedAuthor/representedOrganization",
+    "A.1.5.4": "effectiveTime",
+    "A.1.6.1": "legalAuthenticator/assignedEntity/id",
+    "A.1.6.2": "legalAuthenticator/assignedEntity/assignedPerson/name",
+    "A.1.6.3": "legalAuthenticator/…/representedOrganization",
+    "A.1.6.4": "legalAuthenticator/time",
+    "A.1.7.1": "authenticator/assignedEntity/id",
+    "A.1.7.2": "authenticator/…/name",
+    "A.1.7.3": "authenticator/…/representedOrganization",
+    "A.1.7.4": "authenticator/time",
+    "A.1.8.0": "id, setId",
+    "A.1.8.1": "code",
+    "A.1.8.2": "legalAuthenticator is there",
+    "A.1.8.3": "effectiveTime",
+    "A.1.8.4": "title",
+    "A.1.8.5": "serviceEvent/code, procedure",
+    "A.1.8.6": "custodian",
+    "A.1.8.7": "confidentialityCode",
+    "A.1.8.8": "languageCode",
+    "A.1.8.9": "versionNumber",
+    "A.1.8.10": "object catalogue, serviceEvent/id",
+    "A.1.8.11": "order/accessionNumber",
+    "A.2.1": "inFulfillmentOf/order/id",
+    "A.2.3": "participant[REF]/associatedEntity/id",
+    "A.2.4": "participant[REF]/…/name",
+    "A.2.6": "participant[REF]/…/telecom, addr",
+    "A.2.7": "participant[REF]/…/scopingOrganization",
+    "A.3.1": "sections of reason",
+    "A.3.2": "section history",
+    "A.3.3": "sections of reason",
+    "A.5.1.1": "object catalogue",
+    "A.5.1.2": "serviceEvent/effectiveTime",
+    "A.5.1.3": "section procedure",
+    "A.5.1.4": "serviceEvent/code, procedure/code",
+    "A.5.1.5": "the same, in words",
+    "A.5.1.6.1": "observation/targetSiteCode",
+    "A.5.1.6.2": "targetSiteCode/qualifier",
+    "A.5.1.8.1": "serviceEvent/performer/assignedEntity/id",
+    "A.5.1.8.2": "serviceEvent/performer/…/name",
+    "A.5.1.8.3": "serviceEvent/performer/…/representedOrganization",
+    "A.5.2.2": "substanceAdministration/…/code",
+    "A.5.2.7": "substanceAdministration/effectiveTime",
+    "A.5.4.1": "observation/effectiveTime",
+    "A.5.4.2": "section findings",
+    "A.5.4.3.1": "observation/code",
+    "A.5.4.3.2": "observation/code, in words",
+    "A.5.4.3.3": "observation/methodCode",
+    "A.5.4.3.4": "observation/value",
+    "A.5.5.1": "section impression",
+    "A.5.5.2.1": "observation/value",
+    "A.5.6.1": "section recommendation",
+    "A.5 dose": "section dose",
+    "A.6.3": "referenced object",
+    "A.6.9": "words beside the referenced object",
+    "A.6.10": "referenced object",
+    "A.7.1": "section comparison",
+    "A.8.1": "the document itself; nonXMLBody",
+}  # fmt: skip
+"""Where a CDA document holds each element. Source: CDA R2; PS3.20."""
 
 
 def report_of_cda(data: bytes, known: Beside) -> ImagingReport:

@@ -6,6 +6,7 @@ Source: PS3.3 §A.35; PS3.16; data set A.1 to A.8.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from isthmus.dicom import tags
 from isthmus.dicom.content import Item
@@ -27,6 +28,59 @@ from isthmus.originals.sr.body import evidence, read_body
 from isthmus.originals.sr.header import SrHeader
 
 DICOM = "application/dicom"
+
+
+HOLDS: Final = {
+    "A.1.1.1": "PatientName",
+    "A.1.1.2": "PatientName",
+    "A.1.1.3": "PatientBirthDate",
+    "A.1.1.4": "PatientID, IssuerOfPatientID",
+    "A.1.1.5": "PatientSex",
+    "A.1.5.2": "AuthorObserverSequence, person observer",
+    "A.1.5.3": "InstitutionName, observer's organisation",
+    "A.1.5.4": "ContentDate, ContentTime",
+    "A.1.6.2": "VerifyingObserverName",
+    "A.1.6.4": "VerificationDateTime",
+    "A.1.8.0": "SOPInstanceUID",
+    "A.1.8.1": "ConceptNameCodeSequence",
+    "A.1.8.2": "CompletionFlag, VerificationFlag",
+    "A.1.8.3": "ContentDate, ContentTime",
+    "A.1.8.4": "ConceptNameCodeSequence",
+    "A.1.8.5": "procedure reported",
+    "A.1.8.6": "CustodialOrganizationSequence",
+    "A.1.8.8": "language of content",
+    "A.1.8.10": "StudyInstanceUID, evidence",
+    "A.1.8.11": "ReferencedRequestSequence, AccessionNumber",
+    "A.2.1": "ReferencedRequestSequence",
+    "A.2.4": "RequestingPhysician, ReferringPhysicianName",
+    "A.3.1": "ReasonForTheRequestedProcedure, section of reason",
+    "A.3.2": "section history",
+    "A.3.3": "ReasonForTheRequestedProcedure",
+    "A.5.1.1": "the study's series",
+    "A.5.1.2": "StudyDate, StudyTime",
+    "A.5.1.3": "section procedure",
+    "A.5.1.4": "procedure reported",
+    "A.5.1.5": "procedure reported",
+    "A.5.1.6.1": "finding site",
+    "A.5.1.6.2": "laterality",
+    "A.5.4.1": "observation date and time",
+    "A.5.4.2": "section findings",
+    "A.5.4.3.1": "concept name",
+    "A.5.4.3.2": "concept name",
+    "A.5.4.3.3": "measurement method",
+    "A.5.4.3.4": "NUM, CODE, TEXT",
+    "A.5.5.1": "section impression",
+    "A.5.5.2.1": "CODE in impression",
+    "A.5.6.1": "section recommendation",
+    "A.5 dose": "exposure text",
+    "A.6.1": "IMAGE reference",
+    "A.6.3": "IMAGE reference",
+    "A.6.9": "words beside the IMAGE",
+    "A.6.10": "IMAGE reference",
+    "A.7.1": "section comparison, other evidence",
+    "A.8.1": "the instance itself",
+}  # fmt: skip
+"""Where a structured report holds each element. Source: PS3.3 C.17; PS3.16 CID 7001."""
 
 
 def report_of_sr(root: Item, data: bytes, known: Beside) -> ImagingReport:

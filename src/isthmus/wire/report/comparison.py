@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding
 from isthmus.model.report.comparison import ComparedReport, ComparedStudy, Comparison
 from isthmus.wire.described import study_identifier, study_uid
 from isthmus.wire.report.binding import Binder, Opened, read_identifier, write_identifier
 from isthmus.wire.report.words import moment
+
+HOLDS: Final = {
+    "A.7.1": "Composition.section[comparison].entry → ImagingStudy, or DiagnosticReport by identifier; .extension[note]",
+}  # fmt: skip
+"""Where a report in FHIR holds each element of this chapter."""
 
 
 def write_comparison(binder: Binder) -> Node | None:

@@ -5,6 +5,8 @@ Source: ObservationRadiationDoseEuImaging; REP-18.
 
 from __future__ import annotations
 
+from typing import Final
+
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.report.dose import Dose, Exposure
@@ -12,6 +14,11 @@ from isthmus.model.report.statements import Quantity
 from isthmus.wire.described import study_uid
 from isthmus.wire.report.binding import Binder, Opened, read_concept, write_code
 from isthmus.wire.report.statements import read_quantity, write_quantity
+
+HOLDS: Final = {
+    "A.5 dose": "Observation[73569-6].valueString; values: .component",
+}  # fmt: skip
+"""Where a report in FHIR holds each element of this chapter."""
 
 
 def write_dose(binder: Binder, part_of: list[Node]) -> list[Node]:

@@ -6,6 +6,7 @@ Source: ImagingStudyEuImaging, ProcedureEuImaging, ObservationFindingEuImaging; 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
@@ -30,6 +31,48 @@ from isthmus.wire.report.statements import (
     write_site,
 )
 from isthmus.wire.report.words import MEANINGLESS, moment
+
+HOLDS: Final = {
+    "A.5.1.1": "ImagingStudy.modality, ImagingStudy.series.modality",
+    "A.5.1.2": "Procedure.performed[x]; ImagingStudy.started",
+    "A.5.1.3": "Procedure.note[0]",
+    "A.5.1.4": "Procedure.code.coding",
+    "A.5.1.5": "Procedure.code.text, .coding.display",
+    "A.5.1.6.1": "Procedure.bodySite; ImagingStudy.series.bodySite; extension[anatomical-region]",
+    "A.5.1.6.2": "BodyStructure.locationQualifier; ImagingStudy.series.laterality",
+    "A.5.1.7": "Procedure.performer[imaging-device].actor → Device.identifier, .udiCarrier",
+    "A.5.1.8.1": "Procedure.performer[performer].actor → PractitionerRole → Practitioner.identifier",
+    "A.5.1.8.2": "… → Practitioner.name",
+    "A.5.1.8.3": "… → PractitionerRole.organization",
+    "A.5.1.9": "Procedure.note[1…]",
+    "A.5.2.1": "Medication.extension[productName]",
+    "A.5.2.2": "Medication.code",
+    "A.5.2.3": "Medication.ingredient.itemCodeableConcept",
+    "A.5.2.4": "Medication.ingredient.strength",
+    "A.5.2.5": "Medication.form",
+    "A.5.2.6": "MedicationAdministration.dosage.route",
+    "A.5.2.7": "MedicationAdministration.effective[x]",
+    "A.5.3.1": "AdverseEvent.event.text; AllergyIntolerance.note",
+    "A.5.3.2": "AllergyIntolerance.type",
+    "A.5.3.3": "AllergyIntolerance.reaction.manifestation; read: AdverseEvent.resultingCondition",
+    "A.5.3.4": "AdverseEvent.severity; AllergyIntolerance.reaction.severity",
+    "A.5.3.5": "AllergyIntolerance.criticality",
+    "A.5.3.6": "AdverseEvent.date; AllergyIntolerance.reaction.onset",
+    "A.5.3.7": "AllergyIntolerance.verificationStatus",
+    "A.5.3.8": "AllergyIntolerance.code",
+    "A.5.4.1": "Observation.effective[x]",
+    "A.5.4.2": "Observation.valueString, .note; Composition.section[findings].text",
+    "A.5.4.3.1": "Observation.code.coding",
+    "A.5.4.3.2": "Observation.code.text",
+    "A.5.4.3.3": "Observation.method",
+    "A.5.4.3.4": "Observation.value[x], .component, .referenceRange, .interpretation",
+    "A.5.5.1": "DiagnosticReport.conclusion; Composition.section[impression]",
+    "A.5.5.2.1": "DiagnosticReport.conclusionCode; Observation.code, Condition.code",
+    "A.5.5.2.2": "Condition.stage.summary",
+    "A.5.6.1": "CarePlan.description, ServiceRequest.code.text",
+    "A.5.6.2": "CarePlan.activity.detail.description",
+}  # fmt: skip
+"""Where a report in FHIR holds each element of this chapter."""
 
 
 def write_regions(regions: Iterable[Code], binder: Binder) -> list[Node]:

@@ -6,6 +6,7 @@ Source: CompositionEuImaging, DiagnosticReportEuImaging; REP-03 to REP-06, REP-1
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from isthmus.errors import CountryMisanswered
 from isthmus.fhir import elements as el
@@ -26,6 +27,51 @@ from isthmus.wire.report.binding import (
     write_identifier,
     write_statement,
 )
+
+HOLDS: Final = {
+    "A.1.1.1": "Patient.name.family",
+    "A.1.1.2": "Patient.name.given",
+    "A.1.1.3": "Patient.birthDate",
+    "A.1.1.4": "Patient.identifier",
+    "A.1.1.5": "Patient.gender",
+    "A.1.2.1": "Patient.address, Patient.contact.address",
+    "A.1.2.2": "Patient.telecom, Patient.contact.telecom",
+    "A.1.3.1.1": "Coverage.payor → Organization.identifier",
+    "A.1.3.1.2": "Coverage.payor → Organization.name",
+    "A.1.3.1.3": "Coverage.identifier, Coverage.subscriberId",
+    "A.1.4.1": "Composition.extension[informationRecipient] → Practitioner.identifier",
+    "A.1.4.2": "… → Practitioner.name",
+    "A.1.4.3": "… → Organization, or PractitionerRole.organization",
+    "A.1.4.4": "… → Practitioner.address, Organization.address",
+    "A.1.4.5": "… → address.country",
+    "A.1.4.6": "… → Practitioner.telecom, Organization.telecom",
+    "A.1.5.1": "Composition.author → Practitioner.identifier, Device.identifier",
+    "A.1.5.2": "Composition.author → Practitioner.name, Device.deviceName",
+    "A.1.5.3": "Composition.author → PractitionerRole.organization, Organization; DiagnosticReport.performer",
+    "A.1.5.4": "Composition.date",
+    "A.1.6.1": "Composition.attester[legal].party → Practitioner.identifier",
+    "A.1.6.2": "Composition.attester[legal].party → Practitioner.name",
+    "A.1.6.3": "Composition.attester[legal].party → PractitionerRole.organization",
+    "A.1.6.4": "Composition.attester[legal].time",
+    "A.1.7.1": "Composition.attester[professional].party → Practitioner.identifier",
+    "A.1.7.2": "Composition.attester[professional].party → Practitioner.name, or extension[deviceAttester] → Device",
+    "A.1.7.3": "Composition.attester[professional].party → PractitionerRole.organization",
+    "A.1.7.4": "Composition.attester[professional].time",
+    "A.1.8.0": "Composition.identifier, DiagnosticReport.identifier, Bundle.identifier",
+    "A.1.8.1": "Composition.type, DiagnosticReport.code",
+    "A.1.8.2": "DiagnosticReport.status, Composition.status",
+    "A.1.8.3": "DiagnosticReport.issued",
+    "A.1.8.4": "Composition.title",
+    "A.1.8.5": "Composition.event.code, Procedure.code",
+    "A.1.8.6": "Composition.custodian",
+    "A.1.8.7": "Composition.confidentiality, Bundle.meta.security",
+    "A.1.8.8": "Composition.language, DiagnosticReport.language",
+    "A.1.8.9": "Composition.extension[version], DiagnosticReport.extension[artifact-version]",
+    "A.1.8.10": "ImagingStudy.identifier; DiagnosticReport.imagingStudy",
+    "A.1.8.11": "ServiceRequest.identifier[ACSN]; basedOn.identifier",
+}  # fmt: skip
+"""Where a report in FHIR holds each element of this chapter."""
+
 
 _GENERAL = Code("http://loinc.org", "18748-4", "Diagnostic imaging study")
 _COMPOSITION_STATUS = {"amended": "amended", "corrected": "amended", "appended": "amended", "final": "final"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
@@ -24,6 +24,26 @@ from isthmus.wire.report.binding import Binder, Opened
 from isthmus.wire.report.statements import read_site, write_site
 
 REFERENCES_MAX, IMAGES_MAX = 200, 50  # of one statement
+HOLDS: Final = {
+    "A.6.1": "DocumentReference.content.attachment.title",
+    "A.6.2": "DocumentReference.extension[bodySite]",
+    "A.6.3": "DocumentReference.content.attachment.contentType",
+    "A.6.4": "DocumentReference.extension[modality]",
+    "A.6.5": "DocumentReference.author → Device",
+    "A.6.6": "DocumentReference.content.attachment.extension[height], [width], [frames]",
+    "A.6.7": "DocumentReference.content.attachment.extension[duration]",
+    "A.6.8.1": "DocumentReference.author → PractitionerRole → Practitioner.identifier",
+    "A.6.8.2": "… → Practitioner.name",
+    "A.6.8.3": "… → PractitionerRole.code",
+    "A.6.8.4": "… → PractitionerRole.specialty",
+    "A.6.8.5": "… → PractitionerRole.organization",
+    "A.6.8.6": "… → Practitioner.telecom, .address",
+    "A.6.9": "DocumentReference.description",
+    "A.6.10": "DocumentReference.identifier (SOP, series); content.attachment.url",
+}  # fmt: skip
+"""Where a report in FHIR holds each element of this chapter."""
+
+
 FORMS = ("DocumentReference", "Media", "ImagingSelection", "Basic")
 FRAME_MAX = 10**9
 DICOM = "application/dicom"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
@@ -33,6 +34,21 @@ _OTHERWISE = (
     "AllergyIntolerance",
     *safety.MEDICATIONS,
 )  # what is read as something of its own
+
+
+HOLDS: Final = {
+    "A.2.1": "ServiceRequest.identifier[PLAC], [FILL]",
+    "A.2.2": "ServiceRequest.authoredOn",
+    "A.2.3": "ServiceRequest.requester → Practitioner.identifier",
+    "A.2.4": "ServiceRequest.requester → Practitioner.name",
+    "A.2.5": "ServiceRequest.requester → PractitionerRole.specialty",
+    "A.2.6": "ServiceRequest.requester → Practitioner.telecom, .address",
+    "A.2.7": "ServiceRequest.requester → PractitionerRole.organization, or Organization",
+    "A.3.1": "ServiceRequest.reasonCode, extension[reason]",
+    "A.3.2": "Composition.section[history].entry → Condition.code",
+    "A.3.3": "ServiceRequest.extension[reason].concept.text",
+}  # fmt: skip
+"""Where a report in FHIR holds each element of this chapter."""
 
 
 def write_order(binder: Binder) -> Node:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from typing import Final
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
 from isthmus.model.report.presented_form import PresentedForm
 from isthmus.wire.report.binding import Opened
+
+HOLDS: Final = {
+    "A.8.1": "DiagnosticReport.presentedForm",
+}  # fmt: skip
+"""Where a report in FHIR holds each element of this chapter."""
 
 
 def write_forms(forms: tuple[PresentedForm, ...]) -> list[Node]:

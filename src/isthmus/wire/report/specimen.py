@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
 from isthmus.model.report.specimen import Specimen
@@ -15,6 +17,18 @@ from isthmus.wire.report.binding import (
 )
 from isthmus.wire.report.statements import read_site, write_site
 from isthmus.wire.report.words import moment
+
+HOLDS: Final = {
+    "A.4.1": "Specimen.identifier",
+    "A.4.2": "Specimen.type",
+    "A.4.3": "Specimen.collection.collected[x]",
+    "A.4.4": "Specimen.collection.bodySite; BodyStructure.locationQualifier",
+    "A.4.5": "BodyStructure.morphology",
+    "A.4.6": "Specimen.subject → Device",
+    "A.4.7": "Specimen.collection.method",
+    "A.4.8": "Specimen.receivedTime",
+}  # fmt: skip
+"""Where a report in FHIR holds each element of this chapter."""
 
 
 def write_specimens(binder: Binder) -> list[Node]:
