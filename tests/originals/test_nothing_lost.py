@@ -21,6 +21,7 @@ from isthmus.conformance.requirement import Kind, examine
 from isthmus.conformance.requirements import all as groups
 from isthmus.fhir.narrative import words_in
 from isthmus.model.report.document import ImagingReport
+from isthmus.model.report.statements import Quantity
 from isthmus.originals.beside import Beside
 from isthmus.originals.chapters import SECTIONS
 from isthmus.originals.child import Asked, made_report, report_of, report_task
@@ -187,3 +188,26 @@ def test_a_document_of_others_read_converted_and_read_back_has_the_same_facts(
     ]
     assert back.order.accession_numbers == original.order.accession_numbers
     assert [one.body for one in back.presented_forms] == [one.body for one in original.presented_forms]
+
+
+def test_measured_values_of_others_are_measured_values_in_the_document(sample: Callable[[str], Path]) -> None:
+    tumour = read_report(made(sample("dicom/pt_headneck_derived/sr_tid1500.dcm").read_bytes()), PACK)
+    chest = read_report(made(sample("cda/ccda_dir/Diagnostic_Imaging_Report.xml").read_bytes()), PACK)
+    odd = read_report(made(sample("dicom/sr/test-SR.dcm").read_bytes()), PACK)
+
+    values = {part.name.text: part.value for part in tumour.examination.findings[0].parts}
+    assert values["Volume (Sum of segmented voxel volumes)"] == Quantity(33.5824, "ml", "ml")
+    assert [part.value for part in chest.examination.findings[0].parts] == [Quantity(45.0, "mm", "mm")]
+    assert [finding.value for finding in odd.examination.findings] == [Quantity(3.0, "cm"), Quantity(3.0, "cm")]
+    assert chest.examination.findings[0].images[0].frame == 1
+
+
+def test_a_letter_that_names_no_study_says_that_it_is_not_known(sample: Callable[[str], Path]) -> None:
+    bundle = orjson.loads(made(sample("cda/ehdsi_orcd/18748-4_3-1234-W7.xml").read_bytes()))
+
+    (study,) = (e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "ImagingStudy")
+
+    assert "value" not in study["identifier"][0]
+    assert study["identifier"][0]["_value"]["extension"][0]["valueCode"] == "unknown"
+    assert examine(Kind.REPORT, bundle, PACK) == []
+    assert read_report(orjson.dumps(bundle), PACK).study_instance_uids == ()

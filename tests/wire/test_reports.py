@@ -174,7 +174,9 @@ def test_a_mandatory_section_without_content_says_so_twice() -> None:
     sections = _resource(bundle, "Composition")["section"]
 
     assert [s["code"]["coding"][0]["code"] for s in sections] == ["18726-0", "55115-0", "11329-0", "55111-9"]
-    assert all("emptyReason" in s and "Not available" in s["text"]["div"] for s in sections)
+    assert all("Not available" in s["text"]["div"] for s in sections)
+    assert ["emptyReason" in s for s in sections] == [False, True, True, True]
+    assert _resource(bundle, "ImagingStudy")["status"] == "unknown"
 
 
 def test_every_reference_is_a_uuid_and_resolves_and_no_address_is_told() -> None:

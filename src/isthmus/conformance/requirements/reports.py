@@ -197,7 +197,9 @@ def rep_08(node: Node, pack: Pack) -> Iterator[str]:
 
 
 def _studies(node: Node) -> set[str]:
-    return {plain_uid(el.text(one, "identifier", "value") or "") for one in Closed(node).of_type("ImagingStudy")}
+    """The studies by UID, without one that is said to be not known; a UID that is missing is an empty one."""
+    named = (el.child(one, "identifier") for one in Closed(node).of_type("ImagingStudy"))
+    return {plain_uid(el.text(one, "value") or "") for one in named if not el.child(one, "_value", "extension")}
 
 
 @requirement("REP-11", Kind.EXAMINATION, "a report names the study by the UID of its manifest", source="EUI, MADO")

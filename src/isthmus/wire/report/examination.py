@@ -19,7 +19,7 @@ from isthmus.model.report.statements import Finding, Statement
 from isthmus.wire.described import read_codings, read_regions, read_study, study_identifier, study_uid, write_series
 from isthmus.wire.described import write_procedure as requested
 from isthmus.wire.report import dose, safety, specimen
-from isthmus.wire.report.binding import Binder, Opened, read_concept, write_code, write_statement
+from isthmus.wire.report.binding import Binder, Opened, absent, read_concept, write_code, write_statement
 from isthmus.wire.report.key_images import read_images, write_images
 from isthmus.wire.report.statements import (
     is_condition,
@@ -94,8 +94,10 @@ def write_regions(regions: Iterable[Code], binder: Binder) -> list[Node]:
 
 
 def write_studies(binder: Binder) -> Node:
-    """The section of the studies; no address in it. Source: REP-15."""
+    """The section of the studies; no address in it. A study that nobody names is said to be not known. Source: REP-15, REP-21."""
     studies = binder.report.examination.studies
+    if not studies:
+        return binder.section("imaging_study", [binder.words["unavailable"]], [binder.add("study", _unknown(binder))])
     entries = [binder.add(f"study-{study.study_instance_uid}", _study(study, binder)) for study in studies]
     lines = [
         ", ".join(part for part in (study.description, "/".join(study.modalities), moment(study.started)) if part)
@@ -103,6 +105,16 @@ def write_studies(binder: Binder) -> Node:
         for study in studies
     ]
     return binder.section("imaging_study", lines, entries)
+
+
+def _unknown(binder: Binder) -> Node:
+    identifier = study_identifier("", binder.pack) | {"value": None, "_value": absent(binder)}
+    return {
+        "resourceType": "ImagingStudy",
+        "identifier": [el.without_nothing(identifier)],
+        "status": "unknown",
+        "subject": binder.ref("patient"),
+    }
 
 
 def _study(study: Study, binder: Binder) -> Node:
