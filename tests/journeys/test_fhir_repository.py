@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from tests.journeys.test_forms import visited
 from tests.national.fhir.behind import entry, patient_node, studies
 
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
 from isthmus.storage.database import open_index
-from isthmus.storage.schema.archive import documents
+from isthmus.storage.schema.archive import documents, formed
 from isthmus.testing.engines.fhir_repository import FhirRepository, fhir_repository
 from isthmus.testing.two_countries import CountryA, TwoCountries, at_hand
 
@@ -56,8 +56,10 @@ def _put_behind(file: Path, url: str) -> None:
 def _without_reports(country: CountryA) -> None:
     """The archive holds images alone."""
     database = open_index(country.settings)
-    reports_of_ours = delete(documents).where(documents.c.kind.startswith("report-"))
-    database.write_now(lambda connection: connection.execute(reports_of_ours) and None)
+    ours = documents.c.kind.startswith("report-")
+    made_of_them = delete(formed).where(formed.c.document.in_(select(documents.c.number).where(ours)))
+    for step in (made_of_them, delete(documents).where(ours)):
+        database.write_now(lambda connection, step=step: connection.execute(step) and None)  # type: ignore[misc]  # bound at once
     database.close()
 
 
