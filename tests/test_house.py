@@ -36,6 +36,7 @@ LONG_MODULES = {"errors.py": "a list: the tree of errors and the table of what e
 LONG_FUNCTIONS: dict[str, str] = {}
 LARGE_ROOMS = {
     "commands": "a list: one file a command",
+    "country_b": "a file for each question it asks, and the probe that asks a border about itself",
     "dicom": "a grammar: one file a part of it, each small",
     "wire/report": "the chapters of the data set, a file each, and what they share",
 }

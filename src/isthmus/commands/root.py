@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "archive": ("archive", "What the embedded archive keeps."),
     "visit": ("visit", "Country B at the command line: find, list, get, images."),
     "convert": ("convert", "A manifest into its other encoding, a report into the European document."),
+    "check": ("check", "Conformance of files, folders or a live border: what is wrong, where, and what to do."),
     "token": ("token", "An access token for your own client (demo and test only)."),
     "pki": ("pki", "Keys, certificates and a trust list for practice countries."),
     "trust": ("trust", "The trust list: who is at the other end."),

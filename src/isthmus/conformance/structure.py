@@ -28,7 +28,8 @@ _TYPE: Final = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _REFERENCE: Final = re.compile(
     r"(?:https?://[^\s?#]+/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?"
 )
-_BEST_PRACTICE: Final = frozenset({"dom-6"})
+_NOT_ASKED: Final = frozenset({"dom-6"})
+"""Best practices that no source of the border asks for: a narrative in every resource."""
 _SHOWN_CODES: Final = 12
 _ADVICE: Final = {
     "R4-resource": "Name a resource type of R4 in resourceType.",
@@ -212,9 +213,8 @@ class _Walk:
         around = Around(at.resource, at.outermost, at.find)
         for key in dict.fromkeys(keys):
             row = definitions.invariant(key)
-            if row is None:
+            if row is None or key in _NOT_ASKED:
                 continue
-            severity = Severity.INFORMATION if key in _BEST_PRACTICE else Severity(row.severity)
             try:
                 held = holds(key, row.expression, node, path, around)
             except Unanswered:
@@ -223,7 +223,7 @@ class _Walk:
                 )
                 continue
             if not held:
-                yield _fault(key, at.path, row.human, severity)
+                yield _fault(key, at.path, row.human, Severity(row.severity))
 
 
 def _primitive(member: Member) -> bool:
@@ -262,4 +262,4 @@ def _reference(value: Node, member: Member, at: _At) -> Iterator[Finding]:
 
 def _printed(name: str) -> str:
     """The name of a member that R4 does not know: shortened, since anything may stand there."""
-    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}", name) else "…"
+    return name if re.fullmatch(r"_?[a-z][A-Za-z0-9]{0,63}", name) else "…"

@@ -106,6 +106,11 @@ class Client:
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
         self.forgiven: Counter[tuple[str, str]] = Counter()  # by country and word
 
+    @property
+    def outbound(self) -> Outbound:
+        """The way out, for questions that are about no patient and carry no token: a border's description, and its refusals."""
+        return self._outbound
+
     def pack(self, country: str) -> Pack:
         """The drafts in which we and this country speak. Raises what the directory raises."""
         return agreed_pack(self.directory.ours.pack, self.directory.country(country).pack)

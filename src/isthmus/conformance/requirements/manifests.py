@@ -132,9 +132,9 @@ def mfh_10(node: Node, pack: Pack) -> Iterator[str]:
         yield "ImagingStudy.numberOfSeries"
     if study.get("numberOfInstances") != sum(len(el.children(one, "instance")) for one in series):
         yield "ImagingStudy.numberOfInstances"
-    for one in series:
+    for number, one in enumerate(series):
         if one.get("numberOfInstances") != len(el.children(one, "instance")):
-            yield "ImagingStudy.series.numberOfInstances"
+            yield f"ImagingStudy.series[{number}].numberOfInstances"
 
 
 @requirement("MFH-11", Kind.MANIFEST, "each series: UID, an instance, an endpoint that is here", source="MADO-F")

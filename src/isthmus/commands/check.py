@@ -1,0 +1,161 @@
+"""`isthmus check`: what is wrong with files, folders or a live border, at which place, by which rule, and what to do.
+
+Source: interfaces.md §2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.commands.output import Json, emit, progress, settings_of, show, table
+from isthmus.conformance.agreement import Facts, differences
+from isthmus.conformance.dataset import Coverage
+from isthmus.conformance.findings import Account
+from isthmus.conformance.judgement import Judged, judge, judge_conversation, unreadable
+from isthmus.conformance.requirement import Finding, Severity
+from isthmus.errors import SettingsProblem
+from isthmus.model.pieces import FileRange
+from isthmus.storage.ranges import RangeSource
+from isthmus.wire.packs.pack import DEFAULT_PACK, Pack, load_pack
+
+FAILED = 6
+app = typer.Typer()
+
+
+@app.command()
+def check(
+    ctx: typer.Context,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH…", help="Files and folders.")] = None,
+    border: Annotated[
+        str | None,
+        typer.Option("--border", metavar="URL", help="A live border instead, with this node's settings and keys."),
+    ] = None,
+    pack: Annotated[str, typer.Option("--pack", help="The drafts to judge by.")] = DEFAULT_PACK,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write the findings as one page too, for its owner alone."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with files, folders or a live border: which rule, where, how severe, and what to do.
+
+    A file is known by what it holds: FHIR documents and resources, key object selections, DICOM instances, CDA, PDF. Files given
+    together are also compared with each other. Exits 6 when something is an error.
+
+    \b
+    Example:
+      isthmus check manifest.json report.json images/
+      isthmus check export/ --html findings.html
+      isthmus --config bb/isthmus.toml check --border https://127.0.0.1:8711
+    """
+    if bool(paths) == (border is not None):
+        raise SettingsProblem("give files or folders, or --border URL; see `isthmus check --help`", reason="usage")
+    account = _live(ctx, border) if border is not None else _of_files([*_listed(paths or [])], load_pack(pack))
+    if html is not None:
+        _write(html, account.as_page())
+    emit(account.as_json() if as_json else account, as_json, _show)
+    if account.has_errors:
+        raise typer.Exit(FAILED)
+
+
+def _live(ctx: typer.Context, border: str) -> Account:
+    from isthmus.app import asking
+    from isthmus.country_b.probe import country_at, probe
+
+    settings = settings_of(ctx)
+
+    async def inside() -> Account:
+        async with asking(settings) as client:
+            country = country_at(client, border)
+            conversation = await probe(client, country)
+            found = judge_conversation(conversation, client.pack(country))
+            return Account(((border, f"border of {country}"),), tuple(replace(one, file=border) for one in found))
+
+    return asyncio.run(inside())
+
+
+def _listed(paths: list[Path]) -> Iterator[tuple[Path, bool]]:
+    """Every file, and whether it was named itself. Hidden files and links in folders are left out."""
+    for path in paths:
+        if path.is_dir():
+            for folder, names, files in os.walk(path):
+                names[:] = sorted(name for name in names if not name.startswith("."))
+                for name in sorted(files):
+                    found = Path(folder, name)
+                    if not name.startswith(".") and found.is_file() and not found.is_symlink():
+                        yield found, False
+        elif path.is_file():
+            yield path, True
+        else:
+            raise SettingsProblem(f"{path} is not there, or is no file", reason="usage")
+
+
+def _of_files(files: list[tuple[Path, bool]], pack: Pack) -> Account:
+    judged: list[tuple[str, str]] = []
+    findings: list[Finding] = []
+    facts: list[Facts] = []
+    coverage: list[tuple[str, Coverage]] = []
+    with progress("checking", len(files)) as advance:
+        for path, named in files:
+            one = _judged(path, pack)
+            if not named and _is_a_note(path, one):
+                one = replace(
+                    one, kind="text", findings=tuple(replace(f, severity=Severity.INFORMATION) for f in one.findings)
+                )
+            judged.append((str(path), one.kind))
+            findings += (replace(finding, file=str(path)) for finding in one.findings)
+            coverage += ((str(path), element) for element in one.coverage)
+            if one.facts is not None:
+                facts.append(replace(one.facts, file=str(path)))
+            advance(1)
+    return Account(tuple(judged), (*findings, *differences(facts)), tuple(coverage))
+
+
+def _judged(path: Path, pack: Pack) -> Judged:
+    try:
+        return judge(RangeSource(FileRange(str(path), 0, path.stat().st_size)), pack)
+    except OSError as exc:
+        return unreadable(f"the file cannot be read ({exc.strerror})")
+
+
+_NOTE = re.compile(r"\.(?:txt|md|csv|tsv|html?|log|fsh)", re.IGNORECASE)
+
+
+def _is_a_note(path: Path, one: Judged) -> bool:
+    """A text that lies beside what is to be judged."""
+    return [f.requirement for f in one.findings] == ["READ-file"] and _NOTE.fullmatch(path.suffix) is not None
+
+
+def _show(account: Account) -> None:
+    for file, kind in account.judged:
+        rows = account.of(file)
+        show(f"{file}: {kind}{'' if rows else ', nothing to say'}")
+        if rows:
+            lines = table("severity", "rule", "where", "what", "what to do")
+            for one in rows:
+                lines.add_row(
+                    one.severity.value, f"{one.requirement} ({one.source})", one.path, one.statement, one.advice
+                )
+            show(lines)
+        if missing := account.missing(file):
+            show(f"of the data set it does not tell: {missing}")
+    told = account.summary
+    show(
+        f"{len(account.judged)} judged: {told['error']} errors, {told['warning']} warnings, {told['information']} remarks"
+    )
+
+
+def _write(out: Path, page: str) -> None:
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(page)
+    except OSError as exc:
+        raise SettingsProblem(f"{out} cannot be written ({exc.strerror})", reason="usage") from exc

@@ -1,0 +1,68 @@
+"""`isthmus check` against what runs: a live border, and everything that it serves of a patient, has no error.
+
+Source: interfaces.md §2; wire.md §6.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from isthmus.country_b.documents import get_kos
+from isthmus.demo.people import PEOPLE
+from isthmus.model.documents import DocumentKind
+from isthmus.testing.two_countries import TwoCountries
+
+pytestmark = pytest.mark.anyio
+
+
+def checked(countries: TwoCountries, *words: object) -> tuple[int, Any]:
+    done = countries.b.command("check", *words, "--json")
+    assert done.stderr == ""
+    return done.returncode, orjson.loads(done.stdout)
+
+
+def test_a_live_border_has_no_error(countries: TwoCountries) -> None:
+    border = countries.demo.ready()["countries"]["AA"]["border"]
+
+    code, answer = checked(countries, "--border", border)
+
+    assert (code, answer["findings"]) == (0, [])
+    assert [one["kind"] for one in answer["files"]] == ["border of AA"]
+
+
+def test_a_border_that_the_trust_list_does_not_have_is_not_asked(countries: TwoCountries) -> None:
+    code, answer = checked_badly(countries, "https://127.0.0.1:1")
+
+    assert code == 2
+    assert "trust list" in answer["error"]["message"]
+
+
+def checked_badly(countries: TwoCountries, border: str) -> tuple[int, Any]:
+    done = countries.b.command("check", "--border", border, "--json")
+    return done.returncode, orjson.loads(done.stdout)
+
+
+async def test_what_is_served_of_an_examination_has_no_error_and_agrees(
+    countries: TwoCountries, tmp_path: Path
+) -> None:
+    async with countries.b.visit(PEOPLE["eleni"]) as visit:
+        examinations = await visit.examinations()
+        for number, examination in enumerate(examinations):
+            assert examination.manifest is not None
+            manifest, body = await visit.get_manifest(examination.manifest)
+            (tmp_path / f"{number}.json").write_bytes(body)
+            twin = examination.manifests[DocumentKind.MANIFEST_KOS]
+            (tmp_path / f"{number}.dcm").write_bytes((await get_kos(visit.client, visit.visit, "AA", twin.id))[1])
+            for report in examination.reports:
+                (tmp_path / f"r{report.id}.json").write_bytes((await visit.get_report(report))[1])
+            for sop, image in (await visit.get_images(manifest.study.study_instance_uid)).items():
+                (tmp_path / f"i{sop}").write_bytes(image)
+
+    code, answer = checked(countries, tmp_path)
+
+    assert (code, [one for one in answer["findings"] if one["severity"] != "information"]) == (0, [])
+    assert {"FHIR manifest", "DICOM manifest", "FHIR report", "DICOM instance"} <= {f["kind"] for f in answer["files"]}
