@@ -13,10 +13,13 @@ from isthmus.country_b.visit import Visit
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
 from isthmus.errors import ArrivalRefused, CountryUnreachable, IsthmusError
+from isthmus.model.codes import Code
 from isthmus.model.documents import Document
 from isthmus.model.imaging import Instance, Manifest, Study
+from isthmus.model.report.devices import Device
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.statements import Finding
+from isthmus.model.report.safety import Medication, Pregnancy, Reaction
+from isthmus.model.report.statements import Finding, Quantity, ReferenceRange, Statement
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import read_report, write_report
@@ -248,3 +251,49 @@ async def test_a_manifest_about_another_person_stops(portal: FakePortal) -> None
 
     assert page.status == 502
     assert "Stopped: this may be another person" in page.text
+
+
+async def test_a_report_says_before_another_scan_what_could_harm_and_what_was_measured_with_its_picture(
+    portal: FakePortal,
+) -> None:
+    study = _study(portal)
+    image = KeyImage(study.sop_instance_uid(1), frame=None)
+    document = portal.country.with_report(REPORT)
+    report = read_report(portal.country.bodies[document.id], load_pack())
+    told = replace(
+        report,
+        order=replace(
+            report.order,
+            implants=(Device("Pacemaker", note="not MR safe"),),
+            pregnancy=Pregnancy(Statement("Not pregnant")),
+            allergies=(Reaction("", Statement("Penicillin"), severity="mild"),),
+        ),
+        examination=replace(
+            report.examination,
+            medications=(Medication("Iohexol", dose=Quantity(80, "mL", "mL")),),
+            reactions=(Reaction("Hives", Statement("Iohexol"), severity="severe"),),
+            findings=(
+                Finding("", name="Ventricle", value=Quantity(11, "mm", "mm")),
+                Finding(
+                    "",
+                    images=(image,),
+                    name="Nodule",
+                    value=Quantity(12.5, "mm", "mm"),
+                    reference=ReferenceRange(high=Quantity(6, "mm", "mm")),
+                    interpretations=(Code("x", "H", "High"),),
+                ),
+            ),
+        ),
+    )
+    portal.country.bodies[document.id] = write_report(told, load_pack())
+
+    _, _, page = await _open(portal)
+
+    box = page.text.partition("Before you order another scan")[2].partition("</section>")[0]
+    for said in ("Pacemaker", "not MR safe", "Not pregnant", "Penicillin", "80 mL", "Hives", "severe"):
+        assert said in box
+    table = page.text.partition('id="mea"')[2].partition("</table>")[0]
+    assert table.index("12.5 mm") < table.index("11 mm"), "abnormal first"
+    assert "≤ 6 mm" in table
+    assert "High" in table
+    assert study.sop_instance_uid(1) in table

@@ -23,7 +23,7 @@ from isthmus.model.imaging import Instance, Series, Study
 from isthmus.model.pairing import pair
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.key_images import KeyImage
-from isthmus.model.report.statements import Finding
+from isthmus.model.report.statements import Finding, Quantity
 
 Places = Mapping[str, tuple[str, Series, Instance]]  # by SOP Instance UID; the text is the study's UID
 
@@ -57,6 +57,19 @@ class Said:
     text: str
     code: Code | None
     images: tuple[ImageLink, ...]
+    finding: Finding
+
+    @property
+    def is_measured(self) -> bool:
+        values = (self.finding.value, *(part.value for part in self.finding.parts))
+        return any(isinstance(value, Quantity) for value in values)
+
+    @property
+    def is_abnormal(self) -> bool:
+        return any(code.code not in _AS_EXPECTED for code in self.finding.interpretations)
+
+
+_AS_EXPECTED = frozenset({"N", "NEG", "ND", "S"})  # of ObservationInterpretation
 
 
 def study_links(ask: Ask, report: ImagingReport, documents: Sequence[Document], report_id: str) -> dict[str, StudyLink]:
@@ -88,13 +101,13 @@ def key_image_links(ask: Ask, report: ImagingReport, studies: Mapping[str, Study
 
 
 async def said(ask: Ask, report: ImagingReport, studies: Mapping[str, StudyLink]) -> tuple[list[Said], list[Said]]:
-    """The impressions, all of them, and the findings that are seen in an image: each with links."""
+    """The impressions and the findings, all of them, each with links to the images it is seen in."""
     done = report.examination
     named = any(statement.images for statement in (*done.impressions, *done.findings))
     places = await _places(ask, studies) if named and studies and ask.sees_images else {}
     impressions = _with_links(ask, "impression", done.impressions, studies, places)
     findings = _with_links(ask, "finding", done.findings, studies, places)
-    return impressions, [finding for finding in findings if finding.images]
+    return impressions, findings
 
 
 def _with_links(
@@ -107,7 +120,7 @@ def _with_links(
             id_, uid = f"{word}-{number}" + (f"-{len(links) + 1}" if links else ""), instance.sop_instance_uid
             name = image_name(ask.spoken, series, instance, frame) or ask.spoken.say("Image")
             links.append(ImageLink(id_, _href(studies[study], uid, frame), uid, name, frame=frame))
-        made.append(Said(statement.shown, statement.code, tuple(links)))
+        made.append(Said(statement.shown, statement.code, tuple(links), statement))
     return made
 
 

@@ -148,7 +148,8 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         "procedures": [ask.words.term(p.name.code) for p in examination.procedures if p.name and p.name.code],
         "offer": ask.offer,
         "impressions": impressions,
-        "findings": findings,
+        "findings": [one for one in findings if one.images and not one.is_measured],
+        "measurements": sorted((one for one in findings if one.is_measured), key=lambda one: not one.is_abnormal),
         "impression_narrative": _first(report.sections, IMPRESSION) if not examination.impressions else Markup(""),
         "recommendation_narrative": Markup("")
         if examination.recommendations

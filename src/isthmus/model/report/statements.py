@@ -63,6 +63,10 @@ class Statement:
     text: str
     code: Code | None = None
 
+    @property
+    def shown(self) -> str:
+        return self.text
+
 
 Value = Quantity | Statement
 """A result that is not words alone: a number, or one of a list of codes."""
@@ -112,4 +116,4 @@ class Finding:
 
 
 def told(value: Value) -> str:
-    return value.shown if isinstance(value, Quantity) else value.text
+    return value.shown
