@@ -181,7 +181,8 @@ def test_what_others_published_as_valid_has_no_error(
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["nowhere.json"], ["a", "--border", "https://b.example"], ["a", "--pack", "none"]]
+    "words",
+    [[], ["nowhere.json"], ["a", "--border", "https://b.example"], ["a", "--pack", "none"], ["a", "--as", "me"]],
 )
 def test_wrong_usage_exits_2(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -34,6 +34,30 @@ def test_a_live_border_has_no_error(countries: TwoCountries) -> None:
     assert [one["kind"] for one in answer["files"]] == ["border of AA"]
 
 
+def test_what_a_live_border_tells_of_a_patient_has_no_error_and_stands_on_both_trails(countries: TwoCountries) -> None:
+    eleni = PEOPLE["eleni"]
+    ready = countries.demo.ready()
+    number = f"{eleni.identifier.system}|{eleni.identifier.value}"
+    who = [
+        "--as",
+        "radiologist",
+        "--identifier",
+        number,
+        "--family",
+        eleni.name.family,
+        "--birth-date",
+        eleni.birth_date,
+    ]
+    who += ["--given", eleni.name.given[0], "--gender", eleni.gender]
+    before = len(countries.b.exchanges())
+
+    code, answer = checked(countries, "--border", ready["countries"]["AA"]["border"], *who)
+
+    assert (code, answer["findings"]) == (0, [])
+    asked = {one.transaction for one in countries.b.exchanges()[: len(countries.b.exchanges()) - before]}
+    assert {"ITI-78", "ITI-67", "ITI-68", "RAD-107"} <= asked
+
+
 def test_a_border_that_the_trust_list_does_not_have_is_not_asked(countries: TwoCountries) -> None:
     code, answer = checked_badly(countries, "https://127.0.0.1:1")
 

@@ -15,7 +15,18 @@ from typing import Annotated
 
 import typer
 
-from isthmus.commands.output import Json, emit, progress, settings_of, show, table
+from isthmus.commands.output import Json, emit, progress, refuse_stand_in, settings_of, show, table
+from isthmus.commands.visit import (
+    Asked,
+    Born,
+    Family,
+    Gender,
+    Given,
+    MaybeAs,
+    MaybePatientId,
+    begin,
+    query_of,
+)
 from isthmus.conformance.agreement import Facts, differences
 from isthmus.conformance.dataset import Coverage
 from isthmus.conformance.findings import Account
@@ -43,12 +54,19 @@ def check(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write the findings as one page too, for its owner alone."),
     ] = None,
+    login: MaybeAs = None,
+    identifier: MaybePatientId = None,
+    family: Family = None,
+    given: Given = None,
+    birth_date: Born = None,
+    gender: Gender = None,
     as_json: Json = False,
 ) -> None:
     """Say what is wrong with files, folders or a live border: which rule, where, how severe, and what to do.
 
     A file is known by what it holds: FHIR documents and resources, key object selections, DICOM instances, CDA, PDF. Files given
-    together are also compared with each other. Exits 6 when something is an error.
+    together are also compared with each other. A border is asked about itself; with --as and --identifier also about a patient, in
+    a visit (demo and test only). Exits 6 when something is an error.
 
     \b
     Example:
@@ -58,7 +76,12 @@ def check(
     """
     if bool(paths) == (border is not None):
         raise SettingsProblem("give files or folders, or --border URL; see `isthmus check --help`", reason="usage")
-    account = _live(ctx, border) if border is not None else _of_files([*_listed(paths or [])], load_pack(pack))
+    if (login is None) != (identifier is None) or (login is not None and border is None):
+        raise SettingsProblem("--as and --identifier go together, with --border", reason="usage")
+    asked = (
+        Asked(login, "", identifier, family, given, birth_date, gender, "TREAT", None) if login and identifier else None
+    )
+    account = _live(ctx, border, asked) if border is not None else _of_files([*_listed(paths or [])], load_pack(pack))
     if html is not None:
         _write(html, account.as_page())
     emit(account.as_json() if as_json else account, as_json, _show)
@@ -66,16 +89,22 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def _live(ctx: typer.Context, border: str) -> Account:
+def _live(ctx: typer.Context, border: str, asked: Asked | None) -> Account:
     from isthmus.app import asking
-    from isthmus.country_b.probe import country_at, probe
+    from isthmus.country_b.probe import country_at, probe, probe_visit
 
+    if asked is not None:
+        refuse_stand_in(ctx)
     settings = settings_of(ctx)
 
     async def inside() -> Account:
         async with asking(settings) as client:
             country = country_at(client, border)
             conversation = await probe(client, country)
+            if asked is not None:
+                who = replace(asked, country=country)
+                visit = await begin(client, who, confirm=True)
+                conversation += await probe_visit(client, visit, country, query_of(who))
             found = judge_conversation(conversation, client.pack(country))
             return Account(((border, f"border of {country}"),), tuple(replace(one, file=border) for one in found))
 

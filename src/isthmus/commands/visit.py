@@ -24,6 +24,7 @@ from isthmus.model.amounts import amount
 if TYPE_CHECKING:
     from isthmus.country_b.client import Client
     from isthmus.country_b.visit import Visit
+    from isthmus.model.queries import PatientQuery
 
 app = typer.Typer(no_args_is_help=True)
 T = TypeVar("T")
@@ -98,8 +99,6 @@ async def begin(client: Client, asked: Asked, *, confirm: bool) -> Visit:
     from isthmus.country_b import patients
     from isthmus.country_b.visit import new_visit
     from isthmus.model.context import PointOfCare, Purpose
-    from isthmus.model.identifiers import PatientIdentifier
-    from isthmus.model.queries import PatientQuery
 
     professional = replace(speak_for(client.settings, asked.login), session=secrets.token_hex(16))
     try:
@@ -109,15 +108,23 @@ async def begin(client: Client, asked: Asked, *, confirm: bool) -> Visit:
     organisation = professional.organisation
     point = PointOfCare(organisation.identifier or organisation.name, organisation.name, client.settings.country)
     visit = new_visit(professional, point, purpose, client.clock())
-    query = PatientQuery(
+    found = await patients.find_patients(client, visit, asked.country, query_of(asked))
+    visit = visit.found(asked.country, found)
+    return _confirmed(client, visit, asked.country) if confirm else visit
+
+
+def query_of(asked: Asked) -> PatientQuery:
+    """The search for the one person. Raises MalformedRequest."""
+    from isthmus.model.identifiers import PatientIdentifier
+    from isthmus.model.queries import PatientQuery
+
+    return PatientQuery(
         (PatientIdentifier.read(asked.identifier),),
         asked.family,
         (asked.given,) if asked.given else (),
         asked.birth_date,
         asked.gender,
     )
-    visit = visit.found(asked.country, await patients.find_patients(client, visit, asked.country, query))
-    return _confirmed(client, visit, asked.country) if confirm else visit
 
 
 def _confirmed(client: Client, visit: Visit, country: str) -> Visit:

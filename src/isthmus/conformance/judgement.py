@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -40,6 +39,7 @@ from isthmus.wire.report.document import read_report
 MAX_BYTES: Final = 64 * 1024 * 1024
 UNREADABLE: Final = "unreadable"
 _SEARCHES: Final = {"DocumentReference": Kind.SEARCH, "Patient": Kind.PATIENTS, "ImagingStudy": Kind.STUDIES}
+_ASKED: Final = re.compile(r"/([A-Z][A-Za-z]{1,63})(?:/_search)?$")
 _ADVICE: Final = {
     "CAP": "Let the border answer as its capability statement and the contract say.",
     "PID": "Give of a patient what the contract names, and nothing to whom does not name one person.",
@@ -172,8 +172,8 @@ def _kind(node: Node, pack: Pack) -> Kind | None:
         return None
     if node.get("type") == "searchset":
         told = [el.text(entry, "resource", "resourceType") for entry in el.children(node, "entry")]
-        asked = urlsplit(bundles.link(node, "self") or "").path.removesuffix("/_search").rpartition("/")[2]
-        return next((_SEARCHES[one] for one in (*told, asked) if one in _SEARCHES), None)
+        asked = _ASKED.search((bundles.link(node, "self") or "").partition("?")[0])
+        return next((_SEARCHES[one] for one in (*told, asked and asked[1]) if one in _SEARCHES), None)
     document = document_of(node, pack)
     if document is not None and not (document[0] is Kind.MINIMAL and not _holds(node, "DiagnosticReport")):
         return document[0]
