@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -36,6 +38,14 @@ def test_a_search_that_is_answered_to_who_shows_no_token_is_an_error() -> None:
     )
 
     assert "SEC-02" in {one.requirement for one in found}
+
+
+def test_a_cda_report_is_held_against_the_data_set_and_against_other_files(sample: Callable[[str], Path]) -> None:
+    judged = judge(BytesSource(sample("cda/ehdsi_orcd/18748-4_3-1234-W7.xml").read_bytes()), PACK)
+
+    assert judged.kind == "CDA"
+    assert judged.facts is not None
+    assert {one.element: one.present for one in judged.coverage}["A.1.1.1"]
 
 
 SHAPES: list[Any] = [

@@ -84,6 +84,17 @@ def report_facts(report: ImagingReport, bundle: Node) -> Facts:
     )
 
 
+def cda_facts(report: ImagingReport) -> Facts:
+    """What a CDA document says. Which of its studies' series it means it does not list."""
+    numbers = tuple(_number(one) for one in report.order.accession_numbers)
+    order = "ClinicalDocument.inFulfillmentOf.order.id"
+    studies = tuple(StudySaid(uid, "ClinicalDocument", numbers, order) for uid in report.study_instance_uids)
+    person = report.header.patient.identifier
+    return Facts(
+        REPORT, "", studies, (_issuer(person.system), person.value), "ClinicalDocument.recordTarget.patientRole.id"
+    )
+
+
 def instance_facts(header: Header) -> Facts:
     """What an instance says."""
     issuer = header.issuer_universal_id or header.issuer_of_patient_id or ""

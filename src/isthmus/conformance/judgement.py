@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from isthmus.conformance.agreement import Facts, instance_facts, kos_facts, manifest_facts, report_facts
+from isthmus.conformance.agreement import Facts, cda_facts, instance_facts, kos_facts, manifest_facts, report_facts
 from isthmus.conformance.dataset import Coverage, coverage
 from isthmus.conformance.evidence import Conversation, kos_node
 from isthmus.conformance.media import cda_faults, dicom_faults, pdf_faults
@@ -29,6 +29,8 @@ from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
 from isthmus.model.imaging import Manifest
 from isthmus.model.report.document import ImagingReport
+from isthmus.originals.beside import Beside
+from isthmus.originals.cda.report import report_of_cda
 from isthmus.originals.cda.tree import root_name
 from isthmus.originals.recognise import CDA_ROOT
 from isthmus.wire.kos_reading import KeyObjects, purpose_of, read_document, read_kos
@@ -107,7 +109,12 @@ def unreadable(words: str, path: str = "file") -> Judged:
 def _xml(data: bytes) -> Judged:
     root = root_name(data)
     if root == CDA_ROOT:
-        return Judged("CDA", tuple(cda_faults(data)))
+        found = cda_faults(data)
+        try:
+            told = report_of_cda(data, Beside())
+        except IsthmusError:  # said by the faults
+            return Judged("CDA", tuple(found))
+        return Judged("CDA", tuple(found), cda_facts(told), tuple(coverage(told)))
     if root is not None and root.startswith("{http://hl7.org/fhir}"):
         return unreadable("FHIR as XML, which is not read: the border speaks JSON")
     return unreadable(
