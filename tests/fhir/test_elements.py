@@ -20,7 +20,11 @@ RIGHT: list[tuple[Ask, Node, object]] = [
     (lambda n: el.children(n, "a"), {"a": {"b": 1}}, [{"b": 1}]),
     (lambda n: el.number(n, "a"), {"a": 0}, 0),
     (lambda n: el.binary(n, "a"), {"a": "eA==\n"}, b"x"),
-    (lambda n: list(el.codings(n, "a")), {"a": {"coding": [{"code": "x", "userSelected": True}]}}, [{"code": "x"}]),
+    (
+        lambda n: list(el.codings(n, "a")),
+        {"a": {"coding": [{"code": "x", "userSelected": True, "version": 7}]}},
+        [{"code": "x", "userSelected": True}],
+    ),
 ]
 WRONG: list[tuple[Ask, Node, object]] = [
     (lambda n: el.text(n, "a"), {"a": 7}, None),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
+from time import process_time
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from isthmus.conformance.requirements import all as groups
 from isthmus.conformance.structure import structure_faults
 from isthmus.fhir.bundles import Closed
 from isthmus.fhir.elements import Node
+from isthmus.model.codes import SNOMED, Code
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import HumanName
 from isthmus.model.report.document import ImagingReport
@@ -32,6 +34,7 @@ from isthmus.wire.report.document import read_report, write_report
 PACK = load_pack()
 assert groups.GROUPS
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+CODE = Code(SNOMED, "72704001", "Fracture")
 CHAPTERS = ("header", "order", "examination", "doses", "key_images", "comparison", "presented_forms", "specimens")
 
 
@@ -256,3 +259,38 @@ def test_an_insurance_without_identifier_is_known_by_the_number_of_its_card() ->
     insurance = read_report(orjson.dumps(bundle), PACK).header.insurances[0]
 
     assert insurance.number == Identifier(None, "INS-7")
+
+
+def test_the_code_of_home_travels_beside_the_code_that_others_know() -> None:
+    home = Code("urn:oid:2.999.20", "RX-7", "Röntgen", is_original=True)
+    code = replace(CODE, original=home)
+    finding = Finding("Fracture", code, site=replace(HEAD, code=code, laterality=code))
+
+    read = _there_and_back(replace(FULL, examination=replace(FULL.examination, findings=(finding,)))).examination
+
+    site = read.findings[0].site
+    told = [read.findings[0].code, site.code if site else None, site.laterality if site else None]
+    assert [one.original for one in told if one] == [home, home, home]
+
+
+def test_a_report_of_very_many_specimens_and_reasons_is_read_soon() -> None:
+    bundle = orjson.loads(write_report(FULL, PACK))
+    order = next(e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "ServiceRequest")
+    order["reasonCode"] = [{"text": str(n)} for n in range(20_000)]
+    order["extension"] = [
+        {
+            "url": order["extension"][0]["url"],
+            "extension": [{"url": "concept", "valueCodeableConcept": {"text": str(n)}}],
+        }
+        for n in range(20_000)
+    ]
+    bundle["entry"] += [
+        {"fullUrl": f"urn:uuid:{n}", "resource": {"resourceType": "Specimen", "note": [{"text": "x"}]}}
+        for n in range(20_000)
+    ]
+    started = process_time()
+
+    read = read_report(orjson.dumps(bundle), PACK)
+
+    assert process_time() - started < 20
+    assert (len(read.specimens), len(read.order.reasons)) == (20_001, 20_000)

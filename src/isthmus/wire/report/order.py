@@ -192,7 +192,8 @@ def _reasons(request: Node, opened: Opened) -> tuple[tuple[Statement, ...], str 
         if part.get("url") == "concept"
     ]
     reasons = [reason for reason in plain if reason is not None]
-    new = [reason for reason in told if reason is not None and reason not in reasons]
+    known = set(reasons)
+    new = [reason for reason in told if reason is not None and reason not in known]
     question = next((one for one in new if one.code is None), None)
     reasons += [one for one in new if one is not question]
     return tuple(dict.fromkeys(reasons)), question.text if question else None

@@ -75,9 +75,9 @@ def lines_of_specimens(binder: Binder) -> list[str]:
 
 def read_specimens(opened: Opened) -> tuple[Specimen, ...]:
     """Read every specimen of the report, or of its studies."""
-    named = [*opened.closed.follow(opened.diagnostic, "specimen")]
-    named += [node for node in opened.closed.of_type("Specimen") if all(node is not one for one in named)]
-    return tuple(_read(node, opened) for node in named if node.get("resourceType") == "Specimen")
+    named = [*opened.closed.follow(opened.diagnostic, "specimen"), *opened.closed.of_type("Specimen")]
+    once = {id(node): node for node in named if node.get("resourceType") == "Specimen"}
+    return tuple(_read(node, opened) for node in once.values())
 
 
 def _read(node: Node, opened: Opened) -> Specimen:
