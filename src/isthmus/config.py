@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -136,6 +136,16 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Conformance:
+    """What is looked at of other countries' answers while they come. Nothing is refused for it; see docs/guides/check.md."""
+
+    sample: Annotated[float, msgspec.Meta(ge=0, le=1)] = setting(
+        "share of the answers that are looked at, 0 to 1", 0.05
+    )
+    severity: Literal["error", "warning", "information"] = setting("the least severity that is counted", "warning")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """A node's settings. `folder` is where the file lies; every relative path is meant from there."""
 
@@ -158,6 +168,7 @@ class Settings:
     intake: Intake | None = setting("what comes into the archive from outside", None)
     spool: Spool = setting("arrivals", factory=Spool)
     limits: Limits = setting("limits", factory=Limits)
+    conformance: Conformance = setting("conformance of other countries' answers", factory=Conformance)
 
     def path(self, name: str) -> Path:
         """A file or folder the settings name, absolute."""

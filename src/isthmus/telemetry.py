@@ -31,6 +31,12 @@ TOLERANCES = Counter(
     "isthmus_tolerances", "Answers of a country in which something was forgiven", ("peer", "word"), registry=REGISTRY
 )
 
+UNFULFILLED = Counter(
+    "isthmus_unfulfilled_requirements",
+    "Answers of a country, of those looked at, that do not fulfil a requirement of the border",
+    ("peer", "requirement", "severity"),
+    registry=REGISTRY,
+)
 INTAKE = Counter(
     "isthmus_intake",
     "What was brought into the archive, by verdict",
@@ -122,6 +128,14 @@ def tolerated(*, country: str, transaction: str, words: Iterable[str]) -> None:
         TOLERANCES.labels(country, word).inc()
         if structlog.is_configured():
             log().info("tolerated", country=country, transaction=transaction, word=word)
+
+
+def unfulfilled(*, country: str, transaction: str, requirements: Iterable[tuple[str, str]]) -> None:
+    """An answer of this country does not fulfil requirements: a figure and a line for each, by number and severity."""
+    for number, severity in requirements:
+        UNFULFILLED.labels(country, number, severity).inc()
+        if structlog.is_configured():
+            log().info("unfulfilled", country=country, transaction=transaction, requirement=number, severity=severity)
 
 
 def brought(

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
+from isthmus import telemetry
+from isthmus.conformance.watch import Watch
 from isthmus.country_b.documents import get_kos
 from isthmus.demo.people import PEOPLE
 from isthmus.model.documents import DocumentKind
@@ -90,3 +92,23 @@ async def test_what_is_served_of_an_examination_has_no_error_and_agrees(
 
     assert (code, [one for one in answer["findings"] if one["severity"] != "information"]) == (0, [])
     assert {"FHIR manifest", "DICOM manifest", "FHIR report", "DICOM instance"} <= {f["kind"] for f in answer["files"]}
+
+
+async def test_a_watch_that_looks_at_every_answer_finds_nothing_in_our_own(countries: TwoCountries) -> None:
+    looked: list[float] = []
+
+    def always() -> float:
+        looked.append(0.0)
+        return 0.0
+
+    async with countries.b.visit(PEOPLE["eleni"]) as visit:
+        visit.client.watch = Watch(1.0, "information", dice=always)
+        for examination in await visit.examinations():
+            assert examination.manifest is not None
+            await visit.get_manifest(examination.manifest)
+            for report in examination.reports:
+                await visit.get_report(report)
+        visit.client.watch.close()
+
+    assert len(looked) >= 3
+    assert [s for f in telemetry.UNFULFILLED.collect() for s in f.samples if s.labels.get("peer") == "AA"] == []

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 
@@ -20,6 +22,9 @@ from isthmus import telemetry
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Trail
 from isthmus.config import Settings
+from isthmus.conformance.evidence import FORM
+from isthmus.conformance.evidence import Exchange as Evidence
+from isthmus.conformance.watch import Watch
 from isthmus.country_b.visit import Visit
 from isthmus.errors import (
     Absence,
@@ -74,12 +79,14 @@ class Exchange:
     instances: int = 0
     size_bytes: int = 0
     digest: str | None = None
+    heard: bytes = field(default=b"", repr=False)  # of a small answer, for who watches
     notes: list[str] = field(default_factory=list)
 
     async def read(self, limit_bytes: int = JSON_MAX) -> bytes:
         """The whole body of a small answer. Raises CountryMisanswered past the limit."""
         body = await self.response.read(limit_bytes)
         self.size_bytes += len(body)
+        self.heard = body
         return body
 
 
@@ -102,6 +109,7 @@ class Client:
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
         self.sandbox = sandbox  # where documents of others are parsed
+        self.watch = Watch(settings.conformance.sample, settings.conformance.severity)
         self._outbound = outbound
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
         self.forgiven: Counter[tuple[str, str]] = Counter()  # by country and word
@@ -143,6 +151,7 @@ class Client:
             async with self._asked(country, call, exchange_id) as exchange:
                 yield exchange
             outcome = Outcome(outcome="complete")
+            self.watch.see(country, call.transaction, self.pack(country), partial(evidence_of, call, exchange))
         except IsthmusError as error:
             error.facts.setdefault("exchange_id", exchange_id)
             error.facts.setdefault("country", country)
@@ -206,6 +215,24 @@ class Client:
             token_jti=token_number(call.token),
             details={"of": call.path} if call.method == "GET" else {},
         )
+
+
+def evidence_of(call: Call, exchange: Exchange) -> Evidence:
+    """A question and its answer as requirements read them; of images, which are not held, the head alone."""
+    parts = urlsplit(getattr(exchange.participant.endpoints, call.endpoint) + call.path)
+    sent = {"accept": call.accept, "x-request-id": exchange.exchange_id}
+    sent |= {"authorization": f"Bearer {call.token}"} if call.token else {}
+    return Evidence(
+        method=call.method,
+        path=parts.path,
+        origin=f"{parts.scheme}://{parts.netloc}",
+        query=tuple(parse_qsl(parts.query)),
+        sent=sent | ({"content-type": FORM} if call.body is not None else {}),
+        body=call.body or b"",
+        status=exchange.response.status,
+        headers={name.lower(): value for name, value in exchange.response.headers.items()},
+        answer=exchange.heard,
+    )
 
 
 def _outcome_of(error: IsthmusError, exchange: Exchange | None) -> Outcome:

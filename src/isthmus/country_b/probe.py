@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from isthmus.conformance.evidence import Conversation, Exchange
 from isthmus.country_b import tokens
-from isthmus.country_b.client import ERROR_BODY_MAX, FHIR_JSON, Call, Client
+from isthmus.country_b.client import ERROR_BODY_MAX, FHIR_JSON, Call, Client, evidence_of
 from isthmus.country_b.visit import Visit
 from isthmus.errors import SettingsProblem
 from isthmus.fhir import elements as el
@@ -105,21 +105,8 @@ async def probe_visit(client: Client, visit: Visit, country: str, query: Patient
 
 async def _told(client: Client, visit: Visit, country: str, call: Call) -> Exchange:
     async with client.exchange(visit, country, call) as exchange:
-        answer = await exchange.read(MAX_BYTES)
-        parts = urlsplit(getattr(exchange.participant.endpoints, call.endpoint) + call.path)
-        sent = {"accept": call.accept, "authorization": f"Bearer {call.token}", "x-request-id": exchange.exchange_id}
-        return Exchange(
-            method=call.method,
-            path=parts.path,
-            origin=f"{parts.scheme}://{parts.netloc}",
-            query=tuple(parse_qsl(parts.query)),
-            sent=sent | ({"content-type": "application/x-www-form-urlencoded"} if call.body is not None else {}),
-            body=call.body or b"",
-            status=exchange.response.status,
-            headers={name.lower(): value for name, value in exchange.response.headers.items()},
-            answer=answer,
-            at=client.clock(),
-        )
+        await exchange.read(MAX_BYTES)
+        return evidence_of(call, exchange)
 
 
 def _first_instance(node: Node, pack: Pack) -> str | None:
