@@ -11,10 +11,13 @@ from tests.wire.made_reports import FULL
 
 from isthmus.conformance import elements
 from isthmus.conformance.dataset import NOWHERE, PLACES, Coverage, coverage
+from isthmus.demo.reports import reports
 from isthmus.model.identifiers import UNIDENTIFIED
 from isthmus.model.people import Address, HumanName, Organisation, Patient, Telecom
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.header import Header
+from isthmus.originals.beside import Beside
+from isthmus.originals.cda.report import report_of_cda
 from isthmus.wire.kos import write_kos
 from isthmus.wire.kos_reading import read_kos
 from isthmus.wire.manifests import read_manifest, write_manifest
@@ -67,3 +70,13 @@ def test_a_report_of_the_practice_country_says_what_it_has_not() -> None:
 
     assert Coverage("A.1.1.1", "M", True) in told
     assert Coverage("A.4.1", "-", False) in told
+
+
+@pytest.mark.parametrize("name", [i for i, one in reports().items() if one.form == "cda"])
+def test_what_a_cda_document_is_found_to_tell_its_table_says_too(name: str) -> None:
+    read = report_of_cda(reports()[name].document.read_bytes(), Beside())
+
+    told = {one.element for one in coverage(read) if one.present}
+
+    assert {"A.1.1.1", "A.1.8.0", "A.5.5.1", "A.8.1"} <= told
+    assert told <= set(PLACES["cda"])
