@@ -44,7 +44,8 @@ REASONS: Final[dict[str, str]] = faults.REASONS | {
     "path-outside": "The member's path leads out of the archive.",
     "link": "The entry is a link or a device, not a file.",
     "nested-archive": "Archives inside archives are not opened.",
-    "bomb": "The member inflates far beyond what it is packed to.",
+    "bomb": "The member, or the archive, inflates far beyond what it is packed to, or takes too long to.",
+    "overlap": "The member has bytes that are those of another member too.",
     "bad-archive": "The archive, or this member of it, cannot be read: damaged, encrypted or packed in an unknown way.",
     "too-many-members": "The archive has more than 100 000 members.",
 }

@@ -1,32 +1,40 @@
 """Zip and tar archives read member by member, as streams: nothing is unpacked to disk and no name of a member is ever a path here.
 
-A member whose path leads outside, a link, and what inflates beyond its bound is refused; the rest goes on.
+A member whose path leads outside, a link, what shares its bytes with another member, and what inflates beyond its bound is refused; the
+rest goes on. An archive that as a whole inflates beyond its bound, takes too long to inflate, or has too many members ends there.
 
-Source: interfaces.md §11; trust.md §2.9; APPNOTE.TXT 4.3 (end of central directory); POSIX.1-2001 pax.
+Source: interfaces.md §11; trust.md §2.9, T98; APPNOTE.TXT 4.3, 4.4.5; POSIX.1-2001 pax.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from struct import Struct
-from typing import IO, Final, Protocol
+from time import thread_time
+from typing import Final, Protocol
 
 MAX_MEMBERS: Final = 100_000
 MAX_RATIO: Final = 100
 SLACK_BYTES: Final = 16 << 20
+TOTAL_SLACK_BYTES: Final = 64 << 20
+FREE_S: Final = 60.0
+S_PER_MIB: Final = 2.0
+MAX_DIRECTORY_BYTES: Final = 32 << 20
+MAX_HEADS: Final = 4 * MAX_MEMBERS  # of a tar: up to three extensions for each member
 MAX_NAME_BYTES: Final = 64 << 10
 PIECE_BYTES: Final = 1 << 20
 BLOCK: Final = 512
 
-_ZIP_END: Final = Struct("<4s4H2LH")
-_ZIP64_LOCATOR: Final = Struct("<4sLQL")
-_ZIP64_END: Final = Struct("<4sQ2H2L4Q")
+_LOCAL: Final = Struct("<4s22x2H")  # of the header before a member: signature, length of its name, of its extra field
+_ENTRY: Final = b"PK\1\2"
+_PACKED_AS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may want gigabytes for their dictionary
 _BROKEN: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -62,21 +70,50 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class Bounded:
-    """The bytes of a member, forward, as long as they stay within what the packed bytes allow."""
+class Allowance:
+    """How much a whole archive of so many bytes may inflate to, and how long (time of the processor) that may take."""
 
-    def __init__(self, stream: Readable, size: int | None, packed: int | None) -> None:
-        self._stream, self._left = stream, size
+    def __init__(
+        self, packed: int, clock: Callable[[], float] = thread_time, slack_bytes: int = TOTAL_SLACK_BYTES
+    ) -> None:
+        self.clock = clock
+        self._room = packed * MAX_RATIO + slack_bytes
+        self._left_s = FREE_S + S_PER_MIB * packed / (1 << 20)
+
+    def judge(self) -> None:
+        """Raises Unreadable when it is used up."""
+        if self._room < 0:
+            raise Unreadable("bomb", "the archive as a whole")
+        if self._left_s < 0:
+            raise Unreadable("bomb", "the archive takes too long to inflate")
+
+    def spend(self, size: int, since: float) -> None:
+        """Count what one piece took; raises Unreadable when that was too much."""
+        self._room -= size
+        self._left_s -= self.clock() - since
+        self.judge()
+
+
+class Bounded:
+    """The bytes of a member, forward, as long as they stay within what the packed bytes and the archive allow."""
+
+    def __init__(
+        self, stream: Readable, size: int | None, packed: int | None, archive: Allowance | None = None
+    ) -> None:
+        self._stream, self._left, self._archive = stream, size, archive
         self._room = None if packed is None else packed * MAX_RATIO + SLACK_BYTES
 
     def read(self, size: int, /) -> bytes:
         wanted = min(size, PIECE_BYTES) if self._left is None else min(size, PIECE_BYTES, self._left)
         if wanted <= 0:
             return b""
+        began = self._archive.clock() if self._archive is not None else 0.0
         try:
             piece = self._stream.read(wanted)
         except _BROKEN as error:
             raise Unreadable("bad-archive", type(error).__name__) from error
+        if self._archive is not None:
+            self._archive.spend(len(piece), began)
         if self._left is not None:
             if not piece:
                 raise Unreadable("bad-archive", "the archive ends inside this member")
@@ -98,21 +135,43 @@ def leads_outside(name: str) -> bool:
     return not name or "\0" in name or name.startswith(("/", "\\")) or ".." in parts or name[1:2] == ":"
 
 
+class _Directory(io.BufferedReader):
+    """A zip file whose directory is counted before it is believed: what it says of its own size is not."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = MAX_DIRECTORY_BYTES if size is None or size < 0 else size
+        if wanted > MAX_DIRECTORY_BYTES:
+            raise Unreadable("too-many-members", "a directory of more than 32 MiB")
+        data = super().read(wanted)
+        if data.count(_ENTRY) > MAX_MEMBERS:
+            raise Unreadable("too-many-members")
+        return data
+
+
 def zip_members(path: Path) -> Iterator[Member]:
     """The members of a zip file, in the order of its directory. Raises Unreadable when the archive itself is none."""
-    with path.open("rb") as file:
-        if _entries(file) > MAX_MEMBERS:
-            raise Unreadable("too-many-members")
+    with _Directory(io.FileIO(path)) as file:
         try:
             archive = zipfile.ZipFile(file)
         except _BROKEN as error:
             raise Unreadable("bad-archive", type(error).__name__) from error
         with archive:
-            for info in archive.infolist():
-                yield from _zip_member(archive, info)
+            allowance, ends = Allowance(path.stat().st_size), _ends(archive)
+            for info, end in zip(archive.infolist(), ends, strict=True):
+                allowance.judge()
+                yield from _zip_member(archive, info, end, allowance)
 
 
-def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Member]:
+def _ends(archive: zipfile.ZipFile) -> list[int]:
+    """Where each member has to end: where the next one begins, or the directory."""
+    members = archive.infolist()
+    end, ends = archive.start_dir, [0] * len(members)
+    for at in sorted(range(len(members)), key=lambda at: members[at].header_offset, reverse=True):
+        ends[at], end = end, members[at].header_offset
+    return ends
+
+
+def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, end: int, allowance: Allowance) -> Iterator[Member]:
     name, mode = info.orig_filename, info.external_attr >> 16
     if leads_outside(name):
         yield Member(name, reason="path-outside")
@@ -120,32 +179,28 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Mem
         yield Member(name, reason="link")
     elif not name.endswith("/"):
         try:
-            stream = archive.open(info)
+            overlaps = _end_of(archive, info) > end
+            stream = None if overlaps or info.compress_type not in _PACKED_AS else archive.open(info)
         except _BROKEN:
             yield Member(name, reason="bad-archive")
             return
+        if stream is None:
+            yield Member(name, reason="overlap" if overlaps else "bad-archive")
+            return
         with stream:
-            yield Member(name, Bounded(stream, None, info.compress_size))
+            yield Member(name, Bounded(stream, None, info.compress_size, allowance))
 
 
-def _entries(file: IO[bytes]) -> int:
-    """How many members a zip file announces, before its directory is read into memory."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - _ZIP_END.size - 0xFFFF))
-    tail_at, tail = file.tell(), file.read()
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or len(tail) - at < _ZIP_END.size:
-        raise Unreadable("bad-archive", "no end of central directory")
-    entries = int(_ZIP_END.unpack_from(tail, at)[4])
-    locator_at = tail_at + at - _ZIP64_LOCATOR.size
-    if locator_at >= 0:
-        file.seek(locator_at)
-        signature, _, end_at, _ = _ZIP64_LOCATOR.unpack(file.read(_ZIP64_LOCATOR.size))
-        if signature == b"PK\6\7" and end_at < size - _ZIP64_END.size:
-            file.seek(end_at)
-            entries = max(entries, int(_ZIP64_END.unpack(file.read(_ZIP64_END.size))[7]))
-    file.seek(0)
-    return entries
+def _end_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    """Where the packed bytes of a member end. Raises what is in _BROKEN."""
+    file = archive.fp
+    assert file is not None  # it is open
+    file.seek(info.header_offset)
+    head = file.read(_LOCAL.size)
+    if len(head) < _LOCAL.size:
+        raise EOFError
+    _, name, extra = _LOCAL.unpack(head)
+    return int(info.header_offset + _LOCAL.size + name + extra + info.compress_size)
 
 
 def tar_members(path: Path) -> Iterator[Member]:
@@ -154,7 +209,9 @@ def tar_members(path: Path) -> Iterator[Member]:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         stream: Readable = gzip.GzipFile(fileobj=file) if packed else file
-        yield from _Tar(Bounded(stream, None, path.stat().st_size if packed else None)).members()
+        size = path.stat().st_size
+        archive = Allowance(size, slack_bytes=SLACK_BYTES) if packed else None  # a plain one inflates nothing
+        yield from _Tar(Bounded(stream, None, None, archive)).members()
 
 
 class _Tar:
@@ -166,8 +223,11 @@ class _Tar:
         self._size: int | None = None
 
     def members(self) -> Iterator[Member]:
-        count = 0
+        count = heads = 0
         while (head := self._exactly(BLOCK)).strip(b"\0"):
+            heads += 1
+            if heads > MAX_HEADS:
+                raise Unreadable("too-many-members")
             kind = head[156:157]
             size = _number(head[124:136])
             if kind in (b"x", b"L", b"g", b"K"):

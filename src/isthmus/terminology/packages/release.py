@@ -29,7 +29,8 @@ SYSTEM_MAX, CODE_MAX, DISPLAY_MAX = 300, 300, 4000
 REASONS: Final[dict[str, str]] = {
     "unreadable": "The file cannot be read.",
     "bad-archive": "The archive, or a member of it, cannot be read: damaged, encrypted or packed in an unknown way.",
-    "bomb": "A member inflates far beyond what it is packed to.",
+    "bomb": "A member, or the archive, inflates far beyond what it is packed to, or takes too long to.",
+    "overlap": "A member has bytes that are those of another member too.",
     "path-outside": "A member's path leads out of the archive.",
     "link": "A member is a link or a device, not a file.",
     "nested-archive": "Archives inside archives are not opened.",
