@@ -126,6 +126,31 @@ def test_a_declared_image_over_the_cap_is_refused(explicit: Writing) -> None:
     assert refusal(huge) == "too-large"
 
 
+@pytest.mark.threat("T63")
+def test_many_values_to_be_read_are_bounded_in_all_and_none_is_passed_over(explicit: Writing) -> None:
+    said = explicit.element(0x0040A160, "UT", bytes(60_000))
+    whose = explicit.element(0x00100020, "LO", "1234")
+    full = explicit.file(whose, explicit.sequence(0x0040A730, *[explicit.item(said)] * 60))
+    beyond = explicit.file(whose, explicit.sequence(0x0040A730, *[explicit.item(said)] * 1000))
+    tracemalloc.start()
+
+    why = outcome(lambda: scan(BytesSource(beyond)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (why, peak < 6 * 1024 * 1024) == ("too-large", True)
+    assert refusal(beyond, AT_THE_BORDER) == "too-large"
+    assert scan(BytesSource(full)).header.patient_id == "1234"
+
+
+def test_a_value_too_long_to_be_read_is_told_once(explicit: Writing) -> None:
+    item = explicit.item(explicit.element(0x0040A160, "UT", bytes(70_000)))
+
+    warnings = scan(BytesSource(explicit.file(explicit.sequence(0x0040A730, *[item] * 100)))).header.warnings
+
+    assert len(warnings) == 1
+
+
 def test_encapsulation_must_be_as_the_syntax_says(explicit: Writing) -> None:
     native = explicit.element(0x7FE00010, "OW", bytes(32))
     fragments = explicit.open_sequence(0x7FE00010, explicit.item(), explicit.item(b"\xff\xd8"), vr="OB")

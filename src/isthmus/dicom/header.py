@@ -199,7 +199,7 @@ def collect(window: Window, bounds: Bounds, *, whole: bool) -> Generator[None, N
         start = meta.dataset_offset
     found = Collected(meta, little_endian=meta.syntax.little_endian)
     plan = _SCANNING if whole else _SKIMMING
-    keep_bytes = plan.keep_bytes
+    keep_bytes, room = plan.keep_bytes, bounds.max_header_bytes
     levels: list[Values] = [found.values] + [{} for _ in range(CAPTURE_DEPTH + 1)]
     open_items: list[Items] = [[] for _ in range(CAPTURE_DEPTH + 1)]
     for element in walk(window, start, meta.syntax.explicit, meta.syntax.little_endian, bounds, plan):
@@ -209,9 +209,12 @@ def collect(window: Window, bounds: Bounds, *, whole: bool) -> Generator[None, N
         tag, vr, length, offset, depth, _ = element
         if tag < tags.FLOAT_PIXEL_DATA and tag not in tags.SEQUENCES:
             if length <= keep_bytes:
+                room -= length
+                if room < 0:  # not passed over: whose it is may be what follows
+                    raise DicomFault("too-large", f"more than {bounds.max_header_bytes} bytes of values to be read")
                 at = offset - window.base
                 levels[depth][tag] = window.data[at : at + length]
-            else:
+            elif tag not in found.too_long:
                 found.too_long.append(tag)
         elif tag in tags.SEQUENCES:
             found.has_sequences = True

@@ -24,6 +24,7 @@ class Bounds:
     max_elements: int = 100_000
     max_fragments: int = 1_000_000
     max_non_pixel_bytes: int = 64 * 1024 * 1024
+    max_header_bytes: int = 4 * 1024 * 1024  # of the values that are kept of it while it is looked at
     max_image_bytes: int = 4 * 1024 * 1024 * 1024
     max_inflated_bytes: int = 256 * 1024 * 1024
     max_inflation_ratio: int = 100
