@@ -1,4 +1,7 @@
-"""`isthmus connector test` over sources that work, are poor, lie, or are not there."""
+"""`isthmus connector test` over sources that work, are poor, lie, or are not there.
+
+What the trail says of it afterwards: `tests/audit/test_trial.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from tests.archive.conftest import EVA, ISSUER, dicom
 from tests.national.odd_dicomweb import COUNTS, OddDicomWeb, odd_dicomweb
 
 from isthmus.commands.root import run
+from isthmus.storage.sealed import MasterKey
 
 SETTINGS = """env = "test"
 country = "AA"
@@ -30,6 +34,7 @@ time_zone = "Europe/Athens"
 """
 PATIENT = f"urn:oid:{ISSUER}|{EVA['PatientID']}"
 STUDY = "2.25.10"
+ORDERED = ("--by", "M. Admin", "--reason", "a new PACS")
 Tried = Callable[..., tuple[int, dict[str, Any]]]
 
 
@@ -43,12 +48,14 @@ def pacs() -> Iterator[OddDicomWeb]:
 
 @pytest.fixture
 def tried(pacs: OddDicomWeb, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Tried:
-    """Runs the command on the settings; gives its status and what it says as JSON."""
+    """Runs the command on the settings, by somebody and for a reason; gives its status and what it says as JSON."""
+    (tmp_path / "keys").mkdir()
+    MasterKey.make(tmp_path / "keys" / "env.key")
 
     def go(*words: str, url: str = "") -> tuple[int, dict[str, Any]]:
         file = tmp_path / "isthmus.toml"
         file.write_text(SETTINGS.format(url=url or pacs.url))
-        status = run(["--config", str(file), "connector", "test", "--json", *words])
+        status = run(["--config", str(file), "connector", "test", "--json", *ORDERED, *words])
         return status, json.loads(capsys.readouterr().out)
 
     return go

@@ -24,6 +24,7 @@ from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.opening import open_sources
 from isthmus.national.sources import Sources
 from isthmus.storage.database import Database, open_index
+from isthmus.storage.sealed import MasterKey
 from isthmus.testing.connector_contract import ConnectorContract, Offered, whole
 from isthmus.testing.engines.orthanc import Orthanc, orthanc
 from isthmus.testing.studies import SyntheticStudy
@@ -152,7 +153,11 @@ def test_the_command_finds_no_error_in_it(
     file.write_text("\n".join([*node, "[[sources.images]]", *lines, ""]))
     who = f"{MINE.identifier.system}|{MINE.identifier.value}"
 
+    (tmp_path / "keys").mkdir()
+    MasterKey.make(tmp_path / "keys" / "env.key")
+
     words = ["--source", "pacs", "--patient", who, "--study", STUDY.study_instance_uid, "--json"]
+    words += ["--by", "M. Admin", "--reason", "a new PACS"]
     status = run(["--config", str(file), "connector", "test", *words])
 
     answer = json.loads(capsys.readouterr().out)

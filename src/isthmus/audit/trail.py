@@ -17,7 +17,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,9 +32,10 @@ from isthmus.audit.merkle import Tree
 from isthmus.audit.page import MonthKeys, Page, tree_of
 from isthmus.audit.verify import Head, canonical
 from isthmus.audit.writers import Writers
+from isthmus.config import Settings
 from isthmus.errors import AuditUnavailable, IsthmusError
 from isthmus.model.identifiers import PatientIdentifier
-from isthmus.storage.database import Database
+from isthmus.storage.database import Database, open_state
 from isthmus.storage.schema.audit import audit_trail, audit_writer
 from isthmus.storage.sealed import MasterKey
 
@@ -318,6 +319,22 @@ class Trail:
                 count += 1
             page.connection.execute(delete(audit_writer).where(audit_writer.c.id == writer))
         return count
+
+
+@contextlib.contextmanager
+def trail_of(settings: Settings, clock: Clock) -> Iterator[Trail]:
+    """The node's trail for a command, started and stopped; the node itself may run or not. Raises AuditUnavailable, SettingsProblem."""
+    master = MasterKey.load(settings.path(settings.keys.env))
+    state = open_state(settings)
+    try:
+        trail = Trail(state, master, clock, settings.folder)
+        try:
+            trail.start()
+            yield trail
+        finally:
+            trail.stop()
+    finally:
+        state.close()
 
 
 def _noted(page: Page, note: Note) -> None:

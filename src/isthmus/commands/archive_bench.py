@@ -80,22 +80,13 @@ class Bench:
 @contextlib.contextmanager
 def bench_of(ctx: typer.Context) -> Iterator[Bench]:
     from isthmus.archive.corrections.ledger import record
-    from isthmus.audit.trail import Trail
-    from isthmus.storage.database import open_index, open_state
-    from isthmus.storage.sealed import MasterKey
+    from isthmus.audit.trail import trail_of
+    from isthmus.storage.database import open_index
 
     settings = settings_of(ctx)
-    master = MasterKey.load(settings.path(settings.keys.env))
-    state, index = open_state(settings), open_index(settings)
-    trail = Trail(state, master, now_utc, settings.folder)
-    try:
-        trail.start()
+    with trail_of(settings, now_utc) as trail, contextlib.closing(open_index(settings)) as index:
         record(index, trail, settings.ncp_id)
         yield Bench(settings, index, trail)
-    finally:
-        trail.stop()
-        index.close()
-        state.close()
 
 
 def now_utc() -> datetime:

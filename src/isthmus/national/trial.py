@@ -81,6 +81,8 @@ class Trial:
     answered: list[Answered] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     unavailable: bool = False
+    instances: int = 0  # read, to compare them
+    size_bytes: int = 0
 
     def note(self, question: str, outcome: str, detail: str = "") -> None:
         self.answered.append(Answered(self.source.name, self.kind, question, outcome, detail))
@@ -98,6 +100,8 @@ class Given:
     study: str | None
     nobody: PatientIdentifier
     documents: Sequence[Document] = ()
+    instances: int = 0
+    size_bytes: int = 0
 
 
 Question = Callable[[Given], Awaitable[str]]
@@ -123,6 +127,7 @@ async def try_source(
             trial.findings += await remarks(source, opened, unlabelled, patient, given.study)
             await unlabelled.close()
     finally:
+        trial.instances, trial.size_bytes = given.instances, given.size_bytes
         if (close := getattr(opened, "close", None)) is not None:
             await close()
     return trial
@@ -192,6 +197,7 @@ async def documents_stay(given: Given) -> str:
     if not given.documents or given.patient is None:
         return "there is none"
     one, two = [await given.opened.get_document(given.patient, given.documents[0].id) for _ in range(2)]
+    given.size_bytes += len(one.body) + len(two.body)
     if one.body != two.body or not one.body:
         raise Wrong("a document is other bytes each time, or none", "Ask for documents that stay as they were made.")
     return amount(len(one.body), "byte")
@@ -240,6 +246,7 @@ async def image_bytes(given: Given) -> str:
     began, size = monotonic(), 0
     for instance in (found[0], found[-1]):
         one, two = await _digest(instance), await _digest(instance)
+        given.instances, given.size_bytes = given.instances + 1, given.size_bytes + one[1] + two[1]
         if one != two:
             raise Wrong(
                 "an instance is other bytes each time", "Ask for images as they are stored, not changed on the way."
