@@ -13,8 +13,9 @@ import pytest
 from isthmus.testing.two_countries import prepare
 
 SAMPLES = Path(os.environ.get("ISTHMUS_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data"))
-
-
+os.environ.pop(
+    "COLUMNS", None
+)  # what a command says to a pipe has no edge, however wide the terminal is where tests run
 MISSING = re.compile(
     r"is not installed|(is|are) not here|is not built|is not in web/node_modules|no R4 schema|set ISTHMUS_"
 )

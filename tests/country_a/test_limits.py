@@ -12,6 +12,7 @@ import pytest
 
 from isthmus.testing.border import DOCTOR, PracticeBorder, traits
 from isthmus.testing.register import CT, SEEN, TWIN, fill
+from isthmus.transport.grid import Grid
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def strict(tmp_path: Path) -> AsyncIterator[PracticeBorder]:
     """A border whose limits are those of production."""
-    async with PracticeBorder(tmp_path / "practice", limits_of="test") as made:
+    async with PracticeBorder(tmp_path / "practice", limits_of="test", grid=Grid()) as made:
         fill(made.register, tmp_path)
         yield made
 

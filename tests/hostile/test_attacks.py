@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -36,9 +37,9 @@ from isthmus.storage.database import open_state
 from isthmus.storage.members import tar_members
 from isthmus.storage.sealed import MasterKey
 from isthmus.testing.border import PracticeBorder
-from isthmus.testing.register import CT, EMPTY, HIDDEN, OPTED_OUT, RESTRICTED, SEEN
+from isthmus.testing.register import CT, EMPTY, HIDDEN, OPTED_OUT, RESTRICTED, SEEN, fill
 from isthmus.transport.answers import Answer, Receive, Send, answer_whole
-from isthmus.transport.grid import ABSENT_MS, SEARCHED_MS
+from isthmus.transport.grid import ABSENT_MS, SEARCHED_MS, Grid
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.transport.listeners import Listener
 from isthmus.trust import pki
@@ -49,16 +50,24 @@ ESCAPE = "\x1b]0;owned\x07\x1b[2J\u202e[/red]"
 # what is not there, in time
 
 
+@pytest.fixture
+async def punctual(tmp_path: Path) -> AsyncIterator[PracticeBorder]:
+    """A border that keeps time as a real one does."""
+    async with PracticeBorder(tmp_path / "practice", grid=Grid()) as made:
+        fill(made.register, tmp_path)
+        yield made
+
+
 @pytest.mark.anyio
 @pytest.mark.threat("T33")
 @pytest.mark.parametrize("patient", [RESTRICTED, OPTED_OUT, EMPTY], ids=["restricted", "opted-out", "empty"])
-async def test_an_empty_list_leaves_on_the_grid(border: PracticeBorder, patient: Patient) -> None:
-    border.say(RESTRICTED, "restrict-study", HIDDEN)
-    border.say(OPTED_OUT, "opt-out")
-    token, handle = await border.care(patient)
+async def test_an_empty_list_leaves_on_the_grid(punctual: PracticeBorder, patient: Patient) -> None:
+    punctual.say(RESTRICTED, "restrict-study", HIDDEN)
+    punctual.say(OPTED_OUT, "opt-out")
+    token, handle = await punctual.care(patient)
 
     began = time.monotonic()
-    reply = await border.ask("/fhir/DocumentReference", token=token, query={"patient": f"Patient/{handle}"})
+    reply = await punctual.ask("/fhir/DocumentReference", token=token, query={"patient": f"Patient/{handle}"})
     took_ms = (time.monotonic() - began) * 1000
 
     assert (reply.status, reply.json()["total"]) == (200, 0)
@@ -68,12 +77,12 @@ async def test_an_empty_list_leaves_on_the_grid(border: PracticeBorder, patient:
 @pytest.mark.anyio
 @pytest.mark.threat("T33")
 @pytest.mark.parametrize("path", ["/fhir/Bundle/" + "a" * 40, "/fhir/Binary/" + "a" * 40, "/dicom-web/studies/2.25.9"])
-async def test_what_is_absent_is_absent_on_the_grid(border: PracticeBorder, path: str) -> None:
-    token, _ = await border.care(SEEN)
+async def test_what_is_absent_is_absent_on_the_grid(punctual: PracticeBorder, path: str) -> None:
+    token, _ = await punctual.care(SEEN)
     accept = "*/*" if path.startswith("/dicom-web") else "application/fhir+json"
 
     began = time.monotonic()
-    reply = await border.ask(path, token=token, headers={"accept": accept})
+    reply = await punctual.ask(path, token=token, headers={"accept": accept})
     took_ms = (time.monotonic() - began) * 1000
 
     assert reply.status == 404
@@ -120,7 +129,7 @@ def test_directives_deleted_with_their_head_are_found(node: Path) -> None:
         database.execute("DELETE FROM consent_heads")
 
     assert before == (0, [])
-    assert verify(node) == (6, ["directives of 1 patients are missing or not the newest"])
+    assert verify(node) == (6, ["directives of 1 patient are missing or not the newest"])
 
 
 @pytest.mark.threat("T104")
@@ -128,7 +137,7 @@ def test_directives_restored_from_an_older_copy_with_its_own_head_are_found(node
     with closing(connect(node.parent / "state.sqlite", isolation_level=None)) as database:
         database.execute("UPDATE consent_heads SET number = 1")
 
-    assert verify(node) == (6, ["directives of 1 patients are missing or not the newest"])
+    assert verify(node) == (6, ["directives of 1 patient are missing or not the newest"])
 
 
 @pytest.mark.threat("T77")

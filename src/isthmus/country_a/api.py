@@ -32,6 +32,7 @@ from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
 from isthmus.storage.sealed import MasterKey
 from isthmus.transport.answers import Answer, Receive, Send, json_answer
+from isthmus.transport.grid import Grid
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey, load_signing_key
@@ -123,7 +124,13 @@ async def _find_patients(border: Border, visit: Visit, request: Request, rest: s
     query = patients.read_search(introduced, request, border.directory.ours.mask)
     await visit.open(visit.intent, border.counting.search(introduced, query))
     answer = await patients.find_patients(
-        introduced, query, border.source, border.handles, border.base, lambda: border.counting.nobody(introduced)
+        introduced,
+        query,
+        border.source,
+        border.handles,
+        border.base,
+        lambda: border.counting.nobody(introduced),
+        visit.on_the_grid,
     )
     await visit.send(answer)
 
@@ -134,7 +141,9 @@ async def _get_patient(border: Border, visit: Visit, request: Request, rest: str
 
 async def _find_documents(border: Border, visit: Visit, request: Request, rest: str) -> None:
     await visit.send(
-        await documents.find_documents(visit.admitted, request, border.source, border.handles, border.base, visit.began)
+        await documents.find_documents(
+            visit.admitted, request, border.source, border.handles, border.base, visit.on_the_grid
+        )
     )
 
 
@@ -147,7 +156,7 @@ async def _get_entry(border: Border, visit: Visit, request: Request, rest: str) 
 async def _find_studies(border: Border, visit: Visit, request: Request, rest: str) -> None:
     await visit.send(
         await imaging_study.find_studies(
-            visit.admitted, request, border.source, border.handles, border.base, visit.began
+            visit.admitted, request, border.source, border.handles, border.base, visit.on_the_grid
         )
     )
 
@@ -161,7 +170,7 @@ async def _get_study(border: Border, visit: Visit, request: Request, rest: str) 
 async def _find_rows(level: Level, border: Border, visit: Visit, request: Request, rest: str) -> None:
     above = tuple(rest.split("/")) if rest else ()
     await visit.send(
-        await qido.find_rows(visit.admitted, request, level, above, border.source, border.dicomweb, visit.began)
+        await qido.find_rows(visit.admitted, request, level, above, border.source, border.dicomweb, visit.on_the_grid)
     )
 
 
@@ -270,6 +279,7 @@ def border_app(
     directives: Directives,
     sandbox: Sandbox,
     clock: Callable[[], datetime],
+    grid: Grid = Grid(),
 ) -> Inbound:
     """The ASGI app of the border's listener. A node without sources (`national` None) answers its capability alone."""
     if settings.border is None:
@@ -282,7 +292,7 @@ def border_app(
     gate = Gate(
         directory=directory, trail=trail, handles=handles, directives=directives, national=national,
         counting=counting,
-        opt_in=settings.consent.regime != "opt-out", clock=clock,
+        opt_in=settings.consent.regime != "opt-out", clock=clock, grid=grid,
     )  # fmt: skip
     border = Border(
         gate,

@@ -8,7 +8,7 @@ Source: ITI-67; ITI-68; MADO; trust.md §2.6 (M6, M7).
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import orjson
@@ -23,7 +23,6 @@ from isthmus.model.identifiers import Identifier
 from isthmus.model.queries import DocumentQuery, Page
 from isthmus.national.connector import GivesIssued, NationalConnector
 from isthmus.transport.answers import Answer
-from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire import documents as wire
 from isthmus.wire.entries import write_entry
@@ -32,11 +31,16 @@ _NATIVE = frozenset({DocumentKind.REPORT_FHIR, DocumentKind.MANIFEST_FHIR})
 
 
 async def find_documents(
-    admitted: Admitted, request: Request, national: NationalConnector, handles: Handles, base: str, began: float
+    admitted: Admitted,
+    request: Request,
+    national: NationalConnector,
+    handles: Handles,
+    base: str,
+    on_the_grid: Callable[[], Awaitable[None]],
 ) -> Answer:
     """Answer a search for imaging studies and reports of the admitted patient.
 
-    Finding nothing is an answer like any other, and leaves on the grid from when the request `began`; a restricted record
+    Finding nothing is an answer like any other, and leaves `on_the_grid` of time; a restricted record
     leaves no gap. Raises ContextMismatch when the query
     names another patient than the one attested.
 
@@ -56,7 +60,7 @@ async def find_documents(
     more = start + query.count < len(found)
     following = handles.write_cursor(_position(page[-1]), binding) if more and not query.counted else None
     if not found:
-        await on_the_grid(began, SEARCHED_MS)
+        await on_the_grid()
     shown = Page(tuple(page), len(found), following)
     answer = fhir_answer(wire.write_found(shown, query, base=base, handle=admitted.handle, pack=admitted.pack))
     return with_codes(answer, page)

@@ -37,7 +37,7 @@ from isthmus.errors import (
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national.connector import KnowsCorrections, KnowsIdentifiers, NationalConnector
 from isthmus.transport.answers import Answer, Receive, Send
-from isthmus.transport.grid import ABSENT_MS, on_the_grid
+from isthmus.transport.grid import Grid
 from isthmus.transport.inbound import Request
 from isthmus.transport.pump import Sent, pump
 from isthmus.trust.certificates import spki_sha256, x5t_s256
@@ -101,6 +101,10 @@ class Visit:
     def admitted(self) -> Admitted:
         return _as(Admitted, self.passes.get("admitted"))
 
+    async def on_the_grid(self) -> None:
+        """Wait until an answer to a search may leave that says "nothing" (`transport/grid.py`)."""
+        await self.gate.grid.searched(self.began)
+
     async def open(self, intent: Intent, also: Also | None = None) -> None:
         """Open the record: durable before anything is asked for. `also` runs in the same transaction."""
         self.intent = intent
@@ -162,10 +166,11 @@ class Gate:
         counting: Counting,
         opt_in: bool,
         clock: Callable[[], datetime],
+        grid: Grid,
     ) -> None:
         self.directory, self.trail, self.handles, self.counting = directory, trail, handles, counting
         self._directives, self._national, self._opt_in, self._clock = directives, national, opt_in, clock
-        self._floods = Floods()
+        self._floods, self.grid = Floods(), grid
 
     @asynccontextmanager
     async def admit(
@@ -198,7 +203,7 @@ class Gate:
                 )  # fmt: skip
             await visit.close(outcome)
             if error.meaning.status == ABSENT:  # absent, another's, restricted: one answer, at one time
-                await on_the_grid(visit.began, ABSENT_MS)
+                await self.grid.absent(visit.began)
             raise
         except Exception:
             await visit.close(Outcome(outcome="failed", status=500, reason="internal"))

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-import anyio
-
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.media import check_fhir, fhir_answer
 from isthmus.country_a.passes import Admitted, Introduced
@@ -20,7 +18,6 @@ from isthmus.model.masks import SearchMask
 from isthmus.model.queries import PatientQuery
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
-from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire import patients as wire
 
@@ -39,12 +36,12 @@ async def find_patients(
     handles: Handles,
     base: str,
     nobody: Callable[[], Awaitable[None]],
+    on_the_grid: Callable[[], Awaitable[None]],
 ) -> Answer:
     """Answer a patient search. Under a care token only the attested person is found; `nobody` counts a search in vain.
 
     Source: ITI-78; PID-08, PID-12.
     """
-    began = anyio.current_time()
     asker, patient = introduced.asker, None
     found = [one for one in await national.find_patients(query) if wire.fits(one, query)]
     if asker.patient is not None:
@@ -57,7 +54,7 @@ async def find_patients(
     body = wire.write_found(
         patient, several=len(found) > 1, self_link=f"{base}/Patient", base=base, pack=introduced.pack
     )
-    await on_the_grid(began, SEARCHED_MS)
+    await on_the_grid()
     return fhir_answer(body)
 
 

@@ -28,6 +28,7 @@ from isthmus.sandbox import Sandbox
 from isthmus.storage.database import open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.testing.register import Register
+from isthmus.transport.grid import Grid
 from isthmus.trust import pki
 from isthmus.trust.certificates import own_certificate_der, x5t_s256
 from isthmus.trust.directory import Directory
@@ -39,6 +40,7 @@ from isthmus.wire import assertions
 from isthmus.wire.tokens import write_token_request
 
 COUNTRIES = ("AA", "BB", "CC")
+FINE = Grid(1, 1, 1)  # nobody looks at the time here; a test that does gives `Grid()`
 POINT = PointOfCare("urn:oid:2.999.2.4.1", "Hospital of Country B", "BB")
 DOCTOR = HealthProfessional(
     sub="doctor-1", name="Dr Practice", role="2212", organisation=Organisation("Hospital", "urn:oid:2.999.2.4.1"),
@@ -144,6 +146,7 @@ class PracticeBorder:
         limits_of: str = "demo",
         requests_per_s: int | None = None,
         register: Register | None = None,
+        grid: Grid = FINE,
     ) -> None:
         self.clock, self.register, self.folder = Clock(), register or Register(), folder
         made = pki.init(folder, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), now=self.clock.now)
@@ -160,7 +163,7 @@ class PracticeBorder:
         self.sandbox = Sandbox()
         self.app = border_app(
             replace(state, env=limits_of, limits=limits), directory=self.directory, trail=self.trail, state=self.state, master=self.master,
-            national=self.register, directives=self.directives, sandbox=self.sandbox, clock=self.clock,
+            national=self.register, directives=self.directives, sandbox=self.sandbox, clock=self.clock, grid=grid,
         )  # fmt: skip
         ours = state.ncp_id
         self.conversation: list[Exchange] = []

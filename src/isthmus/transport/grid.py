@@ -8,6 +8,7 @@ Source: trust.md F14.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import anyio
 
@@ -16,8 +17,23 @@ ABSENT_MS = 50  # a 404
 STEP_MS = 50
 
 
-async def on_the_grid(began: float, first_ms: int) -> None:
-    """Wait until `first_ms` after `began` (the loop's clock), or the next step after that."""
-    passed_ms = (anyio.current_time() - began) * 1000
-    leaves_ms = max(first_ms, math.ceil(passed_ms / STEP_MS) * STEP_MS)
-    await anyio.sleep((leaves_ms - passed_ms) / 1000)
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How fine the grid is. What a border says is all one has to know of it: only a test, which waits for nobody, makes it finer."""
+
+    searched_ms: int = SEARCHED_MS
+    absent_ms: int = ABSENT_MS
+    step_ms: int = STEP_MS
+
+    async def searched(self, began: float) -> None:
+        """Wait until an empty answer to what `began` then (the loop's clock) may leave."""
+        await self._leave(began, self.searched_ms)
+
+    async def absent(self, began: float) -> None:
+        """Wait until a 404 may leave."""
+        await self._leave(began, self.absent_ms)
+
+    async def _leave(self, began: float, first_ms: int) -> None:
+        passed_ms = (anyio.current_time() - began) * 1000
+        leaves_ms = max(first_ms, math.ceil(passed_ms / self.step_ms) * self.step_ms)
+        await anyio.sleep((leaves_ms - passed_ms) / 1000)

@@ -5,6 +5,8 @@ Source: R4 ImagingStudy; wire.md §1.9 (T5); WAD-20.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import orjson
 
 from isthmus.country_a.handles import Handles
@@ -18,14 +20,18 @@ from isthmus.model.imaging import Study
 from isthmus.model.queries import StudyQuery
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
-from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire.studies import imaging_study as wire
 from isthmus.wire.studies.imaging_study import Listed
 
 
 async def find_studies(
-    admitted: Admitted, request: Request, national: NationalConnector, handles: Handles, base: str, began: float
+    admitted: Admitted,
+    request: Request,
+    national: NationalConnector,
+    handles: Handles,
+    base: str,
+    on_the_grid: Callable[[], Awaitable[None]],
 ) -> Answer:
     """Answer a search for ImagingStudy, by GET or POST. Raises ContextMismatch when another patient is named.
 
@@ -45,7 +51,7 @@ async def find_studies(
     page = found[start : start + query.count]
     more = start + query.count < len(found) and not query.counted
     if not found:
-        await on_the_grid(began, SEARCHED_MS)
+        await on_the_grid()
     body = wire.write_found(
         page, query, total=len(found), next_cursor=handles.write_cursor(_position(page[-1]), binding) if more else None,
         base=base, handle=admitted.handle, pack=admitted.pack,

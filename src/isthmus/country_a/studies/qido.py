@@ -5,7 +5,7 @@ Source: PS3.18 §10.6; RAD-129; wire.md §1.8 (T6).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from isthmus.country_a.holdings import with_codes
 from isthmus.country_a.media import takes
@@ -15,7 +15,6 @@ from isthmus.errors import UnsupportedRequest
 from isthmus.model.documents import Document
 from isthmus.national.connector import NationalConnector
 from isthmus.transport.answers import Answer
-from isthmus.transport.grid import SEARCHED_MS, on_the_grid
 from isthmus.transport.inbound import Request
 from isthmus.wire.studies import qido as wire
 
@@ -27,7 +26,7 @@ async def find_rows(
     above: tuple[str, ...],
     national: NationalConnector,
     base: str,
-    began: float,
+    on_the_grid: Callable[[], Awaitable[None]],
 ) -> Answer:
     """Answer QIDO-RS at a level, below the study and series that the path names. Nothing found is 204, always.
 
@@ -47,7 +46,7 @@ async def find_rows(
     ]
     page = rows[query.offset : query.offset + query.limit]
     if not page:
-        await on_the_grid(began, SEARCHED_MS)
+        await on_the_grid()
         return Answer(204)
     left = len(rows) - query.offset - len(page)
     body = wire.write_found(page, level, base=base, handle=admitted.handle)
