@@ -82,7 +82,16 @@ class Source:
     retrieve: str = setting("dimse: get (C-GET) or move (C-MOVE to a port of ours)", "get")
     move_port: int = setting("dimse: port of ours to which the PACS moves", 0)
     parallel: int = setting("requests, or associations, to the source at a time", 4)
-    timeout_s: float = setting("how long the source may be silent", 20.0, unit="s")
+    timeout_s: float = setting(
+        "how long the source may be silent when it is asked a question; Country B waits 10 s for the first byte of an answer, so that more helps nobody",
+        8.0,
+        unit="s",
+    )
+    images_timeout_s: float = setting(
+        "dicomweb, dimse: how long it may be silent where it gives images; Country B waits 30 s between two bytes of them",
+        20.0,
+        unit="s",
+    )
     search_s: float = setting(
         "how long one question to it may take, over all pages and answers, beside waiting for its turn; images take as long as they take",
         60.0,

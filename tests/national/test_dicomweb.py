@@ -47,7 +47,15 @@ class Behind:
     opened: list[PacsImages] = field(default_factory=list)
 
     def source(self, **more: Any) -> Source:
-        said = {"kind": "dicomweb", "name": "pacs", "url": self.web.url, "timeout_s": 2.0, "page_size": 3, **more}
+        said = {
+            "kind": "dicomweb",
+            "name": "pacs",
+            "url": self.web.url,
+            "timeout_s": 2.0,
+            "images_timeout_s": 2.0,
+            "page_size": 3,
+            **more,
+        }
         return replace(self.settings.sources.images[0], **said)
 
     def images(self, **more: Any) -> PacsImages:

@@ -176,7 +176,7 @@ def test_studies_that_are_fetched_from_tape_hold_up_no_image(behind: Behind) -> 
     behind.web.files += FILES
     away(behind, *STUDIES)
     behind.web.delays = dict.fromkeys(STUDIES, 1.5)
-    images = behind.images(parallel=2, timeout_s=5.0)
+    images = behind.images(parallel=2, images_timeout_s=5.0)
 
     async def ask() -> float:
         for study in STUDIES[:4]:
@@ -196,7 +196,7 @@ def test_a_series_that_cannot_be_asked_for_keeps_no_other_from_it(behind: Behind
     behind.web.statuses["2.25.11"] = (200, {"Content-Encoding": "gzip"})
     behind.web.statuses["2.25.12"] = (202, {"Retry-After": "40"})
     behind.web.delays = {"series/2.25.11": 3.0}
-    images = behind.images(timeout_s=0.3)
+    images = behind.images(images_timeout_s=0.3)
 
     async def ask() -> float:
         for _ in range(2):
@@ -245,6 +245,28 @@ def test_whatever_else_an_identifier_holds_is_asked_for_letter_by_letter(behind:
     assert len(behind.listed(behind.images(), patient)) == 2
     assert behind.web.questions("PatientID")[0] == value
     assert "+" not in "".join(behind.web.targets)
+
+
+@pytest.mark.fault("F42")
+def test_a_source_that_says_nothing_when_it_is_asked_is_given_up_and_not_asked_again(behind: Behind) -> None:
+    def late(path: str, parameters: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        time.sleep(1.0)
+        return []
+
+    behind.web.found = late  # type: ignore[method-assign]  # a double is bent as it is needed
+
+    with pytest.raises(NationalInfrastructureUnavailable, match="does not answer"):
+        studies_of(behind, timeout_s=0.3)
+    assert len(behind.web.asked) == 1
+
+
+@pytest.mark.fault("F42")
+def test_where_it_gives_images_it_may_be_silent_for_longer(behind: Behind) -> None:
+    images = behind.images(timeout_s=0.5, images_timeout_s=10.0)
+    one = behind.run(images.get_images(MINE, ImagesQuery(STUDY)))[0]
+    behind.web.delays = {"instances/": 1.0}
+
+    assert behind.run(whole(one)) == ordered()[0]
 
 
 @pytest.mark.fault("F42")

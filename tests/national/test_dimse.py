@@ -64,7 +64,7 @@ class Behind:
     def images(self, pacs: LyingPacs, **more: Any) -> PacsImages:
         source: Source = replace(
             self.settings.sources.images[0], kind="dimse", name="pacs", host=HOST, port=pacs.port,
-            peer_ae_title="LIAR", timeout_s=1.0, **more,
+            peer_ae_title="LIAR", **{"timeout_s": 1.0, "images_timeout_s": 1.0, **more},
         )  # fmt: skip
         made = PacsImages(self.settings, self.index, source, DimsePacs(self.settings, self.index, source), lambda: NOW)
         self.closing.append(made)
@@ -172,6 +172,16 @@ def test_a_success_that_was_none_is_none(
 
     assert files == []
     assert isinstance(error, errors)
+
+
+@pytest.mark.fault("F42")
+def test_a_pacs_may_be_silent_for_longer_where_it_gives_images(behind: Behind) -> None:
+    pacs = behind.lying()
+    pacs.retrieve = silence  # for two seconds; then it gives nothing
+
+    _, error = run(came(behind.images(pacs, images_timeout_s=10.0)))
+
+    assert isinstance(error, ContentMismatch | ImagesNotFound)
 
 
 @pytest.mark.fault("F47")

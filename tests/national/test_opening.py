@@ -13,6 +13,7 @@ from isthmus.errors import SettingsProblem
 from isthmus.national.opening import open_sources
 from isthmus.sources import Source, Sources
 from isthmus.storage.database import open_index
+from isthmus.transport.outbound import Deadlines
 
 FHIR: dict[str, Any] = {"kind": "fhir", "url": "https://hospital.example/fhir"}
 DIMSE: dict[str, Any] = {"kind": "dimse", "host": "pacs.example", "peer_ae_title": "PACS"}
@@ -60,3 +61,11 @@ def test_a_table_of_codes_that_is_not_there_is_said_at_start(tmp_path: Path) -> 
 @pytest.mark.parametrize("source", [FHIR, DIMSE, WEB, FHIR | {"authority": "ca.pem"}, DIMSE | {"tls": True}])
 def test_what_holds_is_opened(tmp_path: Path, source: dict[str, Any]) -> None:
     _opened(tmp_path, **source)
+
+
+@pytest.mark.fault("F42")
+def test_a_silent_source_is_given_up_before_country_b_gives_up() -> None:
+    source, country_b = Source(), Deadlines()
+
+    assert source.timeout_s < country_b.first_byte_s
+    assert source.images_timeout_s < country_b.idle_s

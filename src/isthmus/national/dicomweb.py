@@ -125,9 +125,10 @@ class DicomWeb:
         self._source = source
         asking = max(1, source.parallel // 2)
         self._questions = Upstream(replace(source, parallel=asking), settings.path)
-        self._images = Upstream(replace(source, parallel=max(1, source.parallel - asking)), settings.path)
+        giving = replace(source, timeout_s=source.images_timeout_s)
+        self._images = Upstream(replace(giving, parallel=max(1, source.parallel - asking)), settings.path)
         self._accepts = (source.accept,) if source.accept else IMAGE_ACCEPTS
-        self._recalls = Upstream(replace(source, parallel=1), settings.path)  # whoever waits for tape waits here
+        self._recalls = Upstream(replace(giving, parallel=1), settings.path)  # whoever waits for tape waits here
         self._accept = self._json = 0  # what was taken last
         self._forms: dict[str, int] = {}
         self._taken: set[str] = set()  # levels, and "images", that gave something: one refusal changes nothing there

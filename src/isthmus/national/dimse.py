@@ -15,7 +15,7 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
 from time import monotonic
@@ -77,6 +77,7 @@ class DimsePacs:
             source.host, source.port, source.peer_ae_title, source.ae_title, source.timeout_s,
             partial(asking_context, source, settings.path) if source.tls else None, source.search_s,
         )  # fmt: skip
+        self._giving = replace(self._peer, silence_s=source.images_timeout_s)
         asking = max(1, source.parallel // 2)
         self._asking = ThreadPoolExecutor(asking, "dimse-find")
         self._getting = ThreadPoolExecutor(max(1, source.parallel - asking), "dimse-get")
@@ -97,7 +98,7 @@ class DimsePacs:
         )
         return Listener(
             "0.0.0.0", self._source.move_port, self._source.ae_title, [sender], lambda _: self._moved, self._folder,  # noqa: S104  # the PACS must reach it; anybody else is hung up on
-            silence_s=self._source.timeout_s, tls=partial(answering_context, self._source, settings.path) if self._source.tls else None,
+            silence_s=self._source.images_timeout_s, tls=partial(answering_context, self._source, settings.path) if self._source.tls else None,
         )  # fmt: skip
 
     async def find_studies(self, patient: PatientIdentifier, study_instance_uid: str | None = None) -> Sequence[Held]:
@@ -152,7 +153,7 @@ class DimsePacs:
             return
         for classes in guessed(series.modality):
             if learning.awaited and not learning.left:
-                get_as(self._peer, self._folder, asked, classes, learning)
+                get_as(self._giving, self._folder, asked, classes, learning)
 
     async def make_ready(self, held: Held) -> float:
         """Ask for one instance of each series: that has a PACS fetch a study, and little is sent for nothing."""
@@ -169,9 +170,9 @@ class DimsePacs:
             for one in firsts.values():
                 asked = Asked("IMAGE", _keys(held, one.series_instance_uid, one.sop_instance_uid))
                 if self._listener is not None:
-                    move(self._peer, self._folder, asked, self._source.ae_title)
+                    move(self._giving, self._folder, asked, self._source.ae_title)
                 else:
-                    get(self._peer, self._folder, asked, _classes([one]), Discarded())
+                    get(self._giving, self._folder, asked, _classes([one]), Discarded())
 
     async def fetch(self, held: Held, told: Told, listed: Sequence[Told]) -> AsyncGenerator[bytes]:
         arrival, retrieval = await self._arrival(held, told, listed)
@@ -250,7 +251,7 @@ class DimsePacs:
         self, asked: Asked, classes: Mapping[str, str], apart: bool, retrieval: Retrieval
     ) -> Sequence[Outcome]:
         if self._listener is None:
-            return get(self._peer, self._folder, asked, classes, retrieval, apart=apart)
+            return get(self._giving, self._folder, asked, classes, retrieval, apart=apart)
         return [self._move(asked, retrieval)]
 
     def _move(self, asked: Asked, expecting: Expecting) -> Outcome:
@@ -263,7 +264,7 @@ class DimsePacs:
             raise NationalInfrastructureUnavailable(str(error)) from error
         self._moved.add(expecting)
         try:
-            outcome = move(self._peer, self._folder, asked, self._source.ae_title)
+            outcome = move(self._giving, self._folder, asked, self._source.ae_title)
             if outcome.completed or outcome.claims_success:
                 expecting.settle()
             return outcome

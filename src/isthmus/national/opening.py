@@ -117,7 +117,7 @@ def _check(source: Source, kind: str, settings: Settings) -> None:
         *((key, True, f"names a file that is not there: {files[key]}") for key in missing),
         *(
             (key, getattr(source, key) <= 0, "is more than nothing")
-            for key in ("parallel", "page_size", "timeout_s", "search_s")
+            for key in ("parallel", "page_size", "timeout_s", "images_timeout_s", "search_s")
         ),
     ]
     for key, holds, what in wrong:

@@ -109,7 +109,7 @@ class Upstream:
     async def get(
         self, path: str, parameters: Parameters = (), *, accept: str, allowance: Allowance | None = None
     ) -> Reply:
-        """Ask and read the whole answer; a connection that broke before an answer is tried once more.
+        """Ask and read the whole answer; a connection that broke before an answer is tried once more, silence is not.
 
         `allowance`: of a question that takes more than this one request.
         """
@@ -119,7 +119,8 @@ class Upstream:
                 async with self.stream(path, parameters, accept=accept, allowance=cost) as answer:
                     return Reply(answer.status, answer.headers, await answer.read(cost))
             except NationalInfrastructureUnavailable as error:
-                if attempt + 1 == ATTEMPTS or cost.spent or "limit_bytes" in error.facts:
+                silent = isinstance(error.__cause__, TimeoutError)
+                if attempt + 1 == ATTEMPTS or silent or cost.spent or "limit_bytes" in error.facts:
                     raise
         raise AssertionError("unreachable")
 
