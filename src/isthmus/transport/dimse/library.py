@@ -1,7 +1,7 @@
 """pynetdicom as this house lets it be: silent, bounded, and with an instance's bytes going to where we say.
 
-By itself it logs identifiers, believes any announced length, waits without end for a peer that stalls in the middle of a PDU, and holds
-an instance in memory or in a file of a name of its own. An association is `arm`ed when its connection opens.
+By itself it logs identifiers, believes any announced length, joins fragments in any order, waits without end for a peer that stalls in
+the middle of a PDU, and holds an instance in memory or in a file of a name of its own. An association is `arm`ed when its connection opens.
 
 Source: PS3.8 §9.3; PS3.7 §9; trust.md §2.9, T47.
 """
@@ -116,6 +116,23 @@ class DataSet(_Bounded):
             self.arrival = None
 
 
+class Order:
+    """The fragments of one message: of one context, its command first and whole, then its data set. Source: PS3.8 §E.2."""
+
+    def __init__(self) -> None:
+        self._context: int | None = None
+        self._commanded = False
+
+    def judge(self, primitive: P_DATA) -> None:
+        """Raises ValueError for a fragment that has no place where it comes."""
+        for context, fragment in primitive.presentation_data_value_list:
+            flags = fragment[0] if fragment else 0
+            if bool(flags & 1) == self._commanded or self._context not in (None, context):
+                raise ValueError("a fragment out of order")
+            self._context = context
+            self._commanded = self._commanded or flags & 3 == 3
+
+
 class Messages(DIMSEServiceProvider):
     """The messages of one association: bounded, and silence measured by bytes, not by messages."""
 
@@ -127,16 +144,20 @@ class Messages(DIMSEServiceProvider):
         self.left = False
         self.sender: object = None  # who it is of, where we answer
         self._spool: Spool | None = None
+        self._order = Order()
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         self._heard_at = monotonic()
         if self.message is None:
-            self.message = DIMSEMessage()
+            self.message, self._order = DIMSEMessage(), Order()
             self.message.encoded_command_set = _Bounded(COMMAND_BYTES)
             self.message.data_set = DataSet(self, self.message)
         try:
+            self._order.judge(primitive)
             super().receive_primitive(primitive)
         except Exception:  # what is no message, or too long, is not answered: the association ends
+            if isinstance(self.message.data_set, DataSet):
+                self.message.data_set.break_off()
             self.message = None
             self.dul.event_queue.put("Evt19")
 
