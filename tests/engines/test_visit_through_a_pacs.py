@@ -5,6 +5,7 @@ Source: interfaces.md §7; performance.md §2.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -21,6 +22,7 @@ from pydicom.uid import RLELossless
 from isthmus.demo.people import PATIENT_SYSTEM
 from isthmus.dicom.part10 import file_syntax
 from isthmus.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
+from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.imaging import Study
 from isthmus.model.people import HumanName, Patient
@@ -73,8 +75,8 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 
 @pytest.fixture(scope="module")
-def embedded(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoCountries]:
-    """The same files in the embedded archive."""
+def embedded(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The same files in the embedded archive, asked for once."""
     folder = tmp_path_factory.mktemp("files")
     for number, file in enumerate(file for study in STUDIES for file in files_of(study)):
         (folder / f"{number}.dcm").write_bytes(file)
@@ -82,7 +84,8 @@ def embedded(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         countries.a.register(EVA, ADA)
         countries.a.take_in(folder)
         countries.demo.start()
-        yield countries
+        told = {study: asyncio.run(images(countries, study)) for study in (PLAIN, PACKED, IMPLICIT)}
+        return Told(listed(countries), asyncio.run(manifests(countries)), told)
 
 
 @dataclass
@@ -133,18 +136,15 @@ def _visit(patient: Patient) -> list[str]:
     ]  # fmt: skip
 
 
-def manifests(countries: TwoCountries, folder: Path) -> dict[tuple[str, str], Study]:
+async def manifests(countries: TwoCountries) -> dict[tuple[str, str], Study]:
     """What every manifest says of its study, by study and form, without the size that a PACS does not tell."""
-    ended = countries.b.command(*_visit(EVA), "list", "--json")
     found = {}
-    for examination in json.loads(ended.stdout)["examinations"]:
-        for form, document in examination["study"]["documents"].items():
-            out = folder / f"{document}-{form}"
-            got = countries.b.command(*_visit(EVA), "get", document, "--form", form, "--out", out, "--json")
-            assert got.returncode == 0, got.stderr
-            read = read_manifest if form == "manifest-fhir" else read_kos
-            study = read(out.read_bytes(), load_pack()).manifest.study
-            found[study.study_instance_uid, form] = replace(study, size_bytes=None)
+    async with countries.b.visit(EVA) as visit:
+        for document in [one for one in await visit.find_documents() if one.kind.is_manifest]:
+            _, content = await visit.get_manifest(document)
+            read = read_manifest if document.kind is DocumentKind.MANIFEST_FHIR else read_kos
+            study = read(content, load_pack()).manifest.study
+            found[study.study_instance_uid, document.kind.value] = replace(study, size_bytes=None)
     return found
 
 
@@ -153,21 +153,33 @@ async def images(countries: TwoCountries, study: SyntheticStudy) -> dict[str, by
         return await visit.get_images(study.study_instance_uid)
 
 
+@dataclass
+class Told:
+    """What Country B sees of the files in the embedded archive."""
+
+    listed: list[Any]
+    manifests: dict[tuple[str, str], Study]
+    images: dict[SyntheticStudy, dict[str, bytes]]
+
+
 def data_set(file: bytes) -> bytes:
     """What follows the file meta information, which every sender writes itself."""
     return file[144 + int.from_bytes(file[140:144], "little") :]
 
 
-def test_the_list_is_the_same(given: Given, embedded: TwoCountries) -> None:
-    assert listed(given.countries) == listed(embedded)
-    assert len(listed(given.countries)) == 3
+def test_the_list_is_the_same(given: Given, embedded: Told) -> None:
+    ours = listed(given.countries)
+
+    assert ours == embedded.listed
+    assert len(ours) == 3
     assert [one["study"]["study_instance_uid"] for one in listed(given.countries, ADA)] == [
         STRANGERS.study_instance_uid
     ]
 
 
-def test_manifests_name_the_same_series_and_instances(given: Given, embedded: TwoCountries, tmp_path: Path) -> None:
-    ours, theirs = (manifests(countries, tmp_path) for countries in (given.countries, embedded))
+@pytest.mark.anyio
+async def test_manifests_name_the_same_series_and_instances(given: Given, embedded: Told) -> None:
+    ours, theirs = await manifests(given.countries), embedded.manifests
 
     assert {which: study.series for which, study in ours.items()} == {
         which: study.series for which, study in theirs.items()
@@ -179,9 +191,9 @@ def test_manifests_name_the_same_series_and_instances(given: Given, embedded: Tw
 @pytest.mark.anyio
 @pytest.mark.parametrize("study", [PLAIN, PACKED], ids=["plain", "packed by RLE"])
 async def test_what_may_cross_as_it_is_stored_is_the_same_to_the_byte(
-    given: Given, embedded: TwoCountries, study: SyntheticStudy
+    given: Given, embedded: Told, study: SyntheticStudy
 ) -> None:
-    ours, theirs = await images(given.countries, study), await images(embedded, study)
+    ours, theirs = await images(given.countries, study), embedded.images[study]
 
     assert {uid: data_set(file) for uid, file in ours.items()} == {uid: data_set(file) for uid, file in theirs.items()}
     assert {file_syntax(file) for file in ours.values()} == {file_syntax(file) for file in theirs.values()}
@@ -195,8 +207,8 @@ def hashed(file: bytes) -> str:
 
 
 @pytest.mark.anyio
-async def test_what_must_be_recoded_has_the_same_pixels(given: Given, embedded: TwoCountries) -> None:
-    ours, theirs = await images(given.countries, IMPLICIT), await images(embedded, IMPLICIT)
+async def test_what_must_be_recoded_has_the_same_pixels(given: Given, embedded: Told) -> None:
+    ours, theirs = await images(given.countries, IMPLICIT), embedded.images[IMPLICIT]
 
     size = IMPLICIT.pixel_bytes
     assert {uid: file[-size:] for uid, file in ours.items()} == {uid: file[-size:] for uid, file in theirs.items()}

@@ -5,20 +5,17 @@ Source: portal design §5.
 
 from __future__ import annotations
 
-import json
 import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from isthmus.demo.stories import STORIES
 from isthmus.pages.static import FOLDER
+from isthmus.testing.two_countries import at_hand
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -32,7 +29,6 @@ FLAGS = [
     "--no-first-run",
     "--disable-quic",
 ]
-START_S = 60
 
 
 @dataclass
@@ -47,26 +43,14 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
     if not (FOLDER / "built/viewer.js").exists():
         pytest.skip("the front end is not built (python hatch_build.py)")
-    folder = tmp_path_factory.mktemp("demo")
-    words = ["demo", "--dir", str(folder / "state"), "--ready-file", str(folder / "ready.json"), "--no-browser"]
-    command = [sys.executable, "-m", "isthmus", *words, "--portal-port", "0", "--port-base", "0"]
-    with (folder / "said").open("wb") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said)
-    try:
-        until = time.monotonic() + START_S
-        while not (folder / "ready.json").exists():
-            assert process.poll() is None, (folder / "said").read_text()
-            assert time.monotonic() < until, "the demo did not become ready"
-            time.sleep(0.2)
-        yield Demo(json.loads((folder / "ready.json").read_text(encoding="utf-8")))
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+    with at_hand(tmp_path_factory.mktemp("demo") / "pair", at_rest) as countries:
+        countries.demo.start()
+        yield Demo(countries.demo.ready())
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +140,10 @@ def test_from_sign_in_to_a_measured_length(chromium: Any, demo: Demo, tmp_path: 
     assert errors == []
 
 
-def test_every_study_to_be_seen_draws_an_image(chromium: Any, demo: Demo) -> None:
-    for patient in (p for p in demo.ready["patients"] if p["studies"]):
+def draw_every_study_of(patients: Iterable[dict[str, Any]], chromium: Any, demo: Demo) -> int:
+    """Open every study in the viewer; gives how many there were."""
+    drawn = 0
+    for patient in patients:
         page, errors = _list(chromium, demo, patient)
         for number in range(page.locator("a.plate[href*=studies]").count()):
             page.locator("a.plate[href*=studies]").nth(number).click()
@@ -166,8 +152,18 @@ def test_every_study_to_be_seen_draws_an_image(chromium: Any, demo: Demo) -> Non
             assert patient["family"].upper() in page.inner_text(".over--ts")
             page.go_back()
             page.go_back()
+            drawn += 1
         page.context.close()
         assert errors == []
+    return drawn
+
+
+def test_a_study_of_every_modality_draws_an_image(chromium: Any, demo: Demo) -> None:
+    """All studies of the demonstration: `tests/proof`."""
+    shown = [p for p in demo.ready["patients"] if p["family"] in ("Thalassinou", "Asimenia", "Quintaventa")]
+
+    assert {study.partition("-")[0] for s in STORIES for study in s.studies} == {"ct", "pt", "mr", "dx", "us", "mg"}
+    assert draw_every_study_of(shown, chromium, demo) == 6
 
 
 def test_restricted_opted_out_and_empty_handed_see_one_page(chromium: Any, demo: Demo) -> None:

@@ -11,6 +11,7 @@ from tests.originals.mutants import SEEDS, run
 SECONDS = float(os.environ.get("ISTHMUS_FUZZ_SECONDS", "300"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS * 2 + 60)
 @pytest.mark.parametrize("form", SEEDS)
 def test_a_reader_survives_mutants_for_long(form: str) -> None:
