@@ -5,17 +5,17 @@ Source: trust.md §2.6.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import anyio
 import pytest
 from tests.archive.conftest import NOW, Node, dicom, settings_in
 from tests.archive.corrections.conftest import Kept, note
 from tests.country_a.test_streams import slowed
 
+from isthmus.country_a.gate import LOOK_AGAIN_S
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.imaging import Study
 from isthmus.model.people import HumanName, Patient
@@ -54,13 +54,17 @@ IDA = Patient(
 
 
 class Slow(Files):
-    """The archive, on a slow line."""
+    """The archive, on a slow line; `meanwhile` happens while the second instance is on its way."""
 
-    seconds = 0.0
+    meanwhile: Callable[[], object] | None = None
 
     async def get_images(self, patient: PatientIdentifier, query: ImagesQuery) -> Sequence[StoredInstance]:
         found = await super().get_images(patient, query)
-        return [slowed(one, self.seconds) for one in found] if self.seconds else found
+        if self.meanwhile is None:
+            return found
+        first, second, *others = found
+        seconds = 2 * LOOK_AGAIN_S  # after it the border looks again
+        return [slowed(first, 0), slowed(second, seconds, self.meanwhile), *(slowed(one, 0) for one in others)]
 
 
 @dataclass
@@ -160,36 +164,25 @@ async def test_what_is_added_replaces_and_the_earlier_manifest_can_still_be_read
 async def test_a_running_transfer_is_cut_before_the_next_instance(behind: Behind) -> None:
     behind.kept.bring(dicom(4, **traits(SEEN)), dicom(5, **traits(SEEN)))
     token, _ = await behind.border.care(SEEN)
-    behind.files.seconds = 0.3
+    behind.files.meanwhile = lambda: behind.kept.move(IDA.identifier, study=STUDY)
 
-    async with anyio.create_task_group() as group:
-
-        async def found_out() -> None:
-            await anyio.sleep(0.45)
-            behind.kept.move(IDA.identifier, study=STUDY)
-
-        group.start_soon(found_out)
-        reply = await behind.images(token)
+    reply = await behind.images(token)
 
     assert (reply.status, reply.whole) == (200, False)
-    assert reply.body.count(b"D" * 1000) < 4
+    assert reply.body.count(b"D" * 1000) == 2
     assert (await behind.images(token)).status == 404
 
 
 async def test_another_studys_correction_leaves_a_transfer_alone(behind: Behind) -> None:
+    behind.kept.bring(dicom(4, **traits(SEEN)))
     token, _ = await behind.border.care(SEEN)
-    behind.files.seconds = 0.3
+    behind.files.meanwhile = lambda: behind.kept.delete(study=OTHER)
 
-    async with anyio.create_task_group() as group:
-
-        async def found_out() -> None:
-            await anyio.sleep(0.1)
-            behind.kept.delete(study=OTHER)
-
-        group.start_soon(found_out)
-        reply = await behind.images(token)
+    reply = await behind.images(token)
 
     assert (reply.status, reply.whole) == (200, True)
+    assert reply.body.count(b"D" * 1000) == 3
+    assert (await behind.images(token, OTHER)).status == 404
 
 
 async def test_a_visit_under_a_number_that_was_merged_is_given_nothing_from_then_on(behind: Behind) -> None:
