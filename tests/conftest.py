@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Generator
@@ -12,6 +13,7 @@ import pytest
 
 from isthmus.testing.two_countries import prepare
 
+ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = Path(os.environ.get("ISTHMUS_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data"))
 os.environ.pop(
     "COLUMNS", None
@@ -43,6 +45,20 @@ def sample() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def front_end() -> None:
+    """The front end as it is built: skips where there is none, and fails where web/ has changed since, which no page would say."""
+    made = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert made is not None
+    assert made.loader is not None
+    build = importlib.util.module_from_spec(made)
+    made.loader.exec_module(build)
+    if not build.STAMP.exists():
+        pytest.skip("the front end is not built (python hatch_build.py)")
+    if build.STAMP.read_text(encoding="utf-8") != build.fingerprint():
+        pytest.fail("the front end was built before web/ changed: python hatch_build.py", pytrace=False)
 
 
 @pytest.fixture

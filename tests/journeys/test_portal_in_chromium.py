@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from isthmus.demo.stories import STORIES
-from isthmus.pages.static import FOLDER
 from isthmus.testing.two_countries import at_hand
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -43,11 +42,9 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(front_end: None, at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
-    if not (FOLDER / "built/viewer.js").exists():
-        pytest.skip("the front end is not built (python hatch_build.py)")
     with at_hand(tmp_path_factory.mktemp("demo") / "pair", at_rest) as countries:
         countries.demo.start()
         yield Demo(countries.demo.ready())

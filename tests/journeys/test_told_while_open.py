@@ -16,7 +16,6 @@ from tests.journeys.test_portal_in_chromium import CHROMIUM, FLAGS
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
 from isthmus.model.people import Patient
-from isthmus.pages.static import FOLDER
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.testing.two_countries import TwoCountries, at_hand
 
@@ -29,12 +28,10 @@ VERSION_1 = '"valueString": "1"'
 
 
 @pytest.fixture(scope="module")
-def pair(at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoCountries]:
+def pair(front_end: None, at_rest: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoCountries]:
     """A pair whose pages ask every five seconds."""
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
-    if not (FOLDER / "built/viewer.js").exists():
-        pytest.skip("the front end is not built (python hatch_build.py)")
     with at_hand(tmp_path_factory.mktemp("told") / "pair", at_rest) as countries:
         file = countries.demo.config("BB")
         file.write_text(file.read_text().replace("[portal]\n", "[portal]\nask_again_s = 5\n"))

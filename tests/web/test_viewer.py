@@ -28,7 +28,6 @@ GRAPHICS = {
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
-    pytest.mark.skipif(not (ROOT / "src/isthmus/pages/static/built").is_dir(), reason="the front end is not built"),
 ]
 
 
@@ -49,7 +48,7 @@ def served() -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture(scope="module", params=list(GRAPHICS))
-def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
+def browser(front_end: None, request: pytest.FixtureRequest) -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     flags = ["--no-sandbox", "--disable-background-networking", "--no-first-run", *GRAPHICS[request.param]]
     with playwright.sync_playwright() as started:

@@ -20,7 +20,6 @@ from tests.country_b.portal.fakes import LOGIN, PASSWORD, participant, portal_in
 from isthmus.country_b.portal.app import app_of
 from isthmus.demo.people import PEOPLE
 from isthmus.model.queries import REGIONS
-from isthmus.pages.static import FOLDER
 from isthmus.transport.listeners import Listener
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -66,11 +65,9 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def chromium(front_end: None) -> Iterator[Any]:
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
-    if not (FOLDER / "built/portal.js").exists():
-        pytest.skip("the front end is not built (python hatch_build.py)")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield browser
