@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from isthmus import config, errors
 from isthmus.commands.root import COMMANDS
-from isthmus.conformance.dataset import NOWHERE, PLACES
+from isthmus.conformance.dataset import NOWHERE, PLACES, UNUSED
 from isthmus.conformance.elements import MANIFEST, REPORT
 from isthmus.wire import documents, patients
 from isthmus.wire.capability import declared
@@ -198,6 +198,16 @@ def data_set_page() -> str:
         why = NOWHERE.get(one.id, "–")
         places = (PLACES[form].get(one.id, why) for form in ("manifest", "kos"))
         lines.append(f"| {one.id} | {one.name} | {one.obligation} | {' | '.join(places)} |")
+    lines += [
+        "",
+        "## Places that are not used",
+        "",
+        "The drafts give these places too. We neither write nor read them: what another country says in one alone is not shown.",
+        "",
+        "| place in FHIR | elements | where they stand instead |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {one.place} | {', '.join(one.elements)} | {one.instead} |" for one in UNUSED]
     return "\n".join(lines) + "\n"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from importlib import resources
+from typing import Any
 
 import pytest
 from tests.wire.made import MANIFEST, STUDY
 from tests.wire.made_reports import FULL
 
 from isthmus.conformance import elements
-from isthmus.conformance.dataset import NOWHERE, PLACES, Coverage, coverage
+from isthmus.conformance.dataset import NOWHERE, PLACES, UNUSED, Coverage, coverage
 from isthmus.demo.reports import reports
 from isthmus.model.identifiers import UNIDENTIFIED
 from isthmus.model.people import Address, HumanName, Organisation, Patient, Telecom
@@ -61,6 +64,44 @@ def test_every_element_of_a_manifest_is_told(form: str, element: str) -> None:
 @pytest.mark.parametrize("form", PLACES)
 def test_a_table_names_only_elements_that_are(form: str) -> None:
     assert set(PLACES[form]) <= {*REPORT_IDS, *MANIFEST_IDS}
+
+
+def at(node: Any, *names: str) -> list[Any]:
+    """What stands at a place, through every list on the way."""
+    if isinstance(node, list):
+        return [found for one in node for found in at(one, *names)]
+    if not names:
+        return [node]
+    return at(node[names[0]], *names[1:]) if names[0] in node else []
+
+
+def standing_at(place: str, *bodies: bytes) -> list[Any]:
+    kind, *names = re.sub(r"\[\w+\]", "", place).split(".")
+    held = [one for body in bodies for one in at(json.loads(body), "entry", "resource") if one["resourceType"] == kind]
+    return at(held, *names)
+
+
+@pytest.mark.parametrize("place", [one.place for one in UNUSED])
+def test_nothing_is_written_where_the_page_says_that_nothing_is(place: str) -> None:
+    bodies = (write_report(FULL, PACK), write_manifest(FULL_MANIFEST, PACK))
+
+    assert standing_at(place, *bodies) == []
+    assert standing_at("ImagingStudy.series[any].uid", *bodies)
+    assert standing_at("DocumentReference.content.attachment.url", *bodies)
+    assert {element for one in UNUSED for element in one.elements} <= {*REPORT_IDS, *MANIFEST_IDS}
+
+
+def test_a_picture_that_is_no_instance_is_not_read_as_key_image_and_the_words_of_its_section_stay() -> None:
+    sent = json.loads(write_report(FULL, PACK))
+    for image in (r for r in at(sent, "entry", "resource") if r["resourceType"] == "DocumentReference"):
+        del image["identifier"], image["content"][0]["attachment"]["url"]
+        image["content"][0]["attachment"] |= {"contentType": "image/jpeg", "data": "/9j/2Q=="}
+
+    read, whole = read_report(json.dumps(sent).encode(), PACK), read_report(write_report(FULL, PACK), PACK)
+
+    assert whole.key_images
+    assert read.key_images == ()
+    assert [one.text for one in read.examination.findings] == [one.text for one in whole.examination.findings]
 
 
 def test_a_report_of_the_practice_country_says_what_it_has_not() -> None:

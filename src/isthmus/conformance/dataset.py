@@ -49,6 +49,40 @@ NOWHERE: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Unused:
+    """A place of the drafts that we neither write nor read, and where its elements stand instead."""
+
+    place: str
+    elements: tuple[str, ...]
+    instead: str
+
+
+UNUSED: Final = (
+    Unused(
+        "ImagingStudy.series.performer[performer]",
+        ("A.5.1.8.1", "A.5.1.8.2", "A.5.1.8.3", "A.6.8.1", "A.6.8.2", "A.6.8.5"),
+        "with the procedure, and with a key image that names its own; who made which series is not told",
+    ),
+    Unused(
+        "ImagingStudy.series.performer[device]",
+        ("A.5.1.7", "A.6.5"),
+        "with the procedure, and with a key image that names its own; which device made which series is not told",
+    ),
+    Unused(
+        "ImagingStudy.series.performer[custodian]",
+        ("B.1.3.1", "B.1.3.2", "B.1.3.3"),
+        "in Composition.custodian of the manifest, once for the study; a custodian of one series alone is not told",
+    ),
+    Unused(
+        "DocumentReference.content.attachment.data",
+        ("A.6.3", "A.6.10"),
+        "a key image is named by its SOP Instance UID and not carried; of a picture that is no DICOM instance, a photograph or a film, "
+        "only the words of its section are told",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """Whether a document tells one element. `obligation` is MyHealth@EU's: M, R, O, `in` scope, or `-`."""
 
