@@ -31,6 +31,9 @@ from isthmus.conformance.agreement import Facts, differences
 from isthmus.conformance.dataset import Coverage
 from isthmus.conformance.findings import Account
 from isthmus.conformance.judgement import Judged, judge, judge_conversation, unreadable
+from isthmus.conformance.profiles.claims import package_faults
+from isthmus.conformance.profiles.known import Profiles
+from isthmus.conformance.profiles.packages import Packages, read_package
 from isthmus.conformance.requirement import Finding, Severity
 from isthmus.errors import SettingsProblem
 from isthmus.model.pieces import FileRange
@@ -50,6 +53,12 @@ def check(
         typer.Option("--border", metavar="URL", help="A live border instead, with this node's settings and keys."),
     ] = None,
     pack: Annotated[str, typer.Option("--pack", help="The drafts to judge by.")] = DEFAULT_PACK,
+    package: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--package", metavar="FILE", help="An official FHIR package (.tgz) to judge by too; may be repeated."
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write the findings as one page too, for its owner alone."),
@@ -72,16 +81,23 @@ def check(
     Example:
       isthmus check manifest.json report.json images/
       isthmus check export/ --html findings.html
+      isthmus check report.json --package hl7.fhir.eu.imaging.tgz --package hl7.fhir.eu.base.tgz
       isthmus --config bb/isthmus.toml check --border https://127.0.0.1:8711
     """
     if bool(paths) == (border is not None):
         raise SettingsProblem("give files or folders, or --border URL; see `isthmus check --help`", reason="usage")
     if (login is None) != (identifier is None) or (login is not None and border is None):
         raise SettingsProblem("--as and --identifier go together, with --border", reason="usage")
+    if package and border is not None:
+        raise SettingsProblem("--package judges files, not a border", reason="usage")
     asked = (
         Asked(login, "", identifier, family, given, birth_date, gender, "TREAT", None) if login and identifier else None
     )
-    account = _live(ctx, border, asked) if border is not None else _of_files([*_listed(paths or [])], load_pack(pack))
+    if border is not None:
+        account = _live(ctx, border, asked)
+    else:
+        packages = Packages(read_package(one) for one in package or ())
+        account = _of_files([*_listed(paths or [])], load_pack(pack), packages)
     if html is not None:
         _write(html, account.as_page())
     emit(account.as_json() if as_json else account, as_json, _show)
@@ -127,14 +143,18 @@ def _listed(paths: list[Path]) -> Iterator[tuple[Path, bool]]:
             raise SettingsProblem(f"{path} is not there, or is no file", reason="usage")
 
 
-def _of_files(files: list[tuple[Path, bool]], pack: Pack) -> Account:
+def _of_files(files: list[tuple[Path, bool]], pack: Pack, packages: Packages) -> Account:
     judged: list[tuple[str, str]] = []
     findings: list[Finding] = []
     facts: list[Facts] = []
     coverage: list[tuple[str, Coverage]] = []
+    profiles = Profiles(packages) if packages.held else None
+    for package in packages.held:
+        judged.append((package.label, "FHIR package"))
+        findings += (replace(one, file=package.label) for one in package_faults(package, packages))
     with progress("checking", len(files)) as advance:
         for path, named in files:
-            one = _judged(path, pack)
+            one = _judged(path, pack, profiles)
             if not named and _is_a_note(path, one):
                 one = replace(
                     one, kind="text", findings=tuple(replace(f, severity=Severity.INFORMATION) for f in one.findings)
@@ -148,9 +168,9 @@ def _of_files(files: list[tuple[Path, bool]], pack: Pack) -> Account:
     return Account(tuple(judged), (*findings, *differences(facts)), tuple(coverage))
 
 
-def _judged(path: Path, pack: Pack) -> Judged:
+def _judged(path: Path, pack: Pack, profiles: Profiles | None) -> Judged:
     try:
-        return judge(RangeSource(FileRange(str(path), 0, path.stat().st_size)), pack)
+        return judge(RangeSource(FileRange(str(path), 0, path.stat().st_size)), pack, profiles)
     except OSError as exc:
         return unreadable(f"the file cannot be read ({exc.strerror})")
 

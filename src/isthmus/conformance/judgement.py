@@ -18,6 +18,8 @@ from isthmus.conformance.agreement import Facts, cda_facts, instance_facts, kos_
 from isthmus.conformance.dataset import Coverage, coverage
 from isthmus.conformance.evidence import Conversation, kos_node
 from isthmus.conformance.media import cda_faults, dicom_faults, pdf_faults
+from isthmus.conformance.profiles.claims import profile_faults
+from isthmus.conformance.profiles.known import Profiles
 from isthmus.conformance.requirement import Finding, Kind, Severity, document_of, examine
 from isthmus.conformance.requirements import all as groups
 from isthmus.conformance.structure import structure_faults
@@ -68,8 +70,8 @@ class Judged:
     coverage: tuple[Coverage, ...] = ()
 
 
-def judge(source: Source, pack: Pack) -> Judged:
-    """Judge a file. Whatever stands in it, an answer comes: what cannot be read is a finding."""
+def judge(source: Source, pack: Pack, profiles: Profiles | None = None) -> Judged:
+    """Judge a file, FHIR also by profiles. Whatever stands in it, an answer comes: what cannot be read is a finding."""
     head = source.read_at(0, min(4096, source.size_bytes))
     if head[128:132] == b"DICM":
         return _dicom(source, pack)
@@ -82,7 +84,7 @@ def judge(source: Source, pack: Pack) -> Judged:
     if start[:1] == b"<" or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _xml(data)
     if start[:1] in (b"{", b"["):
-        return _json(data, pack)
+        return _json(data, pack, profiles)
     return unreadable("neither FHIR nor DICOM nor CDA nor PDF" if head else "an empty file")
 
 
@@ -151,7 +153,7 @@ def _read_as_manifest(data: bytes, pack: Pack) -> bool:
     return True
 
 
-def _json(data: bytes, pack: Pack) -> Judged:
+def _json(data: bytes, pack: Pack, profiles: Profiles | None) -> Judged:
     try:
         node = orjson.loads(data.lstrip(b"\xef\xbb\xbf"))
     except (orjson.JSONDecodeError, RecursionError):
@@ -161,6 +163,8 @@ def _json(data: bytes, pack: Pack) -> Judged:
             return Judged("configuration", tuple(_asked(Kind.SMART, node, pack)))
         return unreadable("JSON that is no FHIR resource: no resourceType", "resourceType")
     found = structure_faults(node)
+    if profiles is not None:
+        found += _profiled(node, profiles, {one.path for one in found if one.requirement == "R4-cardinality"})
     kind = _kind(node, pack)
     if kind is None:
         name = node["resourceType"]
@@ -168,6 +172,12 @@ def _json(data: bytes, pack: Pack) -> Judged:
     found += _asked(kind, node, pack)
     told, facts, more = _told(kind, data, node, pack)
     return Judged(f"FHIR {kind.value}", (*found, *more), facts, tuple(coverage(told)) if told is not None else ())
+
+
+def _profiled(node: Node, profiles: Profiles, told: set[str]) -> list[Finding]:
+    """What profiles find; not how often something is there where R4 finds that wrong already."""
+    found = profile_faults(node, profiles)
+    return [one for one in found if one.requirement != "PROFILE-cardinality" or one.path not in told]
 
 
 def _kind(node: Node, pack: Pack) -> Kind | None:

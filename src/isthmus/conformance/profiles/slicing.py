@@ -1,0 +1,180 @@
+"""Which slice of a sliced element a value belongs to, by discriminators: value, pattern, type, exists.
+
+A discriminator that is not understood (profile, position), or has nothing to compare with, is Unclear; then nothing is said of the slices.
+Source: R4 profiling (discriminators); R4 ElementDefinition.slicing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from isthmus.conformance.profiles.places import Place, Unclear, along, steps
+from isthmus.conformance.profiles.snapshot import Element
+from isthmus.conformance.profiles.valuesets import Codes, ValueSets, equal, fits
+from isthmus.fhir import elements as el
+
+_ABSTRACT: Final = ("Resource", "DomainResource", "Element")
+_EXTENSIONS: Final = ("extension", "modifierExtension")
+
+
+@dataclass(frozen=True, slots=True)
+class Slicing:
+    """How an element is sliced."""
+
+    discriminators: tuple[tuple[str, str], ...]
+    rules: str
+    ordered: bool
+
+
+def slicing_of(element: Element) -> Slicing:
+    """What an element says of its slices, or what is understood where it says nothing. Raises Unclear."""
+    told = el.child(element.said, "slicing")
+    by = tuple((str(one.get("type")), str(one.get("path"))) for one in el.children(told, "discriminator"))
+    if not by:
+        if element.name in _EXTENSIONS:
+            by = (("value", "url"),)
+        elif element.name.endswith("[x]"):
+            by = (("type", "$this"),)
+        else:
+            raise Unclear("no discriminator")
+    return Slicing(by, el.text(told, "rules") or "open", told.get("ordered") is True)
+
+
+def belongs(place: Place, element: Element, slicing: Slicing, sets: ValueSets) -> bool:
+    """Whether a value belongs to a slice. Raises Unclear."""
+    return all(
+        _DISCRIMINATORS.get(kind, _unclear)(place, element, steps(path), sets) for kind, path in slicing.discriminators
+    )
+
+
+def bindings(element: Element) -> list[str]:
+    """The value sets that are binding for an element."""
+    told = el.child(element.said, "binding")
+    found = [el.text(told, "valueSet")] if told.get("strength") == "required" else []
+    most = el.extensions(told, "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet")
+    found += [el.text(one, "valueCanonical") for one in most]
+    return [one for one in found if one]
+
+
+def coded(place: Place, codes: Codes) -> bool | None:
+    """Whether a value has a code of a value set; None where it cannot be told."""
+    if place.type == "CodeableConcept":
+        told = [(el.text(one, "system"), el.text(one, "code")) for one in el.children(place.node, "coding")]
+    elif isinstance(place.value, dict):  # Coding, Quantity
+        told = [(el.text(place.node, "system"), el.text(place.node, "code"))]
+    else:
+        told = [(None, place.value if isinstance(place.value, str) else None)]
+    said = [codes.has(system, code) for system, code in told if code is not None]
+    return True if True in said else None if None in said else False
+
+
+def _unclear(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
+    raise Unclear("discriminator")
+
+
+def _by_value(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
+    """Some value at the end of the way is as the slice says."""
+    reached = along(place, way)
+    at: Element | None = element
+    for number, step in enumerate(way):
+        assert at is not None
+        if step == "url" and (profile := extension_of(at)) is not None:
+            return any(one.value == profile for one in reached)
+        for word, matches in (("fixed", equal), ("pattern", fits)):
+            if (whole := at.value(word)) is not None and (inner := _inside(whole, way[number:])):
+                return all(any(matches(one, each.value) for each in reached) for one in inner)
+        at = _part(at, step)
+        if at is None:
+            raise Unclear("nothing to compare with")
+    assert at is not None
+    if not _tells(at, 0):
+        raise Unclear("nothing to compare with")
+    return any(_as_said(one, at, sets) for one in reached)
+
+
+def extension_of(element: Element) -> str | None:
+    """The address of the extension that an element of type Extension stands for, by its profile."""
+    if element.name not in _EXTENSIONS:
+        return None
+    profiles = [one.partition("|")[0] for told in element.types for one in el.texts(told, "profile")]
+    return profiles[0] if profiles else None
+
+
+def _inside(value: Any, way: list[str]) -> list[Any]:
+    at = [value]
+    for step in way:
+        found = [one[step] for one in at if isinstance(one, dict) and step in one]
+        at = [each for one in found for each in (one if isinstance(one, list) else [one])]
+    return at
+
+
+def _part(element: Element, step: str) -> Element | None:
+    """The element of a slice that one step leads to."""
+    if step.startswith("extension("):
+        url = step[len("extension('") : -2]
+        held = element.parts.get("extension")
+        return next((one for one in held.slices.values() if extension_of(one) == url), None) if held else None
+    if step.startswith(("resolve(", "ofType(")):
+        return element
+    return element.parts.get(step) or element.parts.get(f"{step}[x]")
+
+
+def _tells(element: Element, depth: int) -> bool:
+    """Whether an element has anything that a value can be held against."""
+    own = element.value("fixed") is not None or element.value("pattern") is not None or bool(bindings(element))
+    return own or (depth < 8 and any(_tells(one, depth + 1) for one in element.parts.values()))
+
+
+def _as_said(place: Place, element: Element, sets: ValueSets, depth: int = 0) -> bool:
+    """Whether a value has what is fixed, patterned or bound, in the element and in what stands in it."""
+    fixed, pattern = element.value("fixed"), element.value("pattern")
+    if (fixed is not None and not equal(fixed, place.value)) or (
+        pattern is not None and not fits(pattern, place.value)
+    ):
+        return False
+    if fixed is None and pattern is None:
+        for one in bindings(element):
+            said = coded(place, sets.codes(one))
+            if said is None:
+                raise Unclear("value set")
+            if not said:
+                return False
+    inner = [one for one in element.parts.values() if depth < 8 and _tells(one, depth + 1)]
+    return all(any(_as_said(each, one, sets, depth + 1) for each in place.parts(one.name)) for one in inner)
+
+
+def _by_existence(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
+    at: Element | None = element
+    for step in way:
+        at = _part(at, step) if at is not None else None
+    if at is None or (at.most != 0 and at.least == 0):
+        raise Unclear("nothing to compare with")
+    return bool(along(place, way)) == (at.most != 0)
+
+
+def _by_type(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
+    at: Element | None = element
+    leads = bool(way) and way[-1] == "resolve()"
+    for step in way:
+        at = _part(at, step) if at is not None else None
+    if at is None or not at.types:
+        raise Unclear("nothing to compare with")
+    if leads:
+        wanted = {one.rpartition("/")[2] for told in at.types for one in el.texts(told, "targetProfile")}
+        found = {one.led_type() for one in along(place, way[:-1])}
+        if None in found or not wanted or not all(one[:1].isupper() and one.isalpha() for one in wanted):
+            raise Unclear("type of a reference")
+        return bool(found) and found <= wanted
+    wanted = {str(one.get("code")) for one in at.types}
+    reached = along(place, way)
+    return bool(reached) and all(of_type(one, wanted) for one in reached)
+
+
+def of_type(place: Place, wanted: set[str]) -> bool:
+    """Whether a value is of one of these types."""
+    said = {one.rpartition("/")[2] for one in wanted}
+    return not said.isdisjoint((place.type, *_ABSTRACT)) or any("fhirpath" in one for one in wanted)
+
+
+_DISCRIMINATORS: Final = {"value": _by_value, "pattern": _by_value, "type": _by_type, "exists": _by_existence}
