@@ -28,17 +28,6 @@ def sandbox() -> Iterator[Sandbox]:
     made.close()
 
 
-@pytest.mark.threat("T63")
-@pytest.mark.threat("T72")
-@pytest.mark.parametrize("form", SEEDS)
-def test_a_reader_survives_mutants(form: str) -> None:
-    seeds, pieces = SEEDS[form]
-
-    count, read = run(seeds, pieces, 1, 3.0)
-
-    assert count > read > 10
-
-
 @pytest.mark.slow
 @pytest.mark.threat("T63")
 @pytest.mark.threat("T72")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 
 MIB = 1 << 20
 MOST_RESIDENT_MIB = 200
-LOOKS = 3
+LOOKS, HALF = 3, 50
 PERSON = Patient(
     PatientIdentifier(PATIENT_SYSTEM, "8800000001"), (HumanName("Makros", ("Milo",)),), "1955-05-05", "male"
 )
@@ -99,11 +99,15 @@ def interrupted(countries: TwoCountries, out: Path, how: int) -> tuple[int, floa
         since = countries.since()
         with (out / "words").open("wb") as errors:
             asking = subprocess.Popen(countries.b.command_line(*words(out)), stdout=subprocess.DEVNULL, stderr=errors)
-        wait_for(lambda: len(kept(out)) >= 5 or asking.poll() is not None, 60)  # noqa: B023  # called at once
-        if asking.poll() is None and len(kept(out)) < STUDY.instances - 10:
-            told_at = time.time()
-            os.kill(asking.pid, how)
-            return asking.wait(10), told_at, since
+        wait_for(lambda: bool(kept(out)) or asking.poll() is not None, 60)  # noqa: B023  # called at once
+        if asking.poll() is None:
+            os.kill(asking.pid, signal.SIGSTOP)  # nothing more comes while we count
+            in_the_middle, told_at = len(kept(out)) < HALF, time.time()
+            if in_the_middle:
+                os.kill(asking.pid, how)
+            os.kill(asking.pid, signal.SIGCONT)
+            if in_the_middle:
+                return asking.wait(10), told_at, since
         assert asking.wait(30) == 0
         shutil.rmtree(out / STUDY.study_instance_uid)
     raise AssertionError("it was over before it could be interrupted")
@@ -139,7 +143,7 @@ def test_ctrl_c_in_the_middle_ends_both_at_once_and_leaves_whole_files(countries
     assert closed_s(pair.a, told_at) < 1
     assert closed_s(pair.b, told_at) < 1
     assert (pair.a.outcome, pair.a.reason, pair.b.outcome) == ("incomplete", "hang-up", "incomplete")
-    assert 5 <= len(kept(tmp_path)) < 100
+    assert 1 <= len(kept(tmp_path)) < 100
     assert_whole(countries, tmp_path)
     note = json.loads((tmp_path / STUDY.study_instance_uid / "received.json").read_bytes())
     assert len(note["missing"]) == 100 - len(kept(tmp_path))
