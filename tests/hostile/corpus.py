@@ -134,6 +134,42 @@ def _tar(name: str, kind: bytes = tarfile.REGTYPE, body: bytes = b"") -> bytes:
     return made.getvalue()
 
 
+def _overlapping(count: int) -> bytes:
+    """One packed body under many names."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.dcm", bytes(1 << 20))
+        one = archive.infolist()[0]
+        for number in range(1, count):
+            twin = zipfile.ZipInfo(f"{number}.dcm")
+            for said in ("compress_type", "CRC", "compress_size", "file_size", "header_offset", "external_attr"):
+                setattr(twin, said, getattr(one, said))
+            archive.filelist.append(twin)
+    return made.getvalue()
+
+
+def _uncounted(count: int) -> bytes:
+    """More names than the directory says."""
+    whole = _zip(("a.dcm", b""))
+    at, end = whole.index(b"PK\1\2"), whole.rindex(b"PK\5\6")
+    entries = whole[at:end] * count
+    return whole[:at] + entries + pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entries), at, 0)
+
+
+def _lzma() -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.dcm", whole())
+    return made.getvalue()
+
+
+def _said(count: int) -> bytes:
+    """Values that are read, each within its bound."""
+    item = element(0x0040A160, "UT", bytes(60_000))
+    items = (pack("<HHL", 0xFFFE, 0xE000, len(item)) + item) * count
+    return file(front(), element(0x0040A730, "SQ", items))
+
+
 PREAMBLES: Final = {
     "a program of Windows": b"MZ\x90\x00", "a program of Linux": b"\x7fELF\x02\x01", "a program of a Mac": b"\xcf\xfa\xed\xfe",
     "a script": b"#!/bin/sh\nid\n", "a page": b"<html><script>alert(1)</script>", "a PDF": b"%PDF-1.7\n",
@@ -187,6 +223,7 @@ DICOM: Final[tuple[Hostile, ...]] = (
     Hostile("a preamble alone", lambda: bytes(128) + b"DICM"),
     Hostile("a megabyte of nothing", lambda: bytes(1 << 20), reasons=("not-dicom",)),
     Hostile("noise", lambda: random.Random(1).randbytes(1 << 20), reasons=("not-dicom",)),  # noqa: S311
+    Hostile("many long values, each within its bound", lambda: _said(200), HELD, ("too-large",)),
     *_polyglots(),
 )  # fmt: skip
 
@@ -211,12 +248,18 @@ ARCHIVES: Final[tuple[Hostile, ...]] = (
     Hostile("a zip in a zip", lambda: _zip(("inner.zip", _zip(("a.dcm", whole()))))),
     Hostile("a zip bomb", lambda: _zip(("bomb.dcm", file(front(), element(0x00091010, "OB", bytes(48 << 20)))))),
     Hostile("a zip cut short", lambda: _zip(("a.dcm", whole()))[:-30]),
+    Hostile("a zip of one body under many names", lambda: _overlapping(50), reasons=("overlap", "not-dicom")),
+    Hostile("a zip of many small bombs", lambda: _zip(*[(f"{n}.dcm", bytes(8 << 20)) for n in range(16)]), reasons=("bomb", "not-dicom")),
+    Hostile("a zip of more names than it says", lambda: _uncounted(100_001), reasons=("too-many-members",)),
+    Hostile("a zip packed by lzma", _lzma, reasons=("bad-archive",)),
     Hostile("a tar that leads outside", lambda: _tar("/etc/cron.d/x", body=whole())),
     Hostile("a tar with a link", lambda: _tar("a.dcm", tarfile.SYMTYPE)),
     Hostile("a tar with a device", lambda: _tar("a.dcm", tarfile.CHRTYPE)),
     Hostile("a gzip bomb", lambda: gzip.compress(_tar("a.dcm", body=bytes(64 << 20)))),
     Hostile("a gzip cut short", lambda: gzip.compress(_tar("a.dcm", body=random.Random(2).randbytes(4096)))[:-2000]),  # noqa: S311
 )  # fmt: skip
+
+CORPUS: Final = (*DICOM, *DOCUMENTS, *ARCHIVES)
 
 
 def mutations(count: int, seed: int = 7) -> Iterator[bytes]:

@@ -14,8 +14,9 @@ from struct import pack
 
 import pytest
 from tests.archive.conftest import NOW, SANDBOX, dicom, settings_in
-from tests.hostile.corpus import ARCHIVES, DICOM, DOCUMENTS, EXPLICIT, HELD, Hostile, whole
+from tests.hostile.corpus import CORPUS, DICOM, EXPLICIT, HELD, Hostile, whole
 from tests.hostile.dimse import COMMAND, LAST, Peer, asking, data_set_of, fragments, pdu, pdv, said, storing
+from tests.hostile.peak import peak_kib
 
 from isthmus.archive.cstore import CStore
 from isthmus.archive.doors.desk import Desk
@@ -29,7 +30,6 @@ from isthmus.wire.packs.pack import load_pack
 SILENCE_S = 1.0
 SOON_S = 10.0  # on a busy machine
 GROWN_MAX_KIB = 160 << 10
-CORPUS = (*DICOM, *DOCUMENTS, *ARCHIVES)
 UNSENT = re.compile("a preamble of|a preamble alone|cut in the head|an unknown syntax|a megabyte of nothing|noise")
 """What is wrong with these is in the head of a file, which does not cross: here all of the file is sent as a data set."""
 
@@ -102,7 +102,7 @@ def test_a_sender_over_the_line_is_told_what_is_wrong(archive: Archive, hostile:
 @pytest.mark.threat("T63")
 def test_the_worst_of_the_corpus_over_the_line_takes_little_memory(archive: Archive) -> None:
     bodies = [hostile.build() for hostile in DICOM if hostile.outcome == HELD]
-    before, told = _peak(anew=True), list[int]()
+    before, told = peak_kib(anew=True), list[int]()
 
     for body in bodies:
         with Peer(archive.port, asks=asking()) as peer:
@@ -110,16 +110,8 @@ def test_the_worst_of_the_corpus_over_the_line_takes_little_memory(archive: Arch
             told.append(peer.stores(body)[0])
 
     assert told == [0xB000] * len(bodies)
-    assert _peak() - before < GROWN_MAX_KIB
+    assert peak_kib() - before < GROWN_MAX_KIB
     assert archive.serves()
-
-
-def _peak(*, anew: bool = False) -> int:
-    """The most this process has taken, in KiB; since now, if `anew`."""
-    if anew:
-        Path("/proc/self/clear_refs").write_text("5")
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    return int(found[1]) if found else 0
 
 
 # associations that are none
