@@ -317,6 +317,106 @@ def test_values_are_told_apart_by_their_slices(name: str, asked: Callable[..., l
     assert notes(found) == []
 
 
+def test_a_slice_is_known_by_the_slices_that_must_stand_in_it(asked: Callable[..., list[Finding]]) -> None:
+    own = f"{AT}:b.code.coding:c"
+    elements = (
+        {"id": AT, **slicing("value", "code.coding.code")},
+        {"id": f"{AT}:b", "min": 1},
+        {"id": f"{AT}:b.code.coding", **slicing("value", "code")},
+        {"id": own, "min": 1},
+        {"id": f"{own}.code", "fixedCode": "b"},
+    )
+
+    there = asked(observed("x", component=[component("b")]), profile("Observation", *elements))
+    away = asked(observed("x", component=[component("a")]), profile("Observation", *elements))
+
+    assert (told(there), told(away)) == (set(), {("PROFILE-cardinality", AT)})
+    assert notes([*there, *away]) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "ordered", "order", "wanted"),
+    [
+        ("openAtEnd", False, "xa", {("PROFILE-slice", f"{AT}[0]")}),
+        ("openAtEnd", False, "ax", set()),
+        ("open", True, "ba", {("PROFILE-slice", f"{AT}[1]")}),
+        ("open", True, "axb", set()),
+    ],
+)
+def test_slices_stand_in_their_order(
+    rules: str, ordered: bool, order: str, wanted: set[tuple[str, str]], asked: Callable[..., list[Finding]]
+) -> None:
+    slices = [
+        {"id": f"{AT}:{c}.code", "patternCodeableConcept": {"coding": [{"system": "s", "code": c}]}} for c in "ab"
+    ]
+    by = {"id": AT, **slicing("value", "code", rules, ordered=ordered)}
+
+    found = asked(observed("x", component=[component(c) for c in order]), profile("Observation", by, *slices))
+    assert told(found) == wanted
+
+
+def test_references_are_told_apart_by_where_they_lead(asked: Callable[..., list[Finding]]) -> None:
+    at = "Observation.performer"
+    elements = (
+        {"id": at, "slicing": {"discriminator": [{"type": "type", "path": "resolve()"}], "rules": "open"}},
+        {"id": f"{at}:doctor", "max": "1", "type": [{"code": "Reference", "targetProfile": [CORE + "Practitioner"]}]},
+    )
+    node = observed("x", performer=[{"reference": f"{kind}/1"} for kind in ("Practitioner", "Patient", "Practitioner")])
+
+    found = asked(node, profile("Observation", *elements))
+
+    assert told(found) == {("PROFILE-cardinality", f"{at}[2]")}
+
+
+WHERE = "http://example.org/fhir/StructureDefinition/where"
+
+
+@pytest.mark.parametrize(
+    ("contexts", "allowed"),
+    [
+        ([("element", "Patient.name")], True),
+        ([("element", "HumanName")], True),
+        ([("element", "Element")], True),
+        ([("element", "Patient")], False),
+        ([("element", "Patient.contact"), ("extension", WHERE)], False),
+        ([("fhirpath", "Patient.name")], None),
+    ],
+)
+def test_an_extension_stands_where_its_definition_allows_it(
+    contexts: list[tuple[str, str]], allowed: bool | None, asked: Callable[..., list[Finding]]
+) -> None:
+    where = [{"type": kind, "expression": expression} for kind, expression in contexts]
+    node = PATIENT | {"name": [{"extension": [{"url": WHERE, "valueString": "Secret"}]}]}
+
+    found = asked(node, profile("Patient"), profile("Extension", url=WHERE, context=where))
+
+    assert told(found) == (set() if allowed is not False else {("PROFILE-extension", "Patient.name[0].extension[0]")})
+    assert bool(notes(found)) is (allowed is None)
+
+
+def test_a_slice_of_extensions_is_known_by_its_definition(asked: Callable[..., list[Finding]]) -> None:
+    own = {"id": "Patient.extension:where", "min": 1, "type": [{"code": "Extension", "profile": [WHERE]}]}
+    node = PATIENT | {"extension": [{"url": WHERE, "valueString": "Secret"}]}
+    nodes = (profile("Patient", own), profile("Extension", url=WHERE))
+
+    assert told(asked(PATIENT, *nodes)) == {("PROFILE-cardinality", "Patient.extension")}
+    assert told(asked(node, *nodes)) == set()
+
+
+def test_of_two_versions_the_one_that_is_claimed_counts(tmp_path: Path) -> None:
+    lax = packed(tmp_path / "1.tgz", [profile("Patient", version="1")])
+    strict = packed(tmp_path / "2.tgz", [profile("Patient", {"id": "Patient.birthDate", "min": 1}, version="2")], MANIFEST | {"version": "2.0.0"})  # fmt: skip
+    packages = Packages([read_package(lax), read_package(strict)])
+
+    def claimed(version: str) -> list[Finding]:
+        return profile_faults(PATIENT | {"meta": {"profile": [MINE + version]}}, Profiles(packages))
+
+    assert told(claimed("")) == told(claimed("|1")) == set()
+    assert told(claimed("|2")) == {("PROFILE-cardinality", "Patient.birthDate")}
+    assert ["in this very version" in one for one in notes(claimed("|3"))] == [True]
+    assert [one.requirement for one in package_faults(packages.held[1], packages)] == ["PROFILE-double"]
+
+
 @pytest.mark.parametrize("kind", ["profile", "position"])
 def test_a_discriminator_that_is_not_understood_is_told(kind: str, asked: Callable[..., list[Finding]]) -> None:
     node = observed("x", component=[component("a")])

@@ -31,7 +31,7 @@ class ElementFaults:
 
     def __init__(self, profiles: Profiles, report: Report) -> None:
         self.profiles, self.report = profiles, report
-        self._done: dict[tuple[int, str, bool], list[Finding]] = {}
+        self._done: dict[tuple[int, int, bool], list[Finding]] = {}
 
     def profile(self, canonical: str, path: str) -> Profile | None:
         """The profile under an address. That it is not here, or of no use, is noted."""
@@ -53,16 +53,14 @@ class ElementFaults:
 
     def apply(self, place: Place, profile: Profile, led: bool = False) -> list[Finding]:
         """What a value does not fulfil of a profile; nothing while it is being asked already."""
-        key = (id(place.value), profile.url, led)
-        if key not in self._done:
-            self._done[key] = []
-            if place.depth > MAX_DEPTH:
-                self.report.note(f"what is nested more than {MAX_DEPTH} levels deep", profile.type, Severity.WARNING)
-            else:
-                self._done[key] = [
-                    *self._inside(place, profile.root, profile),
-                    *self._rules(place, profile.root, profile),
-                ]
+        key = (id(place.value), id(profile), led)
+        if key in self._done and isinstance(place.value, dict):
+            return self._done[key]
+        self._done[key] = []
+        if place.depth > MAX_DEPTH:
+            self.report.note(f"what is nested more than {MAX_DEPTH} levels deep", profile.type, Severity.WARNING)
+            return []
+        self._done[key] = [*self._inside(place, profile.root, profile), *self._rules(place, profile.root, profile)]
         return self._done[key]
 
     def _inside(self, place: Place, element: Element, profile: Profile) -> Iterator[Finding]:

@@ -6,7 +6,9 @@ Source: R4 profiling (discriminators); R4 ElementDefinition.slicing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from isthmus.conformance.profiles.places import Place, Unclear, along, steps
@@ -15,6 +17,7 @@ from isthmus.conformance.profiles.valuesets import Codes, ValueSets, equal, fits
 from isthmus.fhir import elements as el
 
 _ABSTRACT: Final = ("Resource", "DomainResource", "Element")
+MAX_LEVELS: Final = 8
 _EXTENSIONS: Final = ("extension", "modifierExtension")
 
 
@@ -74,23 +77,40 @@ def _unclear(place: Place, element: Element, way: list[str], sets: ValueSets) ->
 
 
 def _by_value(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
-    """Some value at the end of the way is as the slice says."""
+    """For everything that the slice says at the end of the way, some value there is as it says."""
     reached = along(place, way)
-    at: Element | None = element
-    for number, step in enumerate(way):
-        assert at is not None
-        if step == "url" and (profile := extension_of(at)) is not None:
-            return any(one.value == profile for one in reached)
-        for word, matches in (("fixed", equal), ("pattern", fits)):
-            if (whole := at.value(word)) is not None and (inner := _inside(whole, way[number:])):
-                return all(any(matches(one, each.value) for each in reached) for one in inner)
-        at = _part(at, step)
-        if at is None:
-            raise Unclear("nothing to compare with")
-    assert at is not None
-    if not _tells(at, 0):
+    wanted = list(_wanted(element, way, sets))
+    if not wanted:
         raise Unclear("nothing to compare with")
-    return any(_as_said(one, at, sets) for one in reached)
+    return all(any(one(each) for each in reached) for one in wanted)
+
+
+def _wanted(element: Element, way: list[str], sets: ValueSets) -> Iterator[Callable[[Place], bool]]:
+    """What a slice says of the values at the end of a way: there, in a pattern on the way, or in slices that must be there."""
+    if not way:
+        if _tells(element, 0):
+            yield lambda place: _as_said(place, element, sets)
+        return
+    profile = extension_of(element)
+    if way[0] == "url" and profile is not None:
+        yield lambda place: bool(place.value == profile)
+        return
+    for word, matches in (("fixed", equal), ("pattern", fits)):
+        if inner := _inside(element.value(word), way):
+            yield from (partial(_matching, matches, one) for one in inner)
+            return
+    at = _part(element, way[0])
+    for one in (at, *_required(at)) if at is not None else ():
+        yield from _wanted(one, way[1:], sets)
+
+
+def _matching(matches: Callable[[object, object], bool], wanted: object, place: Place) -> bool:
+    return matches(wanted, place.value)
+
+
+def _required(element: Element) -> list[Element]:
+    """The slices of an element that must be there."""
+    return [one for one in element.slices.values() if one.least > 0]
 
 
 def extension_of(element: Element) -> str | None:
@@ -123,7 +143,14 @@ def _part(element: Element, step: str) -> Element | None:
 def _tells(element: Element, depth: int) -> bool:
     """Whether an element has anything that a value can be held against."""
     own = element.value("fixed") is not None or element.value("pattern") is not None or bool(bindings(element))
-    return own or (depth < 8 and any(_tells(one, depth + 1) for one in element.parts.values()))
+    return own or (depth < MAX_LEVELS and any(_tells(one, depth + 1) for one in _below(element)))
+
+
+def _below(element: Element) -> Iterator[Element]:
+    """What stands in an element: its parts, and those of their slices that must be there."""
+    for part in element.parts.values():
+        yield part
+        yield from _required(part)
 
 
 def _as_said(place: Place, element: Element, sets: ValueSets, depth: int = 0) -> bool:
@@ -140,7 +167,7 @@ def _as_said(place: Place, element: Element, sets: ValueSets, depth: int = 0) ->
                 raise Unclear("value set")
             if not said:
                 return False
-    inner = [one for one in element.parts.values() if depth < 8 and _tells(one, depth + 1)]
+    inner = [one for one in _below(element) if depth < MAX_LEVELS and _tells(one, depth + 1)]
     return all(any(_as_said(each, one, sets, depth + 1) for each in place.parts(one.name)) for one in inner)
 
 
