@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -85,11 +86,8 @@ async def test_any_two_and_three_together_are_the_intersection(border: PracticeB
     ]  # fmt: skip
     alone = {pair: await found(border, pair) for pair in one}
 
-    for first in one:
-        for second in one:
-            for third in one:
-                together = await found(border, *dict.fromkeys((first, second, third)))
-                assert together == alone[first] & alone[second] & alone[third]
+    for pairs in (*permutations(one, 2), *permutations(one, 3)):
+        assert await found(border, *pairs) == set.intersection(*(alone[pair] for pair in pairs))
 
 
 @pytest.mark.requirement("CAP-11")
