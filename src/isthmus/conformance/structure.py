@@ -15,6 +15,7 @@ from isthmus.conformance.r4 import definitions
 from isthmus.conformance.r4.definitions import Member, Shape
 from isthmus.conformance.r4.invariants import Around, Unanswered, holds
 from isthmus.conformance.r4.primitives import fault_of, kind_of
+from isthmus.conformance.r4.prose import prose_faults
 from isthmus.conformance.requirement import Finding, Severity
 from isthmus.fhir import elements as el
 from isthmus.fhir.bundles import Closed
@@ -39,6 +40,7 @@ _ADVICE: Final = {
     "R4-value": "Write the value as its type wants it; leave out what is not known.",
     "R4-code": "Use a code of the value set, which is binding here.",
     "R4-reference": "Let the reference lead to a resource of the types that are allowed here.",
+    "R4-text": "Do as the text of R4 says of this type.",
     "R4-bounds": "Split the resource: no reader takes what has no bounds.",
 }
 
@@ -210,6 +212,8 @@ class _Walk:
 
     def rules(self, node: Node, keys: tuple[str, ...], path: str, at: _At) -> Iterator[Finding]:
         """The invariants of an element."""
+        for below, words in prose_faults(path, node):
+            yield _fault("R4-text", f"{at.path}.{below}", words)
         around = Around(at.resource, at.outermost, at.find)
         for key in dict.fromkeys(keys):
             row = definitions.invariant(key)
