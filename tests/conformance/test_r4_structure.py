@@ -231,3 +231,46 @@ def test_what_is_advised_is_said_with_every_fault() -> None:
     found: list[Finding] = structure_faults({"resourceType": "Patient", "gender": "strong", "x": 1, "name": 5})
 
     assert all(one.advice and one.source == "R4" and one.path for one in found)
+
+
+def _found(**members: Any) -> dict[str, Any]:
+    entry = {
+        "fullUrl": "https://a.example/Patient/1",
+        "resource": {"resourceType": "Patient", "id": "1"},
+        "search": {"mode": "match"},
+    }
+    link = {"relation": "self", "url": "https://a.example/Patient"}
+    return {"resourceType": "Bundle", "type": "searchset", "link": [link], "entry": [entry]} | members
+
+
+TEXT: dict[str, tuple[dict[str, Any], str]] = {
+    "a system that is no address": (PATIENT | {"identifier": [{"system": "mine", "value": "1"}]}, "Patient.identifier[0].system"),
+    "a type that is no resource": (
+        PATIENT | {"managingOrganization": {"type": "Hospital", "display": "H"}}, "Patient.managingOrganization.type",
+    ),
+    "an entry without address": (
+        _found(entry=[{"resource": {"resourceType": "Patient", "id": "1"}}]), "Bundle.entry[0].fullUrl",
+    ),
+    "what was found without id": (
+        _found(entry=[{"fullUrl": "urn:uuid:1", "resource": {"resourceType": "Patient", "active": True}, "search": {"mode": "match"}}]),
+        "Bundle.entry[0].resource.id",
+    ),
+    "a second link to itself": (_found(link=[{"relation": "self", "url": "https://a.example"}] * 2), "Bundle.link[1].relation"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_what_r4_says_in_its_text_alone_is_held_too(name: str) -> None:
+    node, place = TEXT[name]
+
+    assert errors(PATIENT) == errors(_found()) == []
+    assert ("R4-text", place) in errors(node)
+
+
+def test_a_document_without_any_entry_is_none() -> None:
+    node = {
+        "resourceType": "Bundle", "type": "document", "timestamp": "2026-01-01T00:00:00Z",
+        "identifier": {"system": "urn:ietf:rfc:3986", "value": "urn:uuid:1"},
+    }  # fmt: skip
+
+    assert "bdl-11" in {rule for rule, _ in errors(node)}

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from tests.conformance.test_emitted import EMITTED, OUTCOMES
-from tests.engines.judge.definitions import definitions
+from tests.engines.judge.definitions import EXTENSIONS, OF_R4, definitions
 from tests.engines.judge.engine import Judge, judging
 
 from isthmus.demo.people import PEOPLE
@@ -30,7 +30,11 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
 def written() -> dict[str, bytes]:
     """Every resource that our own writers make in the tests of conformance, and every refusal."""
     told = {name: body for name, (_, body) in EMITTED.items() if b'"resourceType"' in body}
-    return told | {f"refusal: {name}": orjson.dumps(node) for name, node in OUTCOMES.items()}
+    return told | {f"refusal: {name}": body for name, body in OUTCOMES.items()}
+
+
+def test_it_knows_every_extension_that_we_write() -> None:
+    assert set(EXTENSIONS) | OF_R4 == set(load_pack().extensions)
 
 
 def test_it_finds_no_error_in_anything_we_write(judge: Judge) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Mapping
@@ -40,26 +41,43 @@ ROOT = Path(__file__).parents[2]
 PAGE, OTHERS = ROOT / "docs/conformance/validator.md", ROOT / "tools/judge/others"
 SAMPLES = Path(os.environ.get("ISTHMUS_SAMPLES", ROOT.parent / "shared/data")) / "fhir"
 BASE_MUTANTS, WHOLE_MUTANTS, SEED = 700, 300, 20261125
-LEAST_AGREEMENT = 0.9
+LEAST_AGREEMENT = 0.92
 
 REASONS: Final[dict[str, tuple[str, str]]] = {
     "code of a code system": (
-        "Unknown code",
-        "The engine knows the code systems of R4, DICOM's among them, and calls a code that is not in them wrong wherever it stands. "
-        "We hold codes where R4 or a draft binds them (R4-code, and the requirements on modality, region, titles, identifiers).",
+        r"Unknown code",
+        "the engine knows the code systems of R4, DICOM's among them, and calls a code that is not in them wrong wherever it stands. "
+        "Codes are held here where R4 or a draft binds them (R4-code; the requirements on modality, region, titles, identifiers).",
     ),
     "parts of an extension": (
-        "Sub-extension url",
-        "The engine knows what an extension is made of, from its definition. We read only the extensions that our readers need; a "
-        "package given with `--package` brings the others.",
+        r"Sub-extension url|\(from http\S+/extension-",
+        "the engine knows what an extension is made of, from its definition. Read here are those that our readers need; a package given "
+        "with `--package` brings the others.",
+    ),
+    "cardinality of a draft's profile": (
+        r"Validation_VAL_Profile_M(in|ax)imum",
+        "how often an element may be there by a profile of a draft, where no requirement of the border repeats it.",
+    ),
+    "reference of another kind": (
+        r"Bundle_BUNDLE_Entry_NotFound",
+        "a reference that is neither relative nor `urn:uuid:` nor `urn:oid:`; MFH-22 and REP-02 hold those of manifests and reports.",
     ),
     "address of a code system": (
-        "R4-text",
-        "An address of a code system that is none: the engine says so as a warning inside a CodeableConcept, and as an error inside a "
-        "Coding. We say it as an error in both.",
+        r"R4-text|System_Relative",
+        "an address of a code system that is none: an error for both where it stands in a Coding; inside a concept, whose words may still "
+        "say it, a warning here, and for the engine one or the other.",
+    ),
+    "empty list": (
+        r"an empty list",
+        "JSON of FHIR has no empty lists; the engine's reader drops them before it looks.",
+    ),
+    "requirement of the border": (
+        r"[A-Z]{3}-\d\d ",
+        "what definitions cannot say, or ours for the engine do not: that parts of a document agree, counts, links of a search, values "
+        "of the drafts.",
     ),
 }
-"""Each kind of difference: a word that is in one of the two answers, and why they differ."""
+"""Each kind of difference: what is in one of the two answers, and why they differ."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +95,15 @@ class Difference:
     @property
     def reason(self) -> str | None:
         said = " ".join((*self.ours, *self.theirs))
-        return next((reason for reason, (word, _) in REASONS.items() if word in said), None)
+        return next((reason for reason, (words, _) in REASONS.items() if re.search(words, said)), None)
 
 
 def _plain(node: Any) -> Any:
     """Without claims of profiles: base R4 is what is compared first."""
     if isinstance(node, dict):
-        return {k: _plain(v) for k, v in node.items() if k != "meta" or set(v) - {"profile"}}
+        bare = {name: _plain(value) for name, value in node.items() if name != "meta"}
+        meta = {name: value for name, value in node.get("meta", {}).items() if name != "profile"}
+        return bare | ({"meta": meta} if meta else {})
     return [_plain(one) for one in node] if isinstance(node, list) else node
 
 
@@ -192,7 +212,7 @@ def test_isthmus_check_beside_the_official_engine_and_others(tmp_path_factory: p
 
     differences = _differences(base, base_ours, base_theirs), _differences(whole, whole_ours, whole_theirs)
     unexplained = [one for found in differences for one in found if one.reason is None]
-    assert unexplained == []
+    assert [(one.name, one.ours[:1], one.theirs[:1]) for one in unexplained] == []
     judged = [bool(said) for said in base_theirs]
     rows = [_row("`isthmus check`, structure", [bool(said) for said in base_ours], judged)]
     rows += [_row(name, [bool(one) for one in said], judged) for name, said in others.items()]
@@ -205,7 +225,7 @@ def test_isthmus_check_beside_the_official_engine_and_others(tmp_path_factory: p
         ),
         encoding="utf-8",
     )  # fmt: skip
-    assert len(differences[0]) <= (1 - LEAST_AGREEMENT) * len(base)
+    assert 1 - len(differences[0]) / len(base) >= LEAST_AGREEMENT
 
 
 _PAGE: Final = """# `isthmus check` beside other validators

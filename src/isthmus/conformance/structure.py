@@ -213,7 +213,8 @@ class _Walk:
     def rules(self, node: Node, keys: tuple[str, ...], path: str, at: _At) -> Iterator[Finding]:
         """The invariants of an element."""
         for below, words in prose_faults(path, node):
-            yield _fault("R4-text", f"{at.path}.{below}", words)
+            doubt = path == "Coding" and _IN_A_CONCEPT.search(at.path)  # the words of the concept may still say it
+            yield _fault("R4-text", f"{at.path}.{below}", words, Severity.WARNING if doubt else Severity.ERROR)
         around = Around(at.resource, at.outermost, at.find)
         for key in dict.fromkeys(keys):
             row = definitions.invariant(key)

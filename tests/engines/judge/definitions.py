@@ -104,8 +104,28 @@ EXTENSIONS: Final[dict[str, tuple[Values, tuple[str, ...]]]] = {
     "composition": (("Reference",), ("DiagnosticReport",)),
     "composition_version": (("string",), ("Composition",)),
     "thumbnail": (("boolean",), ("DocumentReference.content",)),
+    "series_body_site": ({"concept": "CodeableConcept"}, ("ImagingStudy.series",)),
+    "version": (("string",), ("DiagnosticReport",)),
+    "note": (("Annotation",), ("Composition.section",)),
+    "information_recipient": (("Reference",), ("Composition",)),
+    "device_attester": (("Reference",), ("Composition.attester.party",)),
+    "device_category": (("CodeableConcept",), ("Device",)),
+    "order_reason": ({"concept": "CodeableConcept"}, ("ServiceRequest",)),
+    "sex_for_clinical_use": ({"value": "CodeableConcept"}, ("Patient",)),
+    "product_name": (("string",), ("Medication",)),
+    "attachment_height": (("positiveInt",), ("Attachment",)),
+    "attachment_width": (("positiveInt",), ("Attachment",)),
+    "attachment_frames": (("positiveInt",), ("Attachment",)),
+    "attachment_duration": (("decimal",), ("Attachment",)),
+    "report_history": (("Reference",), ("DiagnosticReport",)),
+    "report_procedure": (("Reference",), ("DiagnosticReport",)),
+    "report_comparison": (("Reference",), ("DiagnosticReport",)),
+    "report_impression": (("Reference",), ("DiagnosticReport",)),
+    "report_recommendation": (("Reference",), ("DiagnosticReport",)),
 }
 """What each extension of a pack holds, and where it stands."""
+OF_R4: Final = frozenset({"absent", "body_structure", "uncertainty"})
+"""Extensions of a pack that base R4 has itself."""
 
 
 def _extension(address: str, name: str, values: Values, contexts: tuple[str, ...]) -> Node:
@@ -141,6 +161,8 @@ def _profiles(pack: Pack) -> Iterator[tuple[str, str, list[Element]]]:
     for name in ("entry_manifest_fhir", "entry_manifest_kos"):
         yield said[name], "DocumentReference", _manifest_entry(pack)
     yield said["report"], "Bundle", _document(REPORT_ENTRIES)
+    yield said["report_minimal"], "Bundle", _collection()
+    yield said["report_minimal_metadata"], "DiagnosticReport", _diagnostic_alone(pack)
     yield said["key_image"], "DocumentReference", _key_image(pack)
     for name in ("manifest", "manifest_content"):
         yield said[name], "Bundle", _document(MANIFEST_ENTRIES)
@@ -196,6 +218,16 @@ def _document(entries: Mapping[str, tuple[str, int, str, str | None]]) -> list[E
         profiled: Node = {"code": kind} | ({"profile": [_part(part)]} if part else {})
         found += [Element(own, least, most), Element(f"{own}.resource", 1, types=(profiled,))]
     return found
+
+
+def _collection() -> list[Element]:
+    report = "Bundle.entry:report"
+    return [
+        Element("Bundle.type", pattern={"fixedCode": "collection"}),
+        Element("Bundle.entry", 1, slices_by=(("type", "resource"),)),
+        Element(report, 1, "1"),
+        Element(f"{report}.resource", 1, types=({"code": "DiagnosticReport"},)),
+    ]
 
 
 EU_PAT_1: Final = ("eu-pat-1", "error", "family.exists() or given.exists() or text.exists()")
@@ -279,14 +311,10 @@ MANDATORY_SECTIONS: Final = ("imaging_study", "order", "history", "procedure")
 
 
 def _report_composition(pack: Pack) -> list[Element]:
-    categories = {
-        "report": (pack.systems["loinc"], pack.codes["composition_report"]),
-        "imaging": (pack.systems["category"], pack.codes["category"]),
-    }
     found = [
         Element("Composition", invariants=(_has(pack, "diagnostic_report"),)),
         Element("Composition.identifier", 1),
-        *_patterned("Composition.category", categories),
+        *_patterned("Composition.category", _categories(pack)),
         Element("Composition.subject", 1),
         Element("Composition.section", len(MANDATORY_SECTIONS), slices_by=(("pattern", "code"),), invariants=(SECTION_1, SECTION_2)),
         Element("Composition.section.title", 1),
@@ -308,16 +336,26 @@ def _patterned(path: str, wanted: Mapping[str, tuple[str, str]]) -> list[Element
 
 
 def _diagnostic(pack: Pack) -> list[Element]:
-    categories = {
+    return [Element("DiagnosticReport", invariants=(_has(pack, "composition"),)), *_diagnostic_common(pack)]
+
+
+def _diagnostic_alone(pack: Pack) -> list[Element]:
+    return [*_diagnostic_common(pack), Element("DiagnosticReport.presentedForm", 1)]
+
+
+def _diagnostic_common(pack: Pack) -> list[Element]:
+    return [
+        Element("DiagnosticReport.identifier", 1),
+        *_patterned("DiagnosticReport.category", _categories(pack)),
+        Element("DiagnosticReport.subject", 1),
+    ]
+
+
+def _categories(pack: Pack) -> dict[str, tuple[str, str]]:
+    return {
         "report": (pack.systems["loinc"], pack.codes["composition_report"]),
         "imaging": (pack.systems["category"], pack.codes["category"]),
     }
-    return [
-        Element("DiagnosticReport", invariants=(_has(pack, "composition"),)),
-        Element("DiagnosticReport.identifier", 1),
-        *_patterned("DiagnosticReport.category", categories),
-        Element("DiagnosticReport.subject", 1),
-    ]
 
 
 IM_STUDY_1: Final = (

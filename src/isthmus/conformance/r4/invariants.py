@@ -44,7 +44,7 @@ def holds(key: str, expression: str, node: Any, path: str, around: Around) -> bo
     own = NATIVE.get(key)
     if own is not None:
         return own(node, around)
-    return evaluate(expression, node, path, around) != [False]
+    return evaluate(expression, node, path, around) == [True]
 
 
 def evaluate(expression: str, node: Any, path: str, around: Around) -> list[Any]:

@@ -45,6 +45,10 @@ def _bundle(node: Node) -> Said:
         for number, entry in enumerate(el.children(node, "entry")):
             if "resource" in entry and not el.text(entry, "fullUrl"):
                 yield f"entry[{number}].fullUrl", "an entry without its address"
+    if node.get("type") == "searchset":
+        for number, entry in enumerate(el.children(node, "entry")):
+            if el.text(entry, "search", "mode") == "match" and not el.text(entry, "resource", "id"):
+                yield f"entry[{number}].resource.id", "a resource that was found has its id"
     relations = [el.text(link, "relation") for link in el.children(node, "link")]
     if node.get("type") == "searchset":
         for number, relation in enumerate(relations):
