@@ -62,6 +62,10 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
         r"Bundle_BUNDLE_Entry_NotFound",
         "a reference that is neither relative nor `urn:uuid:` nor `urn:oid:`; MFH-22 and REP-02 hold those of manifests and reports.",
     ),
+    "system of a code that is bound": (
+        r"Terminology_TX_NoValid",
+        "where a value set is binding, its codes are held here, and not of which system each is.",
+    ),
     "address of a code system": (
         r"R4-text|System_Relative",
         "an address of a code system that is none: an error for both where it stands in a Coding; inside a concept, whose words may still "

@@ -31,6 +31,7 @@ _REFERENCE: Final = re.compile(
 )
 _NOT_ASKED: Final = frozenset({"dom-6"})
 """Best practices that no source of the border asks for: a narrative in every resource."""
+_IN_A_CONCEPT: Final = re.compile(r"\.coding\[\d+\]$")
 _SHOWN_CODES: Final = 12
 _ADVICE: Final = {
     "R4-resource": "Name a resource type of R4 in resourceType.",
