@@ -158,6 +158,12 @@ ELEMENTS: dict[str, tuple[Node, tuple[Node, ...], set[tuple[str, str]]]] = {
         ({"id": "Patient.deceased[x]", "type": [{"code": "dateTime"}]},),
         {("PROFILE-type", "Patient.deceasedBoolean")},
     ),
+    "a text too long": (PATIENT, ({"id": "Patient.name.family", "maxLength": 5},), {("PROFILE-value", "Patient.name[0].family")}),
+    "a number too large": (
+        PATIENT | {"multipleBirthInteger": 4},
+        ({"id": "Patient.multipleBirth[x]", "maxValueInteger": 3, "minValueInteger": 1},),
+        {("PROFILE-value", "Patient.multipleBirthInteger")},
+    ),
     "target of a reference": (
         PATIENT | {"generalPractitioner": [{"reference": "Organization/1"}]},
         ({"id": "Patient.generalPractitioner", "type": [{"code": "Reference", "targetProfile": [CORE + "Practitioner"]}]},),
@@ -366,6 +372,21 @@ def test_references_are_told_apart_by_where_they_lead(asked: Callable[..., list[
     found = asked(node, profile("Observation", *elements))
 
     assert told(found) == {("PROFILE-cardinality", f"{at}[2]")}
+
+
+def test_sections_within_sections_are_held_against_the_same_words(asked: Callable[..., list[Finding]]) -> None:
+    node = {"resourceType": "Composition", "section": [{"title": "a", "section": [{"section": [{"title": "c"}]}]}]}
+
+    found = asked(node, profile("Composition", {"id": "Composition.section.title", "min": 1}))
+
+    assert told(found) == {("PROFILE-cardinality", "Composition.section[0].section[0].title")}
+
+
+def test_a_limit_that_is_no_number_is_told(asked: Callable[..., list[Finding]]) -> None:
+    found = asked(PATIENT | {"birthDate": "1961-04-09"}, profile("Patient", {"id": "Patient.birthDate", "maxValueDate": "1960-01-01"}))  # fmt: skip
+
+    assert told(found) == set()
+    assert ["maxValue" in one for one in notes(found)] == [True]
 
 
 WHERE = "http://example.org/fhir/StructureDefinition/where"

@@ -6,6 +6,7 @@ Source: R4 profiling; R4 ElementDefinition.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import gt, lt
 from typing import Any, Final
 
 from isthmus.conformance.profiles.known import Profiles
@@ -73,6 +74,7 @@ class ElementFaults:
                 yield from self._slices(values, part, path, profile)
             for one in values:
                 yield from self._value(one, part, profile)
+        yield from self._same(place, profile)
 
     def _value(self, place: Place, element: Element, profile: Profile) -> Iterator[Finding]:
         """One value of an element."""
@@ -84,6 +86,7 @@ class ElementFaults:
             yield fault("PROFILE-value", place.path, "not the value that is fixed here", profile)
         if pattern is not None and not fits(pattern, place.value):
             yield fault("PROFILE-value", place.path, "not what the pattern asks for here", profile)
+        yield from self._limits(place, element, profile)
         yield from self._types(place, element, profile)
         for canonical in bindings(element):
             said = coded(place, self.profiles.sets.codes(canonical)) if place.value is not None else True
@@ -93,10 +96,32 @@ class ElementFaults:
                 yield fault("PROFILE-code", place.path, f"no code of {shown(canonical)}", profile)
         yield from self._rules(place, element, profile)
         yield from self._inside(place, element, profile)
-        if el.text(element.said, "contentReference") and not element.parts:
-            self.report.note(
-                f"what stands in {place.full}, as the profile {shown(profile.url)} says by another element", place.path
-            )
+
+    def _limits(self, place: Place, element: Element, profile: Profile) -> Iterator[Finding]:
+        """How long a text, how small or large a number may be."""
+        longest = el.number(element.said, "maxLength")
+        if longest is not None and isinstance(place.value, str) and len(place.value) > longest:
+            yield fault("PROFILE-value", place.path, f"text of more than {longest} characters", profile)
+        for word, beyond in (("minValue", lt), ("maxValue", gt)):
+            limit = element.value(word)
+            if limit is None:
+                continue
+            if not isinstance(limit, int | float) or not isinstance(place.value, int | float):
+                self.report.note(f"{word} of {place.full}, which is no number ({shown(profile.url)})", place.path)
+            elif beyond(place.value, limit):
+                yield fault("PROFILE-value", place.path, f"a number beyond {word}", profile)
+        if any(el.texts(one, "aggregation") for one in element.types):
+            self.report.note(f"aggregation of {place.full} ({shown(profile.url)})", place.path)
+
+    def _same(self, place: Place, profile: Profile) -> Iterator[Finding]:
+        """What R4 defines by another element of the same resource is held against what the profile says of that one."""
+        shape = definitions.shape(place.type) if "." in place.type else None
+        for member in shape.members.values() if shape is not None else ():
+            element = profile.root.at(member.same) if member.same and member.name in place.node else None
+            for one in place.parts(member.name) if element is not None else ():
+                assert element is not None
+                yield from self._rules(one, element, profile)
+                yield from self._inside(one, element, profile)
 
     def _slices(self, values: list[Place], element: Element, path: str, profile: Profile) -> Iterator[Finding]:
         """Each value with its slice, and how often each slice is there."""

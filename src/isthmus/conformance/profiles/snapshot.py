@@ -47,6 +47,14 @@ class Element:
         told = el.text(self.said, "max")
         return int(told) if told is not None and told.isdecimal() and len(told) < 10 else None
 
+    def at(self, path: str) -> Element | None:
+        """The element at a path from this one, which is the first step."""
+        first, *steps = path.split(".")
+        found: Element | None = self if first == self.name else None
+        for step in steps:
+            found = found.parts.get(step) if found is not None else None
+        return found
+
     def value(self, word: str) -> object:
         """The value of fixed[x] or pattern[x]; None where there is none."""
         return next((v for n, v in self.said.items() if n.startswith(word) and n[len(word) :][:1].isupper()), None)
