@@ -87,10 +87,10 @@ def mutants(seeds: list[bytes], seed: int, pieces: tuple[bytes, ...]) -> Iterato
         if chance.random() < 0.5:
             yield _grown(chance, data) if data.startswith(b"<") else _overwritten(chance, data)
         else:
-            yield _torn(chance, data, pieces)
+            yield torn(chance, data, pieces)
 
 
-def _torn(chance: random.Random, whole: bytes, pieces: tuple[bytes, ...]) -> bytes:
+def torn(chance: random.Random, whole: bytes, pieces: tuple[bytes, ...]) -> bytes:
     """Bytes changed, cut, doubled, moved, and pieces of the grammar put where they do not belong."""
     data = bytearray(whole)
     for _ in range(chance.choice((1, 1, 2, 5))):

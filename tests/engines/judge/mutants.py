@@ -48,10 +48,10 @@ def mutants(sources: Mapping[str, bytes], count: int, *, seed: int) -> Iterator[
             list(KINDS.items())[(number // len(names)) % len(KINDS)],
         )
         node = orjson.loads(sources[source])
-        places = [place for place, value in _places(node) if fits(place, value)]
-        if not places:
+        found = [place for place, value in places(node) if fits(place, value)]
+        if not found:
             continue
-        place = chance.choice(places)
+        place = chance.choice(found)
         change(_at(node, place[:-1]), place[-1])
         body = orjson.dumps(node)
         if body not in made and body != sources[source]:
@@ -59,13 +59,13 @@ def mutants(sources: Mapping[str, bytes], count: int, *, seed: int) -> Iterator[
             yield Mutant(source, kind, place, body)
 
 
-def _places(node: Any, here: Place = ()) -> Iterator[tuple[Place, Any]]:
+def places(node: Any, here: Place = ()) -> Iterator[tuple[Place, Any]]:
     steps = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for step, value in steps:
         place = (*here, step)
         if step not in ("resourceType", "div", "data"):
             yield place, value
-            yield from _places(value, place)
+            yield from places(value, place)
 
 
 def _at(node: Any, place: Place) -> Any:
