@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from tests.conformance.packed import MANIFEST, packed
 from tests.conformance.test_emitted import EMITTED
 from tests.engines.judge.definitions import definitions
 from tests.journeys.test_judged import BROKEN
@@ -27,25 +27,9 @@ from isthmus.wire.packs.pack import load_pack
 
 Node = dict[str, Any]
 PACK = load_pack()
-MANIFEST: Node = {"name": "test.profiles", "version": "1.0.0", "fhirVersions": ["4.0.1"]}
 CORE = "http://hl7.org/fhir/StructureDefinition/"
 MINE = "http://example.org/fhir/StructureDefinition/mine"
 SETS = "http://example.org/fhir/ValueSet/"
-
-
-def packed(
-    path: Path, nodes: Iterable[Node], manifest: Node | None = MANIFEST, others: Mapping[str, bytes] | None = None
-) -> Path:
-    """A package with these definitions."""
-    files = {f"package/{number:03}.json": orjson.dumps(node) for number, node in enumerate(nodes)}
-    if manifest is not None:
-        files["package/package.json"] = orjson.dumps(manifest)
-    with tarfile.open(path, "w:gz") as archive:
-        for name, data in (files | dict(others or {})).items():
-            told = tarfile.TarInfo(name)
-            told.size = len(data)
-            archive.addfile(told, io.BytesIO(data))
-    return path
 
 
 def profile(type_: str, *elements: Node, base: str = "", url: str = MINE, **more: Any) -> Node:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import resources
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import orjson
 import pytest
+from tests.conformance.packed import packed
 from tests.conformance.test_emitted import EMITTED, OUTCOMES
 from tests.engines.judge.definitions import EXTENSIONS, OF_R4, definitions
 from tests.engines.judge.engine import Judge, judging
 
+from isthmus.conformance.profiles.claims import profile_faults
+from isthmus.conformance.profiles.known import Profiles
+from isthmus.conformance.profiles.packages import Packages, read_package
+from isthmus.conformance.requirement import Severity
+from isthmus.conformance.structure import structure_faults
 from isthmus.demo.people import PEOPLE
 from isthmus.errors import PatientNotFound
 from isthmus.model.documents import DocumentKind
@@ -116,3 +124,50 @@ def test_it_finds_what_is_broken_on_purpose(judge: Judge, name: str) -> None:
     change(at)
 
     assert judge.wrong({name: orjson.dumps(node)})
+
+
+def _places(node: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for step, value in inside:
+        if step not in ("resourceType", "meta"):
+            yield (*way, step)
+            yield from _places(value, (*way, step))
+
+
+def _pruned(node: Any) -> Any:
+    """Without what is empty, which FHIR does not have."""
+    if isinstance(node, dict):
+        return {name: kept for name, value in node.items() if (kept := _pruned(value)) not in ({}, [])}
+    return [kept for value in node if (kept := _pruned(value)) not in ({}, [])] if isinstance(node, list) else node
+
+
+def _lacking(name: str, sample: int) -> Iterator[tuple[str, bytes]]:
+    """A document, each time without another of its members."""
+    body = EMITTED[name][1]
+    ways = list(_places(orjson.loads(body)))
+    for way in Random(7).sample(ways, sample):
+        node = at = orjson.loads(body)
+        for step in way[:-1]:
+            at = at[step]
+        del at[way[-1]]
+        yield f"{name} without {'.'.join(map(str, way))}", orjson.dumps(_pruned(node))
+
+
+def test_our_own_check_by_packages_and_the_engine_find_the_same_lacking(judge: Judge, tmp_path: Path) -> None:
+    package = read_package(packed(tmp_path / "drafts.tgz", definitions(load_pack())))
+    profiles = Profiles(Packages([package]))
+    documents = {name: body for of in ("manifest", "report") for name, body in _lacking(of, 100)}
+
+    theirs = judge.wrong(documents)
+    lacking = {
+        name for name, said in theirs.items() if any(one.id.startswith("Validation_VAL_Profile") for one in said)
+    }
+    ours: dict[str, set[str]] = {}
+    for name, body in documents.items():
+        node = orjson.loads(body)
+        found = [*structure_faults(node), *profile_faults(node, profiles)]
+        ours[name] = {one.requirement for one in found if one.severity is Severity.ERROR}
+
+    assert len(lacking) > 20
+    assert {name for name in lacking if not ours[name]} == set()
+    assert {name for name, rules in ours.items() if any(r.startswith("PROFILE-") for r in rules)} <= set(theirs)
