@@ -6,8 +6,9 @@ Source: R4 JSON; R4 ElementDefinition (discriminator paths).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from isthmus.conformance.r4 import definitions
@@ -128,7 +129,8 @@ def top(node: Node) -> Place:
     return Place(node, kind, kind, kind, node, node, Closed(node) if kind == "Bundle" else None)
 
 
-def steps(path: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def steps(path: str) -> tuple[str, ...]:
     """A discriminator's path in steps: `code`, `extension('url')`, `resolve()`, `ofType(T)`. Raises Unclear."""
     found: list[str] = []
     at = 0
@@ -139,10 +141,10 @@ def steps(path: str) -> list[str]:
         if step[6] is None:
             found.append(step[0].strip().lstrip(".").strip())
         at = step.end()
-    return found
+    return tuple(found)
 
 
-def along(place: Place, way: list[str]) -> list[Place]:
+def along(place: Place, way: Sequence[str]) -> list[Place]:
     """The values at the end of a way. Raises Unclear where a reference leads to what is not here."""
     at = [place]
     for step in way:

@@ -6,7 +6,7 @@ Source: R4 profiling (discriminators); R4 ElementDefinition.slicing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -72,11 +72,11 @@ def coded(place: Place, codes: Codes) -> bool | None:
     return True if True in said else None if None in said else False
 
 
-def _unclear(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
+def _unclear(place: Place, element: Element, way: Sequence[str], sets: ValueSets) -> bool:
     raise Unclear("discriminator")
 
 
-def _by_value(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
+def _by_value(place: Place, element: Element, way: Sequence[str], sets: ValueSets) -> bool:
     """For everything that the slice says at the end of the way, some value there is as it says."""
     reached = along(place, way)
     wanted = list(_wanted(element, way, sets))
@@ -85,7 +85,7 @@ def _by_value(place: Place, element: Element, way: list[str], sets: ValueSets) -
     return all(any(one(each) for each in reached) for one in wanted)
 
 
-def _wanted(element: Element, way: list[str], sets: ValueSets) -> Iterator[Callable[[Place], bool]]:
+def _wanted(element: Element, way: Sequence[str], sets: ValueSets) -> Iterator[Callable[[Place], bool]]:
     """What a slice says of the values at the end of a way: there, in a pattern on the way, or in slices that must be there."""
     if not way:
         if _tells(element, 0):
@@ -121,7 +121,7 @@ def extension_of(element: Element) -> str | None:
     return profiles[0] if profiles else None
 
 
-def _inside(value: Any, way: list[str]) -> list[Any]:
+def _inside(value: Any, way: Sequence[str]) -> list[Any]:
     at = [value]
     for step in way:
         found = [one[step] for one in at if isinstance(one, dict) and step in one]
@@ -171,7 +171,7 @@ def _as_said(place: Place, element: Element, sets: ValueSets, depth: int = 0) ->
     return all(any(_as_said(each, one, sets, depth + 1) for each in place.parts(one.name)) for one in inner)
 
 
-def _by_existence(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
+def _by_existence(place: Place, element: Element, way: Sequence[str], sets: ValueSets) -> bool:
     at: Element | None = element
     for step in way:
         at = _part(at, step) if at is not None else None
@@ -180,7 +180,7 @@ def _by_existence(place: Place, element: Element, way: list[str], sets: ValueSet
     return bool(along(place, way)) == (at.most != 0)
 
 
-def _by_type(place: Place, element: Element, way: list[str], sets: ValueSets) -> bool:
+def _by_type(place: Place, element: Element, way: Sequence[str], sets: ValueSets) -> bool:
     at: Element | None = element
     leads = bool(way) and way[-1] == "resolve()"
     for step in way:
