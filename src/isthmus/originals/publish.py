@@ -200,6 +200,7 @@ def write_capability(base: str, version: str, date: str) -> bytes:
     return el.write_object(
         {
             "resourceType": "CapabilityStatement",
+            "name": "IsthmusIntake",
             "status": "active",
             "date": date,
             "kind": "instance",

@@ -45,6 +45,7 @@ def write_capability(
     statement = el.without_nothing(
         {
             "resourceType": "CapabilityStatement",
+            "name": "IsthmusNationalContactPoint",
             "status": "active",
             "date": date,
             "kind": "instance",

@@ -70,6 +70,7 @@ async def get_capability(asked: Asked) -> Answer:
     resources += [{"type": kind, "interaction": [{"code": "read"}]} for kind in ("Bundle", "Binary")]
     statement: Node = {
         "resourceType": "CapabilityStatement",
+        "name": "IsthmusVisit",
         "status": "active",
         "date": asked.reader.visit.started.date().isoformat(),
         "kind": "instance",
