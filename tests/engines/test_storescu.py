@@ -1,4 +1,4 @@
-"""A foreign sender, dcmtk's storescu, in front of our listener."""
+"""Foreign senders in front of our listener: dcmtk's storescu, and a PACS that is told by movescu or asked by getscu."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from isthmus.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from isthmus.testing.engines.counterparts import HOST, need
+from isthmus.testing.engines.orthanc import Orthanc, orthanc
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.transport.dimse.arrivals import SUCCESS, Arrival
 from isthmus.transport.dimse.inbound import Listener, Sender
@@ -109,3 +110,47 @@ def test_an_instance_far_larger_than_a_pdu_comes_whole(listening: Listening, tmp
     send(listening(kept), *files)
 
     assert [data_set(one) for one in kept.files] == [data_set(files[0].read_bytes())]
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[Orthanc]:
+    with orthanc(tmp_path) as running:
+        running.ask("PUT", "/modalities/clerk", b'{"AET": "CLERK", "Host": "127.0.0.1", "Port": 1}')
+        yield running
+
+
+def ask(pacs: Orthanc, program: str, study: str, *more: str) -> None:
+    """Have dcmtk's programme ask the PACS for a study."""
+    keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+    command = [need(program, "dcmtk"), "-S", "-aet", "CLERK", "-aec", pacs.ae_title, *more, *keys]
+    ended = subprocess.run(
+        [*map(str, command), HOST, str(pacs.dicom_port)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_pacs_that_is_told_by_movescu_to_move_a_study_to_us_is_a_sender_like_any_other(
+    listening: Listening, pacs: Orthanc, tmp_path: Path
+) -> None:
+    study, kept = SyntheticStudy(instances=3, rows=64, columns=64), Kept()
+    files = study.write(tmp_path / "made")
+    pacs.load(files)
+    pacs.know("ISTHMUS", listening(kept, Sender(pacs.ae_title, HOST.__eq__)))
+
+    ask(pacs, "movescu", study.study_instance_uid, "-aem", "ISTHMUS")
+
+    assert sorted(map(data_set, kept.files)) == sorted(data_set(file.read_bytes()) for file in files)
+
+
+def test_what_getscu_took_from_a_pacs_arrives_by_storescu_as_it_lay_there(
+    listening: Listening, pacs: Orthanc, tmp_path: Path
+) -> None:
+    study, kept, taken = SyntheticStudy(instances=3, rows=64, columns=64), Kept(), tmp_path / "taken"
+    files = study.write(tmp_path / "made")
+    pacs.load(files)
+    taken.mkdir()
+
+    ask(pacs, "getscu", study.study_instance_uid, "-od", str(taken))
+    send(listening(kept), *sorted(taken.iterdir()))
+
+    assert sorted(map(data_set, kept.files)) == sorted(data_set(file.read_bytes()) for file in files)
