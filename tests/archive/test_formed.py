@@ -20,6 +20,7 @@ from tests.originals.made import report as sr
 from isthmus.archive import index, register
 from isthmus.archive.corrections import reports, studies
 from isthmus.archive.doors.offers import Offers
+from isthmus.archive.formed import rows
 from isthmus.archive.queries import list_unmapped
 from isthmus.archive.register import Traits
 from isthmus.archive.reports import Envelope, Reports
@@ -309,3 +310,40 @@ def test_a_national_code_of_a_report_is_mapped_by_the_table_of_its_source_and_st
     ]
     assert (after.id, after.unmapped, bool(after.mapped_by)) == (before.id, 0, True)
     assert node.database.read_now(list_unmapped) == []
+
+
+def test_a_report_that_names_its_patient_otherwise_than_the_register_now_is_listed_for_nobody(node: Node) -> None:
+    letter = cda(section("19005-8", "Beurteilung", "Unauffällig"), head=CDA_HEAD.replace("1234567", "old-card"))
+    node.bring(dicom(), instance(lambda **more: encapsulated(letter, ENCAPSULATED_CDA, **more)))
+    (before,) = listed(node)
+    node.database.write_now(
+        lambda c: register.put(c, EVA, Traits((HumanName("Neuova", ("Eva",)),), "1970-01-01", "female"))
+    )
+
+    (after,) = listed(node)
+
+    assert (before.status, after.status) == ("current", WITHDRAWN)
+    with pytest.raises(DocumentNotFound):
+        body(node, after)
+
+
+def test_a_report_that_gave_way_to_another_of_its_instance_leaves_nothing_to_erase(node: Node) -> None:
+    node.bring(dicom(), instance(sr, SEEN))
+    (before,) = listed(node)
+    node.database.write_now(lambda c: rows.give_up(c, int(before.id)))
+
+    assert node.database.read_now(lambda c: c.execute(select(formed.c.size)).all()) == []
+
+
+def test_a_report_goes_with_its_study_when_the_source_before_the_archive_tells_it_of_another_patient(
+    node: Node,
+) -> None:
+    node.bring(
+        dicom(), dicom(2, study="2.25.20", series="2.25.21", PatientID="2", PatientName="B^C"), instance(sr, SEEN)
+    )
+    (before,) = listed(node)
+    stranger = PatientIdentifier(f"urn:oid:{ISSUER}", "2")
+    node.database.write_now(lambda c: index.note_study(c, STUDY, register.anchor(c, stranger), "pacs", "told", ()))
+
+    assert [(d.id, d.status) for d in listed(node)] == [(before.id, WITHDRAWN)]
+    assert listed(node, stranger) == []

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pydicom
 import pytest
+from tests.originals.made import encapsulated
 from tests.originals.made import report as sr
 from tests.wire.made import MANIFEST
 from tests.wire.test_reports import REPORT
@@ -225,6 +226,12 @@ REFUSED: dict[str, tuple[bytes, tuple[str, ...], str]] = {
     "manifest in FHIR": (write_manifest(MANIFEST, PACK), (), "cannot become a report"),
     "report that is cut": (sr()[:700], (), "can be read"),
     "report of another": (sr(), OF_A_PATIENT, "another patient"),
+    "report with the same number of another country": (sr(PatientID="4711"), OF_A_PATIENT, "another patient"),
+    "PDF in DICOM with the same number of another country": (
+        encapsulated(b"%PDF-1.7", PatientID="4711"),
+        OF_A_PATIENT,
+        "another patient",
+    ),
     "Bundle of another": (write_report(REPORT, PACK), OF_A_PATIENT, "another patient"),
     "Bundle of another study": (write_report(REPORT, PACK), ("--study", "2.25.99"), "other studies"),
     "study that is none": (sr(), ("--study", "x"), "UID"),

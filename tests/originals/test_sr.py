@@ -306,7 +306,10 @@ def test_whose_it_is_is_decided_by_who_keeps_it_and_contradiction_is_refused() -
     number_ = PatientIdentifier("urn:oid:2.999.1", "1234567")
     registered = Patient(PatientIdentifier("urn:oid:2.999.1", "other"), (HumanName("Beside"),), "1970-01-01", "female")
 
-    assert read(known=Beside(number=number_)).header.patient.identifier == number_
+    for issuer in ("", "LOCAL", "2.999.1"):  # a local name does not say that it is another issuer
+        assert read(known=Beside(number=number_), IssuerOfPatientID=issuer).header.patient.identifier == number_
+    with pytest.raises(MalformedRequest, match="another patient"):
+        read(known=Beside(number=number_), IssuerOfPatientID="2.999.4.1")
     assert read(known=Beside(patient=registered)).header.patient == registered
     assert read(PatientID="").header.patient.identifier == UNIDENTIFIED
     with pytest.raises(MalformedRequest, match="another patient"):

@@ -136,11 +136,17 @@ def withdraw(connection: Connection, study_instance_uid: str) -> None:
     numbers = list(connection.execute(made).scalars())
     connection.execute(update(documents).where(documents.c.number.in_(numbers)).values(state="withdrawn"))
     connection.execute(delete(prepared).where(prepared.c.study_instance_uid == study_instance_uid))
+    _withdraw_reports(connection, study_instance_uid)
+    for table in (described, unmapped):
+        connection.execute(delete(table).where(table.c.study_instance_uid == study_instance_uid))
+
+
+def _withdraw_reports(connection: Connection, study_instance_uid: str) -> None:
+    """Offer no report that was made of an instance of a study, until the study is looked at again."""
     born = select(formed.c.document).where(formed.c.study_instance_uid == study_instance_uid)
     reports = documents.c.number.in_(born), documents.c.state == "served"
     connection.execute(update(documents).where(*reports).values(state="withdrawn"))
-    for table in (described, unmapped, looked):
-        connection.execute(delete(table).where(table.c.study_instance_uid == study_instance_uid))
+    connection.execute(delete(looked).where(looked.c.study_instance_uid == study_instance_uid))
 
 
 def note_study(
@@ -171,6 +177,8 @@ def note_study(
     elif (row.patient_id, row.content) != (patient, content):
         same = studies.c.study_instance_uid == study_instance_uid
         connection.execute(update(studies).where(same).values(generation=row.generation + 1, **told))
+    if row is not None and row.patient_id != patient:
+        _withdraw_reports(connection, study_instance_uid)
     return True
 
 

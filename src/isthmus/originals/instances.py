@@ -26,6 +26,7 @@ ENCAPSULATED: Final = {"1.2.840.10008.5.1.4.1.1.104.1": PDF, "1.2.840.10008.5.1.
 """Encapsulated PDF and CDA; of other encapsulated documents (models) none is a report."""
 BOUNDS: Final = Bounds(max_depth=32, max_elements=500_000, max_non_pixel_bytes=64 << 20)
 GENDERS: Final = {sex: gender for gender, sex in values.SEXES.items()}
+_GLOBAL: Final = ("urn:", "http://", "https://")  # issuers that are the same everywhere; a local name tells nothing
 _SEQUENCES: Final = frozenset(
     {
         *(tags.VERIFYING_OBSERVER_SEQUENCE, tags.AUTHOR_OBSERVER_SEQUENCE, tags.OTHER_EVIDENCE_SEQUENCE),
@@ -92,9 +93,9 @@ def patient_of(root: Item, known: Beside) -> Patient:
     number = root.text(tags.PATIENT_ID)
     qualifiers = root.first(tags.ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE)
     system = values.read_issuer(qualifiers) or values.system_of(root.text(tags.ISSUER_OF_PATIENT_ID))
-    system = system or values.unknown_issuer(root.text(tags.STUDY_INSTANCE_UID))
-    said = PatientIdentifier(system, number) if number else UNIDENTIFIED
-    if known.number is not None and number not in ("", known.number.value):
+    named = system or values.unknown_issuer(root.text(tags.STUDY_INSTANCE_UID))
+    said = PatientIdentifier(named, number) if number else UNIDENTIFIED
+    if known.number is not None and number and _contradicts(number, system, known.number):
         raise MalformedRequest("the document names another patient", path="PatientID")
     return Patient(
         identifier=known.number or said,
@@ -102,3 +103,8 @@ def patient_of(root: Item, known: Beside) -> Patient:
         birth_date=iso_date(root.text(tags.PATIENT_BIRTH_DATE)) or "",
         gender=GENDERS.get(root.text(tags.PATIENT_SEX), "unknown"),
     )
+
+
+def _contradicts(number: str, system: str | None, known: PatientIdentifier) -> bool:
+    """Whether a file says another number, or that somebody else issued it."""
+    return number != known.value or (system is not None and system.startswith(_GLOBAL) and system != known.system)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from tests.archive.conftest import dicom
+from tests.archive.conftest import NOW, SANDBOX, dicom
 from tests.archive.corrections.conftest import EVA, IDA, IDAS, OLD, OLD_EVA, Kept
 from tests.archive.corrections.test_reports import written
+from tests.originals.made import report as sr
 
 from isthmus.archive import register
+from isthmus.archive.doors.offers import Offers
 from isthmus.archive.people import bring_people, read_people
 from isthmus.errors import PatientNotFound, SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.model.queries import PatientQuery
+from isthmus.wire.packs.pack import load_pack
 
 
 @pytest.fixture
@@ -154,4 +157,13 @@ def test_where_no_report_came_since_a_merge_that_is_said(twice: Kept) -> None:
     twice.report(written())
     twice.merge(OLD_EVA, EVA)
 
+    assert "No report came since the merge." in twice.split(OLD_EVA).told
+
+
+def test_a_report_that_is_an_instance_is_not_named_to_be_moved_for_it_goes_with_its_study(twice: Kept) -> None:
+    twice.merge(OLD_EVA, EVA)
+    twice.bring(sr(StudyInstanceUID="2.25.30", SeriesInstanceUID="2.25.31", IssuerOfPatientID=""))
+    Offers(twice.node.settings, twice.node.database, lambda: NOW, load_pack(), SANDBOX).make(["2.25.30"])
+
+    assert len([d for d in twice.documents(EVA) if not d.kind.is_manifest]) == 1
     assert "No report came since the merge." in twice.split(OLD_EVA).told

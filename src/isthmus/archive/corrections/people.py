@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from isthmus.archive import index, register
 from isthmus.archive.corrections.trace import Done
 from isthmus.errors import PatientNotFound, SettingsProblem
+from isthmus.model.documents import WITHDRAWN
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.storage.schema.archive import documents, instances, merged, patients, rejections, studies
 
@@ -96,7 +97,8 @@ def _reports_since(connection: Connection, last: int | None, survivor: int) -> l
         return ["Reports that came since the merge stay: see archive list."]
     d = documents.c
     of = d.patient_id == survivor, d.number > last, d.kind.startswith("report"), d.source == ""
-    numbers = list(connection.execute(select(d.number).where(*of).order_by(d.number)).scalars())
+    own = d.foreign_id.is_(None), d.state != WITHDRAWN  # what is an instance goes with its study
+    numbers = list(connection.execute(select(d.number).where(*of, *own).order_by(d.number)).scalars())
     if not numbers:
         return ["No report came since the merge."]
     named = ", ".join(map(str, numbers))

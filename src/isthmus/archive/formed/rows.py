@@ -89,7 +89,8 @@ def born_of(connection: Connection, sop_instance_uid: str) -> Row[Any] | None:
 
 
 def give_up(connection: Connection, number: int) -> None:
-    """Let the report of an instance go that is another now. A directive that names it still finds it."""
+    """Let the report of an instance go that is another now, with what was made of it. A directive that names it still finds it."""
+    erase(connection, number)
     mine = documents.c.number == number
     connection.execute(update(documents).where(mine).values(foreign_id=None, state=WITHDRAWN))
 
@@ -150,7 +151,6 @@ def erase_of(connection: Connection, sop_instance_uids: Iterable[str]) -> None:
     d = documents.c
     born = select(d.number).where(d.source == "", d.foreign_id.in_(list(sop_instance_uids)))
     for number in list(connection.execute(born).scalars()):
-        erase(connection, number)
         give_up(connection, number)
 
 
@@ -162,7 +162,16 @@ def as_formed(connection: Connection, patient: int, found: Iterable[Document]) -
         columns.join(documents, d.number == f.document).where(d.patient_id == patient, f.size > 0)
     )
     made = {str(row.document): row for row in rows}
-    return [_formed(document, made[document.id]) if document.id in made else document for document in found]
+    unmade = d.patient_id == patient, d.foreign_id.is_not(None), d.source == ""
+    born = {str(number) for number in connection.execute(select(d.number).where(*unmade)).scalars()} - made.keys()
+    return [
+        _formed(document, made[document.id])
+        if document.id in made
+        else replace(document, status=WITHDRAWN)  # an instance of which nothing can be made now stays an instance
+        if document.id in born
+        else document
+        for document in found
+    ]
 
 
 def _formed(document: Document, row: Any) -> Document:
