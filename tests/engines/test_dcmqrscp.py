@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.archive.conftest import NOW, Node, dicom, settings_in
-from tests.engines.test_dimse import MINE, STRANGER, data_set, read
+from tests.engines.test_dimse import MINE, STRANGER, data_set, read, register_both
 
 from isthmus.config import Settings
 from isthmus.demo.people import PEOPLE
@@ -90,10 +90,7 @@ def behind(tmp_path: Path, running: Running, request: pytest.FixtureRequest) -> 
 class TestDcmqrscp(ConnectorContract):
     @pytest.fixture
     def offered(self, behind: Behind) -> Offered:
-        for number, who in ((1, MINE), (2, STRANGER)):
-            name = f"{who.name.family}^{who.name.given[0]}"
-            said = {"PatientID": who.identifier.value, "PatientName": name, "PatientBirthDate": "19700101"}
-            Node(behind.settings, behind.index).bring(dicom(number, study=f"2.25.7{number}", **said))
+        register_both(Node(behind.settings, behind.index))
         return Offered(behind.sources, MINE, STUDY.study_instance_uid, STRANGER, THEIRS.study_instance_uid)
 
 

@@ -66,13 +66,18 @@ def behind(tmp_path: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> Ite
     made.close()
 
 
+def register_both(node: Node) -> None:
+    """Make the patient and the stranger known to the embedded register, by a file of each."""
+    for number, who in ((1, MINE), (2, STRANGER)):
+        name = f"{who.name.family}^{who.name.given[0]}"
+        said = {"PatientID": who.identifier.value, "PatientName": name, "PatientBirthDate": "19700101"}
+        node.bring(dicom(number, study=f"2.25.7{number}", **said))
+
+
 class TestDimse(ConnectorContract):
     @pytest.fixture
     def offered(self, behind: Behind) -> Offered:
-        for number, who in ((1, MINE), (2, STRANGER)):
-            name = f"{who.name.family}^{who.name.given[0]}"
-            said = {"PatientID": who.identifier.value, "PatientName": name, "PatientBirthDate": "19700101"}
-            Node(behind.settings, behind.index).bring(dicom(number, study=f"2.25.7{number}", **said))
+        register_both(Node(behind.settings, behind.index))
         return Offered(behind.sources, MINE, STUDY.study_instance_uid, STRANGER, THEIRS.study_instance_uid)
 
 
