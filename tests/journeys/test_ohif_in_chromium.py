@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.journeys.walking import look_for
 
 from isthmus.demo.people import PEOPLE
 from isthmus.testing.two_countries import TwoCountries, prepare, two_countries
@@ -65,12 +66,7 @@ def test_ohif_shows_the_images_of_a_visit(countries: TwoCountries, page: Any) ->
     page.fill("[name=login]", ready["accounts"][0]["login"])
     page.fill("[name=password]", ready["accounts"][0]["password"])
     page.click("main button")
-    page.fill("[name=identifier]", patient.identifier.value)
-    page.fill("[name=family]", patient.name.family)
-    page.fill("[name=birth-date]", patient.birth_date)
-    page.keyboard.press("Enter")
-    page.check("[name=relationship]")
-    page.click("main button")
+    look_for(page, patient)
     page.click("a.plate[href*=studies]")
     page.context.on("response", seen)
     with page.context.expect_page() as opening:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.journeys.test_portal_in_chromium import CHROMIUM, FLAGS
+from tests.journeys.walking import look_for
 
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
@@ -58,12 +59,7 @@ def visit(chromium: Any, countries: TwoCountries, patient: Patient) -> tuple[Any
     page.fill("[name=login]", ready["accounts"][0]["login"])
     page.fill("[name=password]", ready["accounts"][0]["password"])
     page.click("main button")
-    page.fill("[name=identifier]", patient.identifier.value)
-    page.fill("[name=family]", patient.name.family)
-    page.fill("[name=birth-date]", patient.birth_date)
-    page.keyboard.press("Enter")
-    page.check("[name=relationship]")
-    page.click("main button")
+    look_for(page, patient)
     page.wait_for_selector("h1:has-text('Examinations')")
     return page, errors
 
@@ -174,12 +170,7 @@ def test_a_visit_that_is_closed_in_one_tab_is_put_away_in_the_others_and_so_is_a
 
     third.goto(pair.demo.ready()["portal"])
     page.click("a.button:has-text('Find a patient')")
-    page.fill("[name=identifier]", MARKOS.identifier.value)
-    page.fill("[name=family]", MARKOS.name.family)
-    page.fill("[name=birth-date]", MARKOS.birth_date)
-    page.keyboard.press("Enter")
-    page.check("[name=relationship]")
-    page.click("main button")
+    look_for(page, MARKOS)
     page.click("a.plate[href*=studies]")
     page.wait_for_url("**/studies/**")
     third.click("text=Sign out")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests.country_b.portal.fakes import LOGIN, PASSWORD, participant, portal_in
+from tests.journeys.walking import look_for
 
 from isthmus.country_b.portal.app import app_of
 from isthmus.demo.people import PEOPLE
@@ -109,12 +110,7 @@ class Walker:
 
     def to_list(self, name: str = "markos") -> Any:
         patient, page = PEOPLE[name], self.sign_in()
-        page.fill("[name=identifier]", patient.identifier.value)
-        page.fill("[name=family]", patient.name.family)
-        page.fill("[name=birth-date]", patient.birth_date)
-        page.keyboard.press("Enter")
-        page.check("[name=relationship]")
-        page.click("main button")
+        look_for(page, patient)
         page.wait_for_selector("h1:has-text('Examinations'), h1:has-text('Εξετάσεις')")
         page.wait_for_load_state()  # its keys are bound once its script has run
         return page
