@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import re
+import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -80,7 +82,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def at_rest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of two practice countries with every story in it, never started: to be copied."""
-    folder = tmp_path_factory.mktemp("countries") / "at-rest"
-    prepare(folder)
+    """A folder of two practice countries with every story in it, never started: to be copied. Made once for all workers of a run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "at-rest"
+    with (folder.parent / "at-rest.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not folder.exists():
+            made = folder.with_name("at-rest.part")
+            shutil.rmtree(made, ignore_errors=True)
+            prepare(made)
+            made.rename(folder)
     return folder

@@ -112,9 +112,11 @@ def test_from_a_finding_to_its_picture_and_back(chromium: Any, demo: Demo, tmp_p
     page.screenshot(path=tmp_path / "finding.png")
     page.keyboard.press("u")
     page.wait_for_selector("h2:has-text('Findings with an image')")
+    page.wait_for_function(
+        "name => document.activeElement.id === name", arg=name
+    )  # the page's script comes after its text
 
     assert page.url.endswith(f"#{name}")
-    assert page.evaluate("document.activeElement.id") == name
     assert text.split("\n")[0].strip()[:40] in marked
     assert text[:40] in corner
     assert errors == []

@@ -86,10 +86,15 @@ class Node:
             timeout=COMMAND_S,
         )
 
-    def exchanges(self, limit: int = 2000) -> list[Exchange]:
-        """The trail's exchanges, the newest first."""
+    def exchanges(self, limit: int = 2000, patience_s: float = CLOSED_S) -> list[Exchange]:
+        """The trail's exchanges, the newest first. An asker has its last byte before the outcome is written: what is open is waited for."""
         with self._account() as account:
-            return account.exchanges(limit)
+            until = time.monotonic() + patience_s
+            found = account.exchanges(limit)
+            while any(one.outcome == "open" for one in found) and time.monotonic() < until:
+                time.sleep(0.05)
+                found = account.exchanges(limit)
+            return found
 
     def events(self) -> list[dict[str, Any]]:
         """All that is written of every exchange, oldest first, as requirements read it (`conformance/evidence.py`)."""
@@ -262,7 +267,7 @@ class Since:
 
     def __init__(self, a: CountryA, b: CountryB) -> None:
         self._a, self._b = a, b
-        self._before = {each.exchange_id for node in (a, b) for each in node.exchanges()}
+        self._before = {each.exchange_id for node in (a, b) for each in node.exchanges(patience_s=0)}
 
     def pairs(self) -> list[Pair]:
         """Oldest first, when everything has its ending; at the latest after some seconds, as it is then."""
@@ -275,7 +280,7 @@ class Since:
             time.sleep(0.05)
 
     def _new(self, node: Node) -> dict[str, Exchange]:
-        return {e.exchange_id: e for e in reversed(node.exchanges()) if e.exchange_id not in self._before}
+        return {e.exchange_id: e for e in reversed(node.exchanges(patience_s=0)) if e.exchange_id not in self._before}
 
 
 @dataclass(frozen=True)
