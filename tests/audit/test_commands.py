@@ -89,3 +89,25 @@ def test_people_read_a_table_and_a_sentence(config: Path) -> None:
 
 def test_the_help_has_an_example(config: Path) -> None:
     assert "isthmus --config aa/isthmus.toml audit verify" in run(config, "verify", "--help").stdout
+
+
+def test_an_auditor_reads_what_a_patient_may_see_and_is_seen_reading(config: Path, tmp_path: Path) -> None:
+    out, patient = tmp_path / "view.csv", "urn:oid:2.999.1.2.1|0123"
+    read = ("for-patient", "--patient", patient, "--case", "2026-117", "--by", "officer")
+
+    first = run(config, *read, "--json")
+    second = run(config, *read, "--out", str(out), "--form", "csv")
+
+    (access,) = json.loads(first.stdout)["accesses"]
+    assert (access["person"], access["reason"], access["kind"]) == ("officer", "2026-117", "ITI-81")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert out.read_text().count("officer") == 2
+    assert out.stat().st_mode & 0o077 == 0
+
+
+def test_in_production_nobody_reads_of_a_patient_without_a_case(config: Path) -> None:
+    config.write_text(config.read_text().replace('"test"', '"prod"').replace('"AA"', '"PT"'))
+
+    done = run(config, "for-patient", "--patient", "urn:oid:2.999.1.2.1|0123", "--json")
+
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (2, "usage")

@@ -26,7 +26,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 @dataclass(frozen=True, kw_only=True)
 class Intent:
     """An exchange that is about to happen. `transaction` is the IHE name (ITI-71, ITI-78, ITI-67, ITI-68, RAD-107) or
-    capability, sign-in, view, consent, correction, trial."""
+    capability, sign-in, view, consent, correction, trial. `details`: `reason` is why, in the words of who did it (an emergency, a
+    correction); `of` what was asked for."""
 
     side: Side
     transaction: str

@@ -1,4 +1,4 @@
-"""`isthmus audit`: what the trail holds, and the proof that nobody changed it. Reads only, also while the node serves."""
+"""`isthmus audit`: what the trail holds, and the proof that nobody changed it; also while the node serves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isthmus.commands.audit_patient import for_patient
 from isthmus.commands.output import Json, emit, settings_of, show, table
 from isthmus.model.amounts import amount
 
@@ -21,6 +22,7 @@ LIMIT = 100
 NOT_INTACT = 6
 
 app = typer.Typer(no_args_is_help=True)
+app.command("for-patient")(for_patient)
 
 
 @app.callback()

@@ -16,6 +16,7 @@ from isthmus.model.identifiers import PatientIdentifier
 
 if TYPE_CHECKING:
     from isthmus.app import Ground
+    from isthmus.config import Settings
     from isthmus.consent.directives import Change, Directives
     from isthmus.consent.records import Directive
 
@@ -113,7 +114,7 @@ def show_(ctx: typer.Context, patient: Who, as_json: Json = False) -> None:
     ground = Ground.open(settings)
     try:
         directives = _directives(ground)
-        found = joined([directives.of_now(one) for one in (identifier, *_former(ground, identifier))], now())
+        found = joined([directives.of_now(one) for one in (identifier, *former(ground.settings, identifier))], now())
     finally:
         ground.state.close()
     told = [_told(directive) for directive in found.directives if directive.active and directive.holds(now())]
@@ -127,14 +128,14 @@ def _directives(ground: Ground) -> Directives:
     return Directives.of_settings(ground.settings, ground.state, now)
 
 
-def _former(ground: Ground, identifier: PatientIdentifier) -> tuple[PatientIdentifier, ...]:
+def former(settings: Settings, identifier: PatientIdentifier) -> tuple[PatientIdentifier, ...]:
     """The numbers that were merged into this one, where this node has a register. Decision 0012."""
     from isthmus.archive import register
     from isthmus.storage.database import open_index
 
-    if not ground.settings.answers:
+    if not settings.answers:
         return ()
-    index = open_index(ground.settings)
+    index = open_index(settings)
     try:
         return index.read_now(
             lambda c: register.former_of(c, row) if (row := register.anchor_row(c, identifier)) is not None else ()
