@@ -137,10 +137,13 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Conformance:
-    """What is looked at of other countries' answers while they come. Nothing is refused for it; see docs/guides/check.md."""
+    """What is looked at of our answers and other countries' while they pass. Nothing is refused for it; see docs/guides/check.md."""
 
     sample: Annotated[float, msgspec.Meta(ge=0, le=1)] = setting(
         "share of the answers that are looked at, 0 to 1", 0.05
+    )
+    whole: Annotated[float, msgspec.Meta(ge=0, le=1)] = setting(
+        "share of the answers that are held against every requirement, not the cheap ones alone, 0 to 1", 0.01
     )
     severity: Literal["error", "warning", "information"] = setting("the least severity that is counted", "warning")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.conformance.overheard import OF_THE_ASKER
 from isthmus.conformance.requirement import Kind, examine
 from isthmus.conformance.requirements import all as groups
 from isthmus.testing.border import PracticeBorder
@@ -14,7 +15,6 @@ from isthmus.testing.register import fill
 from isthmus.wire.packs.pack import load_pack
 
 assert groups.GROUPS
-OF_THE_ASKER = {"DRS-03"}  # to name a status is his
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Source: interfaces.md §2; wire.md §6.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import orjson
 import pytest
 
 from isthmus import telemetry
+from isthmus.config import Conformance
 from isthmus.conformance.watch import Watch
 from isthmus.country_b.documents import get_kos
 from isthmus.demo.people import PEOPLE
@@ -102,7 +104,7 @@ async def test_a_watch_that_looks_at_every_answer_finds_nothing_in_our_own(count
         return 0.0
 
     async with countries.b.visit(PEOPLE["eleni"]) as visit:
-        visit.client.watch = Watch(1.0, "information", dice=always)
+        visit.client.watch = Watch(Conformance(sample=1.0, whole=1.0, severity="information"), dice=always)
         for examination in await visit.examinations():
             assert examination.manifest is not None
             await visit.get_manifest(examination.manifest)
@@ -112,3 +114,15 @@ async def test_a_watch_that_looks_at_every_answer_finds_nothing_in_our_own(count
 
     assert len(looked) >= 3
     assert [s for f in telemetry.UNFULFILLED.collect() for s in f.samples if s.labels.get("peer") == "AA"] == []
+
+
+async def test_a_watcher_that_breaks_fails_no_exchange(countries: TwoCountries) -> None:
+    async with countries.b.visit(PEOPLE["eleni"]) as visit:
+        watch = visit.client.watch = Watch(Conformance(sample=1.0), dice=lambda: 0.0)
+        watch._worker = ThreadPoolExecutor(1)
+        watch._worker.shutdown()
+
+        examinations = await visit.examinations()
+
+    assert examinations
+    assert countries.b.exchanges()[0].outcome == "complete"

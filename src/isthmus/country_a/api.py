@@ -17,6 +17,8 @@ from sqlalchemy import Connection
 
 from isthmus.audit.trail import Trail
 from isthmus.config import Settings
+from isthmus.conformance.overheard import Our, Overheard, asker_of
+from isthmus.conformance.watch import Watch
 from isthmus.consent.directives import Directives
 from isthmus.country_a import capability, documents, images, patients, tokens
 from isthmus.country_a.counting import Counting
@@ -280,12 +282,16 @@ def border_app(
     sandbox: Sandbox,
     clock: Callable[[], datetime],
     grid: Grid = Grid(),
-) -> Inbound:
-    """The ASGI app of the border's listener. A node without sources (`national` None) answers its capability alone."""
+) -> Overheard:
+    """The ASGI app of the border's listener. A node without sources (`national` None) answers its capability alone.
+
+    A share of what it says is held against the requirements, as `[conformance]` says.
+    """
     if settings.border is None:
         raise SettingsProblem("the settings have no [border]", key="border")
     public = settings.border.public.rstrip("/")
-    prefix = urlsplit(public).path
+    parts = urlsplit(public)
+    prefix, origin = parts.path, f"{parts.scheme}://{parts.netloc}"
     signing = load_signing_key(settings.path(settings.keys.at), settings.env) if national is not None else None
     handles = Handles(state, master, clock)
     counting = Counting(state, master, settings.limits, settings.env, clock)
@@ -307,23 +313,33 @@ def border_app(
         settings.folder / "arriving",
     )
 
+    def below(path: str) -> str:
+        return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else "/"
+
     async def handle(request: Request, send: Send, receive: Receive) -> None:
-        path = request.path.removeprefix(prefix) if request.path.startswith(f"{prefix}/") else "/"
-        route, rest = _route(path, request.method)
+        route, rest = _route(below(request.path), request.method)
         needs = route.needs
         if rest and needs.stage is Admitted:  # of which study or document: who saw what was wrong has to be found
             needs = replace(needs, details={**needs.details, "of": rest})
         async with gate.admit(request, needs, send, receive) as visit:
             await route.verb(border, visit, request, rest)
 
-    def render(error: IsthmusError, request: Request | None, exchange_id: str) -> Answer:
-        if request is not None and request.path == prefix + TOKEN_PATH:
-            body, headers = write_token_error(error)
-            return json_answer(error.meaning.status, body, "application/json", (*headers, *gate.trust_header()))
-        headers = (*outcome_headers(error), *gate.trust_header())
-        return json_answer(error.meaning.status, write_outcome(error), "application/fhir+json; charset=utf-8", headers)
+    inbound = Inbound(handle, hosts=_hosts(public), render=partial(_rendered, prefix + TOKEN_PATH, gate))
+    our = Our(settings.country, origin, below, _transaction, partial(asker_of, directory), clock)
+    return Overheard(inbound, Watch(settings.conformance), our)
 
-    return Inbound(handle, hosts=_hosts(public), render=render)
+
+def _rendered(token_path: str, gate: Gate, error: IsthmusError, request: Request | None, exchange_id: str) -> Answer:
+    """An error as an answer, in the form of the address that was asked."""
+    if request is not None and request.path == token_path:
+        body, headers = write_token_error(error)
+        return json_answer(error.meaning.status, body, "application/json", (*headers, *gate.trust_header()))
+    headers = (*outcome_headers(error), *gate.trust_header())
+    return json_answer(error.meaning.status, write_outcome(error), "application/fhir+json; charset=utf-8", headers)
+
+
+def _transaction(path: str, method: str) -> str:
+    return _route(path, method)[0].needs.transaction
 
 
 def _route(path: str, method: str) -> tuple[Route, str]:

@@ -24,7 +24,7 @@ from isthmus.audit.trail import Trail
 from isthmus.config import Settings
 from isthmus.conformance.evidence import FORM
 from isthmus.conformance.evidence import Exchange as Evidence
-from isthmus.conformance.watch import Watch
+from isthmus.conformance.watch import Said, Watch
 from isthmus.country_b.visit import Visit
 from isthmus.errors import (
     Absence,
@@ -109,7 +109,7 @@ class Client:
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
         self.sandbox = sandbox  # where documents of others are parsed
-        self.watch = Watch(settings.conformance.sample, settings.conformance.severity)
+        self.watch = Watch(settings.conformance)
         self._outbound = outbound
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
         self.forgiven: Counter[tuple[str, str]] = Counter()  # by country and word
@@ -151,7 +151,6 @@ class Client:
             async with self._asked(country, call, exchange_id) as exchange:
                 yield exchange
             outcome = Outcome(outcome="complete")
-            self.watch.see(country, call.transaction, self.pack(country), partial(evidence_of, call, exchange))
         except IsthmusError as error:
             error.facts.setdefault("exchange_id", exchange_id)
             error.facts.setdefault("country", country)
@@ -169,6 +168,13 @@ class Client:
                 )
             with anyio.CancelScope(shield=True):
                 await self.trail.close(opened, outcome)
+        self._watched(country, call, exchange)
+
+    def _watched(self, country: str, call: Call, exchange: Exchange) -> None:
+        """Hand a whole answer to who watches; what happens there is no matter of the exchange."""
+        pack, evidence = partial(self.pack, country), partial(evidence_of, call, exchange)
+        said = Said(country, call.transaction, len(exchange.heard), pack, evidence)
+        self.watch.see(said, self.watch.chosen())
 
     @contextlib.asynccontextmanager
     async def _asked(self, country: str, call: Call, exchange_id: str) -> AsyncIterator[Exchange]:
