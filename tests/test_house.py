@@ -38,6 +38,7 @@ LARGE_ROOMS = {
     "commands": "a list: one file a command",
     "country_b": "a file for each question it asks, and the probe that asks a border about itself",
     "dicom": "a grammar: one file a part of it, each small",
+    "wire": "the border's language: a file a row, both encodings of a manifest, and the notes of logs",
     "wire/report": "the chapters of the data set, a file each, and what they share",
 }
 PACKAGE_DATA = {"wire/packs/pack.py": "reads the drafts, which are data of the package (decision 0003)"}

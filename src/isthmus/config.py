@@ -93,6 +93,9 @@ class Keys:
     sig: str = setting("signs client assertions and treatment relationships (private JWK, ES256)", "keys/sig.jwk")
     at: str = setting("signs access tokens (ES256); Country A", "keys/at.jwk")
     hpa: str = setting("signs assertions on professionals (ES256); Country B", "keys/hpa.jwk")
+    log: str = setting(
+        "signs the checkpoints of the trail, and those of other countries that were seen (Ed25519)", "keys/log.jwk"
+    )
     env: str = setting("256-bit master key that wraps data keys and derives ids", "keys/env.key")
     consent: str = setting("signs directives; only where the node is itself the consent service", "")
 

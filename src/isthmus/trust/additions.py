@@ -24,6 +24,7 @@ def entries(listed: TrustList) -> Iterator[str]:
         yield from _whole(participant)
         yield from (_tls(participant, key) for key in participant.tls if key.status in _LIVING)
         yield from (_key(participant, key) for key in participant.keys if key.status in _LIVING)
+        yield from _log(participant)
 
 
 def known_since(before: Mapping[str, int] | None, listed: TrustList, second: int) -> dict[str, int]:
@@ -43,6 +44,7 @@ def counting(listed: TrustList, since: Mapping[str, int], hold_s: int, second: i
             participant,
             tls=tuple(key for key in participant.tls if _tls(participant, key) not in young),
             keys=tuple(key for key in participant.keys if _key(participant, key) not in young),
+            log=participant.log if young.isdisjoint(_log(participant)) else None,
         )
         for participant in listed.participants
         if young.isdisjoint(_whole(participant))
@@ -61,3 +63,7 @@ def _tls(participant: Participant, key: TlsKey) -> str:
 
 def _key(participant: Participant, key: StatementKey) -> str:
     return f"key {participant.ncp_id} {key.kid} {key.thumbprint} {','.join(sorted(key.uses))}"
+
+
+def _log(participant: Participant) -> tuple[str, ...]:
+    return () if participant.log is None else (f"log {participant.ncp_id} {participant.log.vkey}",)

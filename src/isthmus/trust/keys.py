@@ -17,10 +17,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from isthmus.errors import SettingsProblem
 from isthmus.trust.encoding import base64url, unbase64url
 from isthmus.trust.strict_json import read_object
+from isthmus.wire.notes import NoteKey
 
 ALGORITHMS: Mapping[str, tuple[str, str | None]] = {
     # alg: (kty, crv); RS384 is for SMART clients that cannot do better, and for client_auth alone
@@ -110,6 +112,25 @@ def new_signing_key(kid: str, *, demo: bool) -> SigningKey:
     jwk = {"kid": kid, "alg": "ES256", "kty": "EC", "crv": "P-256"}
     jwk.update({name: base64url(value.to_bytes(32)) for name, value in members.items()})
     return SigningKey(kid, "ES256", jwk, demo)
+
+
+def new_log_key(origin: str, *, demo: bool) -> SigningKey:
+    """Make the Ed25519 key of a log; its kid is the log's origin. Source: trust.md §2.3 (K-log)."""
+    private = Ed25519PrivateKey.generate()
+    members = {"x": private.public_key().public_bytes_raw(), "d": private.private_bytes_raw()}
+    jwk = {"kid": origin, "alg": "Ed25519", "kty": "OKP", "crv": "Ed25519"}
+    return SigningKey(origin, "Ed25519", {**jwk, **{name: base64url(raw) for name, raw in members.items()}}, demo)
+
+
+def load_log_key(path: Path, env: str) -> NoteKey:
+    """Load the key that signs our checkpoints. Raises SettingsProblem as `load_signing_key` does."""
+    jwk = _read_jwk(path, read_private, env)
+    try:
+        if (jwk.get("kty"), jwk.get("crv")) != ("OKP", "Ed25519"):
+            raise ValueError("it is no Ed25519 key")
+        return NoteKey.of_seed(jwk["kid"], unbase64url(str(jwk.get("d", ""))))
+    except ValueError as error:
+        raise SettingsProblem(f"the key file {path} holds no key of a log: {error}") from error
 
 
 def write_signing_key(file: Path, key: SigningKey) -> None:

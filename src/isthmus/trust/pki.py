@@ -4,7 +4,7 @@ The first country answers and asks, the second asks alone and has the portal, an
 moved or copied as a whole: nothing in it names its place.
 
     OUT/trustlist.jws · ca.pem · operator/ (operator.key.jwk, operator.jwk, ca.key)
-    OUT/aa/isthmus.toml · keys/ (tls.pem, tls.key, sig.jwk, at.jwk, hpa.jwk, env.key, consent.jwk, consent.public.jwk)
+    OUT/aa/isthmus.toml · keys/ (tls.pem, tls.key, sig.jwk, at.jwk, hpa.jwk, log.jwk, env.key, consent.jwk, consent.public.jwk)
 
 Source: trust.md §2.3, §6.1; field-faults F54.
 """
@@ -36,8 +36,10 @@ from isthmus.trust.issue import issue_authority, issue_node
 from isthmus.trust.jws import read_signed
 from isthmus.trust.keys import (
     SigningKey,
+    load_log_key,
     load_public_key,
     load_signing_key,
+    new_log_key,
     new_signing_key,
     read_private,
     write_private,
@@ -124,6 +126,9 @@ def sign_again(
             participant["endpoints"] = _endpoints(ports[participant["country"]].border)
         _move_settings(out, countries, ports, portal_port)
     _renew(out, body, now)
+    for participant in body["participants"]:
+        country = participant["country"]
+        participant.setdefault("log", _log_entry(out / country.lower() / "keys", country))
     return _sign(out, body, operator_key, now)
 
 
@@ -167,6 +172,7 @@ def _make_keys(
     kept = {name: new_signing_key(f"{country.lower()}-{name}-1", demo=True) for name in STATEMENT_KEYS}
     for name, key in kept.items():
         write_signing_key(folder / f"{name}.jwk", key)
+    _log_entry(folder, country)
     if answers:
         consent = new_signing_key(f"{country.lower()}-consent-1", demo=True)
         write_signing_key(folder / "consent.jwk", consent)
@@ -218,7 +224,17 @@ def _participant(
         },
         "search_mask": mask if answers else {"identifiers": [], "traits": {}},
         "services": list(services),
+        "log": _log_entry(keys, country),
     }  # fmt: skip
+
+
+def _log_entry(keys: Path, country: str) -> dict[str, str]:
+    """The log's entry; its key is made where there is none yet, as in folders that an earlier version made."""
+    file = keys / "log.jwk"
+    if not file.exists():
+        write_signing_key(file, new_log_key(f"ncp.{country.lower()}.test/audit", demo=True))
+    public = load_log_key(file, "demo").public
+    return {"origin": public.name, "vkey": public.vkey}
 
 
 def _endpoints(port: int) -> dict[str, str]:

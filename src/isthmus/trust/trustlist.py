@@ -27,6 +27,7 @@ from isthmus.trust import jws
 from isthmus.trust.encoding import base64url, unbase64url
 from isthmus.trust.keys import USES, SigningKey, StatementKey, check_public_jwk
 from isthmus.trust.strict_json import read_object
+from isthmus.wire.notes import LogKey
 
 TYP = "ncp-trustlist+jwt"
 MAX_BYTES = 2 * 1024 * 1024
@@ -100,6 +101,7 @@ class Participant:
     mask: SearchMask
     services: frozenset[str]
     home_community_id: str = ""
+    log: LogKey | None = None  # whose checkpoints are this participant's
 
     @property
     def active(self) -> bool:
@@ -200,6 +202,11 @@ class _Policy(msgspec.Struct):
     patients_per_day: int = 200
 
 
+class _Log(msgspec.Struct):
+    origin: str
+    vkey: str
+
+
 class _Participant(msgspec.Struct):
     ncp_id: str
     country: str
@@ -215,6 +222,7 @@ class _Participant(msgspec.Struct):
     home_community_id: str = ""
     policy: _Policy = msgspec.field(default_factory=_Policy)
     search_mask: _Mask = msgspec.field(default_factory=_Mask)
+    log: _Log | None = None
 
 
 class _List(msgspec.Struct):
@@ -266,7 +274,15 @@ def _participant(raw: _Participant) -> Participant:
         mask=_mask(raw.search_mask),
         services=frozenset(raw.services) & set(SERVICES),
         home_community_id=raw.home_community_id,
+        log=None if raw.log is None else _log(raw.log),
     )
+
+
+def _log(raw: _Log) -> LogKey:
+    key = LogKey.read(raw.vkey)
+    if key.name != raw.origin:
+        raise ValueError("a log's origin is the name of its key")
+    return key
 
 
 def _tls(raw: _Tls) -> TlsKey:
@@ -315,6 +331,7 @@ _NAMES_OF_ONE: Mapping[str, Callable[[Participant], Iterable[str]]] = {
     "an origin": lambda p: p.endpoints.origins,
     "a TLS key": lambda p: {key.spki_sha256 for key in p.tls},
     "a key": lambda p: {key.thumbprint for key in p.keys},
+    "a log": lambda p: () if p.log is None else {p.log.name, p.log.public.hex()},
 }
 
 
