@@ -115,6 +115,10 @@ class Consent:
     regime: str = setting(
         "opt-out: all may cross unless a directive says no; opt-in: nothing without a permission", "opt-out"
     )
+    v_btg: bool = setting("emergency access also shows what is labelled very restricted (V)", default=False)
+    absolute: tuple[str, ...] = setting(
+        "subjects of restrictions that emergency access does not lift by law: study, report, label, country, …", ()
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,6 +308,8 @@ def _sensible(settings: Settings) -> None:
         )
     if settings.portal is not None and settings.portal.ask_again_s and not settings.portal.ask_again_s >= ASK_AGAIN_S:
         raise SettingsProblem(f"portal.ask_again_s is 0, or at least {ASK_AGAIN_S} seconds", key="portal.ask_again_s")
+    if settings.consent.regime not in ("opt-out", "opt-in"):
+        raise SettingsProblem('consent.regime is "opt-out" or "opt-in"', key="consent.regime")
     check_sources(settings.sources)
     if settings.intake is not None:
         held_here = {k: _files(getattr(settings.sources, k)) for k in ("reports", "images")}

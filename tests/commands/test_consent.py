@@ -40,6 +40,29 @@ def test_a_directive_is_kept_shown_and_taken_back(config: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
+    ("words", "kind", "scope"),
+    [
+        (("--restrict-label", "PSY"), "restrict-label", "PSY"),
+        (("--restrict-person", "BB/doctor-7"), "restrict-person", "BB/doctor-7"),
+        (("--restrict-role", "2221"), "restrict-role", "2221"),
+        (("--restrict-purpose", "BTG"), "restrict-purpose", "BTG"),
+        (("--restrict-report", "urn:uuid:7"), "restrict-report", "urn:uuid:7"),
+        (("--permit-for", "study=1.2.3"), "permit-study", "1.2.3"),
+        (("--permit-for", "country=BB"), "permit-country", "BB"),
+    ],
+)
+def test_every_directive_can_be_said_and_taken_back(
+    config: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], kind: str, scope: str
+) -> None:
+    consent(config, capsys, "set", *words)
+    _, shown = consent(config, capsys, "show")
+    taken, _ = consent(config, capsys, "set", *words, "--withdraw")
+
+    assert [(d["kind"], d["scope"]) for d in shown["directives"]] == [(kind, scope)]
+    assert (taken, consent(config, capsys, "show")[1]) == (0, {"directives": []})
+
+
+@pytest.mark.parametrize(
     ("words", "code"),
     [
         ((), 2),
@@ -47,6 +70,10 @@ def test_a_directive_is_kept_shown_and_taken_back(config: Path, capsys: pytest.C
         (("--restrict-study", "not-a-uid"), 2),
         (("--restrict-period", "2024-02-01..2024-01-01"), 2),
         (("--opt-out", "--withdraw"), 4),
+        (("--permit-for", "mood=good"), 2),
+        (("--permit-for", "study"), 2),
+        (("--permit", "--permit-for", "country=BB"), 2),
+        (("--restrict-person", "doctor-7"), 2),
     ],
 )
 def test_what_says_nothing_is_refused(

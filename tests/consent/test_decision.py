@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from isthmus.consent.decision import Decision, DirectiveSet, decide, joined
-from isthmus.consent.records import Directive, checked_scope, read_record, write_record
+from isthmus.consent.records import PERMITTED, Directive, checked_scope, read_record, write_record
 from isthmus.consent.rules import Rules
+from isthmus.consent.speaking import Recipient
 from isthmus.errors import InsufficientRights, InvalidAssertion, MalformedRequest, NationalInfrastructureUnavailable
 from isthmus.model.codes import SNOMED, Code
 from isthmus.model.documents import Document, DocumentKind
@@ -20,6 +21,12 @@ NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 PATIENT = PatientIdentifier("urn:oid:2.999.2.1", "0042")
 SERVICES = frozenset({"imaging-report", "imaging-manifest", "imaging-pixels"})
 RULES = Rules(opt_in=False, presence=frozenset({"id-document"}), services=SERVICES)
+
+
+EXAMPLES = {
+    "study": "1.1", "report": "urn:uuid:r1", "period": "2024-05-01..2024-05-01", "modality": "CT", "region": "774007",
+    "label": "PSY", "country": "BB", "organisation": "B1", "person": "BB/doctor-7", "role": "221", "purpose": "TREAT",
+}  # fmt: skip
 
 
 def said(kind: str, scope: str = "", *, active: bool = True, until: datetime | None = None) -> Directive:
@@ -57,10 +64,11 @@ def deciding(
     rules: Rules = RULES,
     country: str = "BB",
     organisation: str = "B1",
+    person: str = "doctor-7",
 ) -> Decision:
     return decide(
-        role=role, purpose=purpose, presence=presence, directives=DirectiveSet(directives), rules=rules,
-        peer_country=country, organisation=organisation, now=NOW, zone=ZoneInfo("Europe/Athens"),
+        who=Recipient(country, organisation, person, role, purpose), presence=presence, directives=DirectiveSet(directives),
+        rules=rules, now=NOW, zone=ZoneInfo("Europe/Athens"),
     )  # fmt: skip
 
 
@@ -127,6 +135,14 @@ def test_a_report_paired_by_accession_number_goes_with_its_study() -> None:
         ("restrict-organisation", "B1", set()),
         ("restrict-organisation", "H1", set()),
         ("restrict-organisation", "B2", {"m1", "m2", "r1", "r3"}),
+        ("restrict-label", "PSY", {"m1", "m2", "r1", "r3"}),
+        ("restrict-person", "BB/doctor-7", set()),
+        ("restrict-person", "BB/doctor-8", {"m1", "m2", "r1", "r3"}),
+        ("restrict-person", "CC/doctor-7", {"m1", "m2", "r1", "r3"}),
+        ("restrict-role", "221", set()),
+        ("restrict-role", "2221", {"m1", "m2", "r1", "r3"}),
+        ("restrict-purpose", "TREAT", set()),
+        ("restrict-purpose", "ETREAT", {"m1", "m2", "r1", "r3"}),
     ],
 )
 def test_each_restriction_hides_what_it_is_about(kind: str, scope: str, left: set[str]) -> None:
@@ -195,7 +211,9 @@ def test_the_version_changes_with_what_was_said() -> None:
     [
         ("opt-out", ""), ("permit", ""), ("restrict-imaging", ""), ("restrict-study", "1.2.3"), ("restrict-report", "urn:uuid:7"),
         ("restrict-period", "2024-01-01..2024-02-01"), ("restrict-modality", "CT"), ("restrict-region", "774007"),
-        ("restrict-country", "BB"), ("restrict-organisation", "urn:oid:2.999.9"),
+        ("restrict-country", "BB"), ("restrict-organisation", "urn:oid:2.999.9"), ("restrict-label", "PSY"),
+        ("restrict-label", "R"), ("restrict-person", "BB/doctor-7"), ("restrict-role", "2221"), ("restrict-purpose", "BTG"),
+        *((f"permit-{subject}", EXAMPLES[subject]) for subject in PERMITTED),
     ],
 )  # fmt: skip
 def test_a_directive_is_written_as_consent_and_read_back(kind: str, scope: str) -> None:
@@ -218,7 +236,8 @@ def test_a_consent_that_cannot_be_followed_whole_closes(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("kind", "scope"),
     [("restrict-study", "x"), ("restrict-study", ""), ("opt-out", "x"), ("restrict-period", "2024-02-01..2024-01-01"),
-     ("restrict-country", "bb"), ("restrict-mood", "x")],
+     ("restrict-country", "bb"), ("restrict-mood", "x"), ("restrict-role", "doctor"), ("restrict-person", "doctor-7"),
+     ("restrict-purpose", "PATRQT"), ("permit-report", "r"), ("permit-study", ""), ("restrict-label", "psy")],
 )  # fmt: skip
 def test_a_scope_that_says_nothing_is_refused(kind: str, scope: str) -> None:
     with pytest.raises(MalformedRequest):

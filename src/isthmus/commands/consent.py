@@ -32,16 +32,35 @@ Period = Annotated[
 ]
 Modality = Annotated[str | None, typer.Option("--restrict-modality", metavar="CT", help="Examinations of a modality.")]
 Region = Annotated[str | None, typer.Option("--restrict-region", metavar="SCT", help="Examinations of a body region.")]
+Label = Annotated[
+    str | None,
+    typer.Option("--restrict-label", metavar="PSY", help="What its source labels so: PSY, HIV, SDV, ETH, R."),
+]
 Country = Annotated[str | None, typer.Option("--restrict-country", metavar="CC", help="Everything, for one country.")]
 Organisation = Annotated[
     str | None,
     typer.Option("--restrict-organisation", metavar="ID", help="What this organisation made, and what it asks for."),
 ]
+Person = Annotated[
+    str | None, typer.Option("--restrict-person", metavar="CC/ID", help="Everything, for one professional abroad.")
+]
+Role = Annotated[
+    str | None,
+    typer.Option("--restrict-role", metavar="2221", help="Everything, for an ISCO-08 role or class of roles."),
+]
+Purpose = Annotated[
+    str | None,
+    typer.Option("--restrict-purpose", metavar="TREAT", help="Everything, for a purpose; BTG: emergency access shows no more than treatment."),
+]  # fmt: skip
 Imaging = Annotated[bool, typer.Option("--restrict-imaging", help="All imaging.")]
 OptOut = Annotated[bool, typer.Option("--opt-out", help="Nothing crosses the border.")]
 Permit = Annotated[
     bool, typer.Option("--permit", help="Sharing is permitted; needed where the country's rule is opt-in.")
 ]
+PermitFor = Annotated[
+    str | None,
+    typer.Option("--permit-for", metavar="WHAT=SCOPE", help="Permitted all the same: study=UID, country=CC, person=CC/ID, …"),
+]  # fmt: skip
 Withdraw = Annotated[bool, typer.Option("--withdraw", help="Take the directive back.")]
 
 
@@ -51,37 +70,38 @@ def set_(
     patient: Who,
     opt_out: OptOut = False,
     permit: Permit = False,
+    permit_for: PermitFor = None,
     restrict_imaging: Imaging = False,
     restrict_study: Uid = None,
     restrict_report: Report = None,
     restrict_period: Period = None,
     restrict_modality: Modality = None,
     restrict_region: Region = None,
+    restrict_label: Label = None,
     restrict_country: Country = None,
     restrict_organisation: Organisation = None,
+    restrict_person: Person = None,
+    restrict_role: Role = None,
+    restrict_purpose: Purpose = None,
     withdraw: Withdraw = False,
     as_json: Json = False,
 ) -> None:
     """Keep a directive of a patient, or take one back. One at a time.
 
+    The most specific directive wins, of two equal ones the restricting. It holds from the next request on, also for what is being sent.
+
     \b
     Example:
       isthmus --config aa/isthmus.toml consent set --patient 'urn:oid:2.999.1.2.1|…' --opt-out
+      isthmus --config aa/isthmus.toml consent set --patient 'urn:oid:2.999.1.2.1|…' --restrict-imaging
+      isthmus --config aa/isthmus.toml consent set --patient 'urn:oid:2.999.1.2.1|…' --permit-for country=BB
+      isthmus --config aa/isthmus.toml consent set --patient 'urn:oid:2.999.1.2.1|…' --restrict-role 2221 --withdraw
     """
-    flags = {"opt-out": opt_out, "permit": permit, "restrict-imaging": restrict_imaging}
-    scoped = {
-        "restrict-study": restrict_study,
-        "restrict-report": restrict_report,
-        "restrict-period": restrict_period,
-        "restrict-modality": restrict_modality,
-        "restrict-region": restrict_region,
-        "restrict-country": restrict_country,
-        "restrict-organisation": restrict_organisation,
-    }
-    said = [(kind, "") for kind, given in flags.items() if given]
-    said += [(kind, scope) for kind, scope in scoped.items() if scope is not None]
+    said = _said(ctx.params)
     if len(said) != 1:
-        raise SettingsProblem("say one directive: --opt-out, --permit, or one --restrict-…", reason="usage")
+        raise SettingsProblem(
+            "say one directive: --opt-out, --permit, --permit-for, or one --restrict-…", reason="usage"
+        )
     (kind, scope), identifier = said[0], PatientIdentifier.read(patient)
     settings = settings_of(ctx)
     from isthmus.app import Ground
@@ -97,6 +117,19 @@ def set_(
         ground.state.close()
     words = "unchanged" if change is None else "withdrawn" if withdraw else "kept"
     emit({"changed": change is not None, "directives": found}, as_json, lambda _: typer.echo(words))
+
+
+def _said(given: dict[str, Any]) -> list[tuple[str, str]]:
+    """Kind and scope of each directive on the line: the options are named after the kinds."""
+    said = []
+    for option, value in given.items():
+        kind = option.replace("_", "-")
+        if kind == "permit-for" and value is not None:
+            subject, _, scope = value.partition("=")
+            said.append((f"permit-{subject}", scope))
+        elif kind in ("opt-out", "permit") or kind.startswith("restrict-"):
+            said += [(kind, "" if value is True else value)] if value not in (None, False) else []
+    return said
 
 
 @app.command("show")

@@ -12,26 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
-from isthmus.consent.records import Directive, period_of, write_record
+from isthmus.consent.records import Directive, write_record
 from isthmus.consent.roles import Act, acts_of, is_physician
-from isthmus.consent.rules import RESTRICTED_LABEL, VERY_RESTRICTED_LABEL, Rules
-from isthmus.errors import InsufficientRights, InvalidAssertion, MalformedRequest
+from isthmus.consent.rules import BREAK_GLASS, RESTRICTED_LABEL, VERY_RESTRICTED_LABEL, Rules
+from isthmus.consent.speaking import WHO, Recipient, Specificity, allows, denying, names_of, speaks
+from isthmus.errors import InsufficientRights, InvalidAssertion
 from isthmus.model.documents import WITHDRAWN, Document
 from isthmus.model.identifiers import Identifier
-from isthmus.model.intervals import read_interval
-
-SPECIFICITY = {
-    "permit": 0,
-    "restrict-imaging": 1,
-    "restrict-country": 2,
-    "restrict-organisation": 3,
-    "restrict-period": 4,
-    "restrict-modality": 5,
-    "restrict-region": 5,
-    "restrict-report": 6,
-    "restrict-study": 6,
-}
-"""The most specific provision wins; of two equal ones the denying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +47,21 @@ def joined(sets: Sequence[DirectiveSet], now: datetime, beside: Sequence[Directi
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What may be given to one professional about one patient, now. `version` changes when what was said or ruled changes."""
+    """What may be given to one professional about one patient, now. `version` changes when what was said or ruled changes.
+
+    `obligations` are Country A's own, never told: `notify` the patient at once, `review` what was done.
+    """
 
     version: str
-    directives: tuple[Directive, ...]  # in force, and about this peer and organisation
+    directives: tuple[Directive, ...]  # in force, about this recipient, and not lifted
     everything_denied: bool
     permitted: bool  # what holds when no directive speaks
     acts: frozenset[Act]
     services: frozenset[str]
-    sees_restricted_labels: bool
-    organisation: str
+    labels: frozenset[str]  # of confidentiality, that may be seen
+    recipient: Recipient
     zone: tzinfo
+    obligations: frozenset[str] = frozenset()
 
     def visible(self, documents: Sequence[Document]) -> tuple[Document, ...]:
         """Those of a patient's documents that may be given, in their order. Give it all: a report depends on its studies."""
@@ -86,8 +77,9 @@ class Decision:
     def _granted(self, documents: Sequence[Document]) -> tuple[Document, ...]:
         """A denied study hides its manifests and every report that names it, a denied report hides the studies it names.
 
-        A report shows only when every study it names does. What is denied by its own modality, date or label alone hides no
-        more than itself. What was withdrawn hides others only when a directive names it.
+        A report shows only when every study it names does, and a study only when every study does that its own reports, key images
+        and presentation states refer to. What is denied by its own modality, date or label alone hides no more than itself. What
+        was withdrawn hides others only when a directive names it.
         """
         if self.everything_denied:
             return ()
@@ -96,6 +88,11 @@ class Decision:
         spreading = [d for d in denied if d in named or d.kind.is_manifest]
         uids = {uid for document in spreading for uid in document.study_instance_uids}
         uids |= {d.scope for d in self.directives if d.kind == "restrict-study"}
+        while drawn := [
+            d for d in documents if uids.intersection(d.refers_to) and not uids.issuperset(d.study_instance_uids)
+        ]:
+            spreading += drawn
+            uids.update(uid for document in drawn for uid in document.study_instance_uids)
         numbers = _numbers(spreading)
         of_studyless = _numbers(d for d in spreading if not d.study_instance_uids)
         return tuple(
@@ -112,8 +109,8 @@ class Decision:
 
     def _names(self, document: Document) -> bool:
         """Whether a directive restricts this very document."""
-        ids = {document.id, document.unique_id.value, document.unique_id.value.removeprefix("urn:oid:")}
-        return any(d.kind == "restrict-report" and d.scope in ids for d in self.directives)
+        names = names_of(document)
+        return any(d.kind == "restrict-report" and d.scope in names for d in self.directives)
 
     def _offered(self, document: Document) -> bool:
         """By role and by the country's list entry: the same for every patient. What was withdrawn never is."""
@@ -125,73 +122,67 @@ class Decision:
         return service in self.services and act in self.acts
 
     def _allows(self, document: Document) -> bool:
-        labels = set(document.sensitivity)
-        if VERY_RESTRICTED_LABEL in labels or (RESTRICTED_LABEL in labels and not self.sees_restricted_labels):
-            return False
-        speaking = [d for d in self.directives if self._is_about(d, document)]
-        if not speaking:
-            return self.permitted
-        rank = max(SPECIFICITY[d.kind] for d in speaking)
-        return all(d.permits for d in speaking if SPECIFICITY[d.kind] == rank)
+        return not self.labelled(document) and allows(self._spoken(document), otherwise=self.permitted)
 
-    def _is_about(self, directive: Directive, document: Document) -> bool:
-        scope = directive.scope
-        match directive.kind:
-            case "restrict-study":
-                return scope in document.study_instance_uids
-            case "restrict-report":
-                return scope in (
-                    document.id,
-                    document.unique_id.value,
-                    document.unique_id.value.removeprefix("urn:oid:"),
-                )
-            case "restrict-period":
-                return _overlaps(scope, document, self.zone)
-            case "restrict-modality":
-                return scope in document.modalities or not document.modalities
-            case "restrict-region":
-                return scope in {region.code for region in document.regions} or not document.regions
-            case "restrict-organisation":
-                holder = document.custodian.identifier if document.custodian else None
-                return scope in (self.organisation, holder)
-        return True  # imaging, country (of this peer, or it would not be here), permit
+    def labelled(self, document: Document) -> bool:
+        """Whether its own label of confidentiality keeps it from this recipient."""
+        return bool({RESTRICTED_LABEL, VERY_RESTRICTED_LABEL}.intersection(document.sensitivity) - self.labels)
+
+    def denying(self, document: Document) -> tuple[Directive, ...]:
+        """The directives that deny this document by itself; none when it is only hidden with another."""
+        return denying(self._spoken(document))
+
+    def _spoken(self, document: Document) -> list[tuple[Directive, Specificity]]:
+        said = [(d, speaks(d, document, self.recipient, self.zone)) for d in self.directives]
+        return [(directive, how) for directive, how in said if how is not None]
 
 
 def decide(
-    *,
-    role: str,
-    purpose: str,
-    presence: str,
-    directives: DirectiveSet,
-    rules: Rules,
-    peer_country: str,
-    organisation: str,
-    now: datetime,
-    zone: tzinfo = UTC,
+    *, who: Recipient, presence: str, directives: DirectiveSet, rules: Rules, now: datetime, zone: tzinfo = UTC
 ) -> Decision:
     """What may be given, now. Raises InsufficientRights (role, purpose) and InvalidAssertion (presence)."""
-    acts = acts_of(role)
-    if Act.LIST not in acts:
-        raise InsufficientRights("this role treats no patients here", reason="role")
-    if purpose not in rules.purposes:
+    acts, emergency = acts_of(who.role), who.purpose == BREAK_GLASS
+    if Act.LIST not in acts or (emergency and Act.BREAK_GLASS not in acts):
+        raise InsufficientRights("this role may not do this here", reason="role")
+    if who.purpose not in rules.purposes:
         raise InsufficientRights("this purpose of use is not answered", reason="purpose")
-    if presence not in rules.presence or presence == "unable":
+    if not rules.accepts(presence, who.purpose):
         raise InvalidAssertion("this way of recognising the patient is not accepted", reason="presence")
-    holding = [d for d in directives.directives if d.holds(now)]
-    mine = tuple(d for d in holding if d.kind != "restrict-country" or d.scope == peer_country)
-    opted_in = any(d.permits for d in mine)
-    spoken = f"{directives.digest}|{[d.id for d in mine]}|{rules.opt_in}|{sorted(rules.services)}|{role}|{organisation}"
+    mine = [d for d in directives.directives if d.holds(now) and _concerns(d, who)]
+    lifts = emergency and not any(d.kind == "restrict-purpose" for d in mine)
+    over = lifts and rules.optout_btg
+    opted_out, opted_in = any(d.kind == "opt-out" for d in mine), any(d.permits for d in mine)
+    kept = [d for d in mine if d.permits or not lifts or d.subject in rules.absolute]
+    spoken = f"{directives.digest}|{[d.id for d in mine]}|{_said(rules)}|{who}|{who.person}"
     return Decision(
         version=hashlib.sha256(spoken.encode()).hexdigest(),
-        directives=tuple(d for d in mine if d.kind != "opt-out"),
-        everything_denied=any(d.kind == "opt-out" for d in mine) or (rules.opt_in and not opted_in),
-        permitted=True,
+        directives=tuple(d for d in kept if d.kind != "opt-out" and (not emergency or d.kind != "restrict-purpose")),
+        everything_denied=(opted_out or (rules.opt_in and not opted_in)) and not over,
+        permitted=not rules.opt_in or over,
         acts=acts,
         services=rules.services,
-        sees_restricted_labels=is_physician(role),
-        organisation=organisation,
+        labels=_labels(who, v_btg=lifts and rules.v_btg),
+        recipient=who,
         zone=zone,
+        obligations=frozenset({"notify", "review"}) if emergency else frozenset(),
     )
+
+
+def _concerns(directive: Directive, who: Recipient) -> bool:
+    """Not another recipient's. An organisation may be the recipient, or have made what is asked for."""
+    subject = directive.subject
+    return subject not in WHO or subject == "organisation" or WHO[subject][1](directive.scope, who)
+
+
+def _labels(who: Recipient, *, v_btg: bool) -> frozenset[str]:
+    restricted = is_physician(who.role) and who.purpose in ("TREAT", BREAK_GLASS)
+    seen = {RESTRICTED_LABEL} if restricted else set()
+    return frozenset(seen | {VERY_RESTRICTED_LABEL} if v_btg else seen)
+
+
+def _said(rules: Rules) -> str:
+    sets = (rules.presence, rules.services, rules.absolute)
+    return f"{rules.opt_in} {rules.btg} {rules.optout_btg} {rules.v_btg} {[sorted(one) for one in sets]}"
 
 
 def _numbers(documents: Iterable[Document]) -> set[Identifier]:
@@ -208,13 +199,3 @@ def _with_versions(denied: list[Document], documents: Sequence[Document]) -> lis
         if not more:
             return found
         found += more
-
-
-def _overlaps(scope: str, document: Document, zone: tzinfo) -> bool:
-    """Whether the examination falls into the period; a document that does not say when does."""
-    period = period_of(scope, zone)
-    try:
-        when = read_interval(document.period_start or document.created, zone)
-    except MalformedRequest:
-        return True
-    return when.start < period.end and when.end > period.start

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from isthmus.errors import MalformedRequest, NationalInfrastructureUnavailable
-from isthmus.model.codes import DCM, SNOMED
+from isthmus.model.codes import ACT_CODE, ACT_REASON, CONFIDENTIALITY, DCM, ISCO_08, SNOMED
 from isthmus.model.identifiers import PatientIdentifier, checked_uid, plain_uid
 from isthmus.model.intervals import Interval
 
@@ -24,25 +24,34 @@ CATEGORY = "urn:ncp:consent"
 _COUNTRY = "urn:iso:std:iso:3166"
 _ORGANISATION = "urn:ncp:organisation"
 _DOCUMENT = "urn:ncp:document"
+_PERSON = "urn:ncp:person"
 _IMAGING = {
     "system": "http://hl7.eu/fhir/health-data-api/CodeSystem/eehrxf-document-priority-category-cs",
     "code": "Medical-Imaging",
 }
-KINDS = (
-    "opt-out", "permit", "restrict-study", "restrict-report", "restrict-period", "restrict-modality", "restrict-region",
-    "restrict-country", "restrict-organisation", "restrict-imaging",
+SUBJECTS = (
+    "study", "report", "period", "modality", "region", "label", "country", "organisation", "person", "role", "purpose",
 )  # fmt: skip
-_FORMS = {  # what has another form would never match, and restrict nothing
-    "restrict-country": (r"(?!GR)[A-Z]{2}", "a country is two capital letters as the EU writes them, Greece EL"),
-    "restrict-modality": (r"[A-Z][A-Z0-9]{1,15}", "a modality is a DICOM code, CT or MR"),
-    "restrict-region": (r"[0-9]{6,18}", "a region is a SNOMED CT code"),
-}
+PERMITTED = tuple(
+    subject for subject in SUBJECTS if subject not in ("report", "label")
+)  # what an exception may be about
 BARE = ("opt-out", "permit", "restrict-imaging")  # those without a scope
+KINDS = (*BARE, *(f"restrict-{one}" for one in SUBJECTS), *(f"permit-{one}" for one in PERMITTED))
+LABELS = ("R", "V")  # confidentiality; every other label is a kind of sensitivity
+_FORMS = {  # what has another form would never match, and restrict nothing
+    "country": (r"(?!GR)[A-Z]{2}", "a country is two capital letters as the EU writes them, Greece EL"),
+    "modality": (r"[A-Z][A-Z0-9]{1,15}", "a modality is a DICOM code, CT or MR"),
+    "region": (r"[0-9]{6,18}", "a region is a SNOMED CT code"),
+    "label": (r"[A-Z][A-Z0-9]{0,15}", "a label is a code of v3-ActCode, PSY or HIV, or R"),
+    "person": (r"(?!GR)[A-Z]{2}/[!-~]{1,200}", "a person is COUNTRY/ID, the id as that country gives it"),
+    "role": (r"[1-9][0-9]{0,3}", "a role is an ISCO-08 code or its beginning, 2221 for nurses"),
+    "purpose": (r"TREAT|ETREAT|BTG", "a purpose is TREAT, ETREAT or BTG"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """One choice of a patient. `scope` is a UID, an id, `D..D`, a code, a country or an organisation; empty for the whole."""
+    """One choice of a patient. `scope` is a UID, an id, `D..D`, a code, a country, an organisation or a person; empty for the whole."""
 
     id: str
     kind: str
@@ -57,7 +66,12 @@ class Directive:
 
     @property
     def permits(self) -> bool:
-        return self.kind == "permit"
+        return self.kind.partition("-")[0] == "permit"
+
+    @property
+    def subject(self) -> str:
+        """What it is about: one of SUBJECTS, imaging, or empty for the whole record."""
+        return "" if self.kind in ("opt-out", "permit") else self.kind.partition("-")[2]
 
 
 def checked_scope(kind: str, scope: str) -> str:
@@ -68,11 +82,12 @@ def checked_scope(kind: str, scope: str) -> str:
         raise MalformedRequest(
             f"{kind} is about the whole record" if scope else f"{kind} needs a scope", reason="value"
         )
-    if kind == "restrict-study":
-        return checked_uid(plain_uid(scope), "restrict-study")
-    if kind == "restrict-period":
+    subject = kind.partition("-")[2]
+    if subject == "study":
+        return checked_uid(plain_uid(scope), kind)
+    if subject == "period":
         period_of(scope, UTC)
-    form = _FORMS.get(kind)
+    form = _FORMS.get(subject)
     if form is not None and re.fullmatch(form[0], scope) is None:
         raise MalformedRequest(form[1], reason="value", path=kind)
     return scope
@@ -108,28 +123,45 @@ def _period(scope: str) -> dict[str, Any]:
     return {"dataPeriod": {"start": first, "end": last}}
 
 
+def _role(scope: str) -> dict[str, Any]:
+    return {"actor": [{"role": {"coding": [{"code": "IRCP"}]}, "reference": {"identifier": {"system": ISCO_08, "value": scope}}}]}  # fmt: skip
+
+
+def _label(scope: str) -> dict[str, Any]:
+    return {"securityLabel": [{"system": CONFIDENTIALITY if scope in LABELS else ACT_CODE, "code": scope}]}
+
+
 _PROVISIONS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "opt-out": lambda scope: {},
-    "permit": lambda scope: {},
-    "restrict-imaging": lambda scope: {"class": [_IMAGING]},
-    "restrict-study": lambda scope: _data("urn:dicom:uid", f"urn:oid:{scope}", "related"),
-    "restrict-report": lambda scope: _data(_DOCUMENT, scope, "instance"),
-    "restrict-period": _period,
-    "restrict-modality": lambda scope: _code(DCM, scope),
-    "restrict-region": lambda scope: _code(SNOMED, scope),
-    "restrict-country": lambda scope: _actor(_COUNTRY, scope),
-    "restrict-organisation": lambda scope: _actor(_ORGANISATION, scope),
+    "": lambda scope: {},
+    "imaging": lambda scope: {"class": [_IMAGING]},
+    "study": lambda scope: _data("urn:dicom:uid", f"urn:oid:{scope}", "related"),
+    "report": lambda scope: _data(_DOCUMENT, scope, "instance"),
+    "period": _period,
+    "modality": lambda scope: _code(DCM, scope),
+    "region": lambda scope: _code(SNOMED, scope),
+    "label": _label,
+    "country": lambda scope: _actor(_COUNTRY, scope),
+    "organisation": lambda scope: _actor(_ORGANISATION, scope),
+    "person": lambda scope: _actor(_PERSON, scope),
+    "role": _role,
+    "purpose": lambda scope: {"purpose": [{"system": ACT_REASON, "code": scope}]},
 }
+_SYSTEMS = {
+    DCM: "modality", SNOMED: "region", "urn:dicom:uid": "study", _DOCUMENT: "report", _COUNTRY: "country",
+    _ORGANISATION: "organisation", _PERSON: "person", ISCO_08: "role", ACT_REASON: "purpose", ACT_CODE: "label",
+    CONFIDENTIALITY: "label",
+}  # fmt: skip
 
 
 def write_record(directive: Directive) -> bytes:
     """The directive as FHIR Consent, in one form of bytes: what is signed."""
-    category = {"opt-out": "optout-crossborder", "permit": "permission"}.get(directive.kind, "restriction")
-    act = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+    category = "permission" if directive.permits else "restriction"
+    if directive.kind == "opt-out":
+        category = "optout-crossborder"
     provision: dict[str, Any] = {
         "type": "permit" if directive.permits else "deny",
         "period": {"start": _instant(directive.since)},
-        **_PROVISIONS[directive.kind](directive.scope),
+        **_PROVISIONS[directive.subject](directive.scope),
     }
     if directive.until is not None:
         provision["period"]["end"] = _instant(directive.until)
@@ -143,7 +175,7 @@ def write_record(directive: Directive) -> bytes:
         "category": [{"coding": [{"system": CATEGORY, "code": category}]}],
         "patient": {"identifier": {"system": directive.patient.system, "value": directive.patient.value}},
         "dateTime": _instant(directive.since),
-        "policyRule": {"coding": [{"system": act, "code": "OPTIN" if directive.permits else "OPTOUT"}]},
+        "policyRule": {"coding": [{"system": ACT_CODE, "code": "OPTIN" if directive.permits else "OPTOUT"}]},
         "provision": provision,
     }
     return orjson.dumps(consent, option=orjson.OPT_SORT_KEYS)
@@ -171,25 +203,33 @@ def read_record(body: bytes) -> Directive:
 
 
 def _kind_and_scope(category: str, provision: dict[str, Any]) -> tuple[str, str]:
-    whole = {"optout-crossborder": "opt-out", "permission": "permit"}
-    if category in whole:
-        return whole[category], ""
+    if category == "optout-crossborder":
+        return "opt-out", ""
+    verb = {"permission": "permit", "restriction": "restrict"}[category]
     if "class" in provision:
-        return "restrict-imaging", ""
+        return f"{verb}-imaging", ""
     if "dataPeriod" in provision:
-        return "restrict-period", f"{provision['dataPeriod']['start']}..{provision['dataPeriod']['end']}"
+        return f"{verb}-period", f"{provision['dataPeriod']['start']}..{provision['dataPeriod']['end']}"
+    named = _named(provision)
+    if named is None:
+        return verb, ""
+    subject = _SYSTEMS[named[0]]
+    return f"{verb}-{subject}", plain_uid(named[1]) if subject == "study" else named[1]
+
+
+def _named(provision: dict[str, Any]) -> tuple[str, str] | None:
+    """System and value of what a provision is about; None when it is about everything."""
     if "code" in provision:
         coding = provision["code"][0]["coding"][0]
-        return {DCM: "restrict-modality", SNOMED: "restrict-region"}[coding["system"]], coding["code"]
-    named = (provision.get("data") or provision["actor"])[0]["reference"]["identifier"]
-    kinds = {
-        "urn:dicom:uid": "restrict-study",
-        _DOCUMENT: "restrict-report",
-        _COUNTRY: "restrict-country",
-        _ORGANISATION: "restrict-organisation",
-    }
-    kind = kinds[named["system"]]
-    return kind, plain_uid(named["value"]) if kind == "restrict-study" else named["value"]
+        return coding["system"], coding["code"]
+    for member in ("securityLabel", "purpose"):
+        if member in provision:
+            return provision[member][0]["system"], provision[member][0]["code"]
+    for member in ("data", "actor"):
+        if member in provision:
+            named = provision[member][0]["reference"]["identifier"]
+            return named["system"], named["value"]
+    return None
 
 
 def _instant(moment: datetime) -> str:

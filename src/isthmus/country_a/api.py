@@ -20,6 +20,7 @@ from isthmus.config import Settings
 from isthmus.conformance.overheard import Our, Overheard, asker_of
 from isthmus.conformance.watch import Watch
 from isthmus.consent.directives import Directives
+from isthmus.consent.records import SUBJECTS
 from isthmus.country_a import capability, documents, images, patients, tokens
 from isthmus.country_a.counting import Counting
 from isthmus.country_a.gate import Gate, Needs, Visit
@@ -289,6 +290,8 @@ def border_app(
     """
     if settings.border is None:
         raise SettingsProblem("the settings have no [border]", key="border")
+    if unknown := set(settings.consent.absolute).difference(SUBJECTS):
+        raise SettingsProblem(f"no restriction is about {', '.join(sorted(unknown))}", key="consent.absolute")
     public = settings.border.public.rstrip("/")
     parts = urlsplit(public)
     prefix, origin = parts.path, f"{parts.scheme}://{parts.netloc}"
@@ -298,7 +301,7 @@ def border_app(
     gate = Gate(
         directory=directory, trail=trail, handles=handles, directives=directives, national=national,
         counting=counting,
-        opt_in=settings.consent.regime != "opt-out", clock=clock, grid=grid,
+        law=settings.consent, clock=clock, grid=grid,
     )  # fmt: skip
     border = Border(
         gate,

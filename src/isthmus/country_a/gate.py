@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from isthmus import telemetry
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Opened, Trail
+from isthmus.config import Consent
 from isthmus.consent.decision import Decision, DirectiveSet, joined
 from isthmus.consent.rules import Rules
 from isthmus.country_a.counting import Counting
@@ -164,12 +165,12 @@ class Gate:
         directives: DirectiveSource,
         national: NationalConnector | None,
         counting: Counting,
-        opt_in: bool,
+        law: Consent,
         clock: Callable[[], datetime],
         grid: Grid,
     ) -> None:
         self.directory, self.trail, self.handles, self.counting = directory, trail, handles, counting
-        self._directives, self._national, self._opt_in, self._clock = directives, national, opt_in, clock
+        self._directives, self._national, self._law, self._clock = directives, national, law, clock
         self._floods, self.grid = Floods(), grid
 
     @asynccontextmanager
@@ -291,14 +292,19 @@ class Gate:
         said = [await self._directives.of(identifier) for identifier in said_under]
         beside = [await self._directives.of(other) for other in await self._others(asker.patient, said_under)]
         directives = joined(said, self._clock(), beside)
-        ours = self.directory.ours
-        rules = Rules(opt_in=self._opt_in, presence=ours.policy.patient_presence, services=ours.services)
-        decision = decide_for(
-            asker, introduced.known.peer.country, directives, rules, self._clock(), self._national.zone
-        )
+        country = introduced.known.peer.country
+        decision = decide_for(asker, country, directives, self._rules(), self._clock(), self._national.zone)
         if former is None:  # nobody's number any more: nothing may be given under it
             return replace(decision, everything_denied=True, version=f"{decision.version} merged")
         return decision
+
+    def _rules(self) -> Rules:
+        """What the country says: its own entry of the list, and its settings."""
+        ours, law = self.directory.ours, self._law
+        return Rules(
+            opt_in=law.regime != "opt-out", presence=ours.policy.patient_presence, services=ours.services,
+            btg=ours.policy.btg, optout_btg=ours.policy.optout_btg, v_btg=law.v_btg, absolute=frozenset(law.absolute),
+        )  # fmt: skip
 
     async def _former(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier] | None:
         """Under which other identifiers this patient may have said something. Decision 0012."""

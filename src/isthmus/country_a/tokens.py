@@ -17,6 +17,7 @@ from isthmus.audit.events import Intent
 from isthmus.consent.decision import Decision, DirectiveSet, decide
 from isthmus.consent.roles import Act, acts_of
 from isthmus.consent.rules import Rules
+from isthmus.consent.speaking import Recipient
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.passes import Asker, Known
 from isthmus.errors import (
@@ -140,10 +141,8 @@ def decide_for(
     asker: Asker, country: str, directives: DirectiveSet, rules: Rules, now: datetime, zone: Any
 ) -> Decision:
     """What may be given to this professional, now. Asked at every request."""
-    return decide(
-        role=asker.role, purpose=asker.purpose, presence=asker.presence, directives=directives, rules=rules,
-        peer_country=country, organisation=asker.organisation, now=now, zone=zone,
-    )  # fmt: skip
+    who = Recipient(country, asker.organisation, asker.sub, asker.role, asker.purpose)
+    return decide(who=who, presence=asker.presence, directives=directives, rules=rules, now=now, zone=zone)
 
 
 def write_answer(asked: Asked, known: Known, ours: Participant, signing: SigningKey, did: str) -> Answer:

@@ -9,6 +9,8 @@ SNOMED = "http://snomed.info/sct"
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 DCMUID = "http://dicom.nema.org/resources/ontology/DCMUID"
 ISCO_08 = "urn:oid:2.16.840.1.113883.2.9.6.2.7"
+ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 
 

@@ -68,6 +68,9 @@ class Document:
     url: str | None = None  # where it is read; compared, never followed
     description: str | None = None
     sensitivity: tuple[str, ...] = ()  # labels, inside Country A
+    refers_to: tuple[
+        str, ...
+    ] = ()  # inside Country A: other studies that a study's own reports and key images refer to
     inline: bytes | None = field(default=None, repr=False)  # a PDF that came in the entry itself
     unmapped: int = 0  # inside Country A: codes of its own in it that nobody could map
     mapped_by: str = ""  # inside Country A: the table by which the others were

@@ -12,6 +12,7 @@ from tests.national.fhir.behind import MINE, PDF, SYSTEM, Behind, entry, patient
 from isthmus.consent.decision import Decision
 from isthmus.consent.records import Directive
 from isthmus.consent.roles import Act
+from isthmus.consent.speaking import Recipient
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.testing.engines.fhir_repository import FhirRepository
@@ -29,9 +30,9 @@ def _entry(id_: str = "d1", body: bytes = PDF, **members: Any) -> dict[str, Any]
 def _shown(behind: Behind, scope: str = UNIQUE) -> tuple[Document, ...]:
     said = Directive("1", "restrict-report", scope, MINE.identifier, NOW)
     services = frozenset({"imaging-report", "imaging-manifest"})
-    return Decision("", (said,), False, True, frozenset(Act), services, False, "", behind.connector.zone).visible(
-        behind.known()
-    )
+    who = Recipient("BB", "H1", "doctor-7", "2212", "TREAT")
+    decision = Decision("", (said,), False, True, frozenset(Act), services, frozenset(), who, behind.connector.zone)
+    return decision.visible(behind.known())
 
 
 def _renamed(behind: Behind, *, beside: bool = False) -> None:
