@@ -24,6 +24,7 @@ from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
 from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
 from isthmus.model.people import HealthProfessional
+from isthmus.operations.watching import Watch, floor_of
 from isthmus.sandbox import Sandbox
 from isthmus.signin.accounts import Accounts
 from isthmus.storage.database import Database, open_index, open_state
@@ -33,7 +34,7 @@ from isthmus.transport.inbound import Inbound
 from isthmus.transport.listeners import Listener, Listening
 from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
-from isthmus.trust.directory import Directory
+from isthmus.trust.directory import Directory, Floor
 from isthmus.trust.keys import load_signing_key
 
 if TYPE_CHECKING:
@@ -59,14 +60,16 @@ class Ground:
     master: MasterKey
     directory: Directory
     trail: Trail
+    floor: Floor | None  # the newest trust list that the trail knows of
 
     @classmethod
     def open(cls, settings: Settings) -> Ground:
         state = open_state(settings)
         master = MasterKey.load(settings.path(settings.keys.env))
-        directory = Directory(settings, state, now)
+        floor = floor_of(state, master)
+        directory = Directory(settings, state, now, floor)
         directory.refresh()
-        return cls(settings, state, master, directory, Trail(state, master, now, settings.folder))
+        return cls(settings, state, master, directory, Trail(state, master, now, settings.folder), floor)
 
     def client(self, outbound: Outbound, sandbox: Sandbox) -> Client:
         """Country B's way out, with this node's keys."""
@@ -153,8 +156,10 @@ class Node:
         self.ground = ground
         self.sandbox = Sandbox()  # one for the whole node: no child before something is to be decoded
         self.listeners: list[Listening] = []
-        self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch]
-        self._closing: list[Callable[[], Awaitable[None]]] = []
+        round_ = ground.outbound()
+        watch = Watch(ground.settings, ground.directory, ground.trail, round_, now, ground.floor)
+        self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, watch.keep]
+        self._closing: list[Callable[[], Awaitable[None]]] = [round_.close]
         self._index: Database | None = None
 
     def mount(self) -> None:

@@ -75,12 +75,22 @@ class Operations:
 class Trust:
     """Where the signed trust list lies and who may sign it."""
 
-    list: str = setting("file of the signed trust list", "trustlist.jws")
+    list: str = setting("the signed trust list: a file, or an https address", "trustlist.jws")
+    list_authority: str = setting(
+        "file with the authority of that address's certificate (PEM); empty: those of the system", ""
+    )
+    fetch_s: float = setting("how often an https address is asked", 60.0, unit="s")
     operator_keys: tuple[str, ...] = setting(
         "files with the list operator's public keys (JWK): current, next", ("operator.jwk",)
     )
-    poll_s: float = setting("how often the file is looked at", 5.0, unit="s")
-    hold_h: float = setting("how long a new key, origin or participant waits before it counts", 24.0, unit="h")
+    poll_s: float = setting(
+        "how often the file, and what another process of the node accepted, is looked at", 5.0, unit="s"
+    )
+    hold_h: float = setting(
+        "how long a new key, origin or participant waits before it counts, unless the participant countersigned it",
+        24.0,
+        unit="h",
+    )
     min_seq: int = setting("lowest sequence number accepted at first use", 0)
 
 

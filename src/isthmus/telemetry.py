@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TextIO, cast
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
 _LABELS = ("country", "transaction", "outcome")
@@ -43,6 +43,11 @@ INTAKE = Counter(
     ("sender", "transaction", "verdict"),
     registry=REGISTRY,
 )
+ALARM = Gauge("isthmus_alarm", "1 while this is not as it should be", ("word", "what"), registry=REGISTRY)
+EXPIRES = Gauge(
+    "isthmus_expires_seconds", "How long a key, certificate or list still holds", ("what",), registry=REGISTRY
+)
+TRUST_LIST = Gauge("isthmus_trust_list_number", "Number of the trust list that is followed", registry=REGISTRY)
 
 
 class _Unfailing:
@@ -136,6 +141,28 @@ def unfulfilled(*, country: str, transaction: str, requirements: Iterable[tuple[
         UNFULFILLED.labels(country, number, severity).inc()
         if structlog.is_configured():
             log().info("unfulfilled", country=country, transaction=transaction, requirement=number, severity=severity)
+
+
+def alarmed(
+    now: Iterable[tuple[str, str]], begun: Iterable[tuple[str, str, str]], over: Iterable[tuple[str, str]]
+) -> None:
+    """What is alarming now, by word and what it is about; a line for what has begun, with its sentence, and for what is over."""
+    ALARM.clear()
+    for word, what in now:
+        ALARM.labels(word, what).set(1)
+    if structlog.is_configured():
+        for word, what, message in begun:
+            log().error("alarm", word=word, what=what, message=message)
+        for word, what in over:
+            log().info("alarm over", word=word, what=what)
+
+
+def holds(*, trust_list: int, expires: Mapping[str, float]) -> None:
+    """The number of the list that is followed, and how many seconds each key, certificate and list still holds."""
+    TRUST_LIST.set(trust_list)
+    EXPIRES.clear()
+    for what, left_s in expires.items():
+        EXPIRES.labels(what).set(left_s)
 
 
 def brought(

@@ -195,6 +195,7 @@ class Client:
             country=country,
             retry_once=call.path.endswith("/_search"),
         ) as response:
+            self.directory.hear(country, response.headers.get("ncp-trust-seq"))
             if response.status not in (200, 206):
                 raise read_outcome(
                     response.status,

@@ -166,11 +166,12 @@ class Response:
 class _Pool:
     """One peer's connections, for one address, set of keys and TLS context."""
 
-    def __init__(self, pins: frozenset[str], public_only: bool) -> None:
+    def __init__(self, pins: frozenset[str] | None, public_only: bool) -> None:
         self.users = 0
         self.retired = False
         resolver = _PublicResolver() if public_only else None
-        connector = aiohttp.TCPConnector(ssl=_Pins(pins), limit=POOL, keepalive_timeout=IDLE_POOL_S, resolver=resolver)
+        checked = True if pins is None else _Pins(pins)
+        connector = aiohttp.TCPConnector(ssl=checked, limit=POOL, keepalive_timeout=IDLE_POOL_S, resolver=resolver)
         self.session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -195,7 +196,8 @@ class _Pool:
 class Outbound:
     """Our client. `context` gives the TLS context of now: our certificate, the list's authorities, TLS 1.3.
 
-    `public_only` (prod) refuses addresses that are not of the open internet.
+    `public_only` (prod) refuses addresses that are not of the open internet. `pinned=False` is for what is signed itself, the
+    trust list: its server needs a certificate that `context` verifies, and no pin.
     """
 
     def __init__(
@@ -203,9 +205,11 @@ class Outbound:
         context: Callable[[], ssl.SSLContext],
         *,
         public_only: bool = False,
+        pinned: bool = True,
         deadlines: Deadlines = Deadlines(),
     ) -> None:
         self._context, self._public_only, self._deadlines = context, public_only, deadlines
+        self._pinned = pinned
         self._pools: dict[str, tuple[frozenset[str], ssl.SSLContext, _Pool]] = {}
 
     @contextlib.asynccontextmanager
@@ -244,7 +248,8 @@ class Outbound:
                 except _NoByte as again:
                     raise again.problem from again
             try:
-                if 300 <= answer.status < 400:
+                unchanged = answer.status == 304 and "If-None-Match" in sending
+                if 300 <= answer.status < 400 and not unchanged:
                     raise CountryMisanswered("the answer points elsewhere", country=country, path="status")
                 yield Response(answer, country)
             finally:
@@ -288,7 +293,7 @@ class Outbound:
         target = URL(url, encoded=True)
         if target.scheme != "https" or not target.host or target.user is not None or target.fragment:
             raise UntrustedCountry("not an address of a peer", country=country)
-        if not pins:
+        if not pins and self._pinned:
             raise UntrustedCountry("the trust list names no key for this server", country=country)
         if self._public_only:
             with contextlib.suppress(ValueError):
@@ -302,7 +307,7 @@ class Outbound:
         if held is None or held[0] != pins or held[1] is not context:
             old = self._pools.pop(origin, None)
             context.set_alpn_protocols(["http/1.1"])
-            held = self._pools[origin] = (pins, context, _Pool(pins, self._public_only))
+            held = self._pools[origin] = (pins, context, _Pool(pins if self._pinned else None, self._public_only))
             held[2].users += 1  # before anything waits: another request may come meanwhile
             if old is not None:
                 await old[2].retire()

@@ -1,8 +1,8 @@
 """Additions wait, removals do not: a stolen list key can silence a country, not quietly become one.
 
 Since when each entry of the list is known is kept; an entry younger than `trust.hold_h` does not count yet. A participant
-that moves to a new origin waits whole: there is no telling what its old address now is. The countersignature that ends a
-wait early, and `isthmus trust accept`, are not built yet.
+that moves to a new origin waits whole: there is no telling what its old address now is. Two things end a wait early: the
+participant's own countersignature (`following/attested.py`), and an operator who called them (`isthmus trust accept`).
 
 Source: trust.md §2.2, T87.
 """
@@ -27,16 +27,26 @@ def entries(listed: TrustList) -> Iterator[str]:
         yield from _log(participant)
 
 
-def known_since(before: Mapping[str, int] | None, listed: TrustList, second: int) -> dict[str, int]:
-    """When each entry was first seen. A first list has nothing to wait for; what left and comes back is new."""
+def known_since(
+    before: Mapping[str, int] | None, listed: TrustList, second: int, attested: frozenset[str] = frozenset()
+) -> dict[str, int]:
+    """When each entry was first seen; 0 when it need not wait.
+
+    A first list has nothing to wait for, nor has what its participant countersigned; what left and comes back is new.
+    """
     if before is None:
         return dict.fromkeys(entries(listed), 0)
-    return {name: before.get(name, second) for name in entries(listed)}
+    return {name: before.get(name, 0 if name in attested else second) for name in entries(listed)}
+
+
+def waiting(since: Mapping[str, int], hold_s: int, second: int) -> dict[str, int]:
+    """What does not count yet, and from which second on it will."""
+    return {name: first + hold_s for name, first in since.items() if first and first + hold_s > second}
 
 
 def counting(listed: TrustList, since: Mapping[str, int], hold_s: int, second: int) -> TrustList:
     """The list without what must still wait."""
-    young = {name for name, first in since.items() if first and first + hold_s > second}
+    young = waiting(since, hold_s, second).keys()
     if not young:
         return listed
     participants = (
@@ -47,7 +57,7 @@ def counting(listed: TrustList, since: Mapping[str, int], hold_s: int, second: i
             log=participant.log if young.isdisjoint(_log(participant)) else None,
         )
         for participant in listed.participants
-        if young.isdisjoint(_whole(participant))
+        if not young & set(_whole(participant))
     )
     return replace(listed, participants=tuple(participants))
 

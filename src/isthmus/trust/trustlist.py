@@ -102,6 +102,7 @@ class Participant:
     services: frozenset[str]
     home_community_id: str = ""
     log: LogKey | None = None  # whose checkpoints are this participant's
+    attest: tuple[str, ...] = field(default=(), repr=False)  # its own word on its next keys, see following/attested.py
 
     @property
     def active(self) -> bool:
@@ -220,6 +221,7 @@ class _Participant(msgspec.Struct):
     services: list[str]
     phone: str = ""
     home_community_id: str = ""
+    attest: list[str] = []
     policy: _Policy = msgspec.field(default_factory=_Policy)
     search_mask: _Mask = msgspec.field(default_factory=_Mask)
     log: _Log | None = None
@@ -275,6 +277,7 @@ def _participant(raw: _Participant) -> Participant:
         services=frozenset(raw.services) & set(SERVICES),
         home_community_id=raw.home_community_id,
         log=None if raw.log is None else _log(raw.log),
+        attest=tuple(raw.attest),
     )
 
 
