@@ -85,6 +85,7 @@ def header_columns(header: Header) -> dict[str, Any]:
         "frames": _bounded(header.number_of_frames),
         "title": title,
         "description": header.key_object_description,
+        "refers_to": "\n".join(header.refers_to) or None,
         "study_facts": _facts_of(header, _STUDY_FACTS),
         "series_facts": _facts_of(header, _SERIES_FACTS),
         "transfer_syntax_uid": header.transfer_syntax_uid,

@@ -178,7 +178,27 @@ def documents_of(connection: Connection, patient: int | None, pack: str, source:
     rows = connection.execute(_documents().where(*of).order_by(documents.c.number))
     found = [document_of(row) for row in rows if row.kind not in _MANIFESTS or row.family.startswith(f"{pack}/")]
     twins = {(d.unique_id, d.kind): d.id for d in found if d.kind.is_manifest and d.status != WITHDRAWN}
-    return [replace(d, twin=twins.get((d.unique_id, _TWIN[d.kind]))) if d.kind in _TWIN else d for d in found]
+    referred = _referred(connection, patient)
+    return [
+        replace(d, twin=twins.get((d.unique_id, _TWIN[d.kind])), refers_to=referred.get(d.study_instance_uids[0], ()))
+        if d.kind in _TWIN
+        else d
+        for d in found
+    ]
+
+
+def _referred(connection: Connection, patient: int | None) -> dict[str, tuple[str, ...]]:
+    """By study of a patient: the other studies that instances in it name, as reports, key images and presentation states do."""
+    i = instances.c
+    statement = (
+        select(i.study_instance_uid, i.refers_to)
+        .join(studies, studies.c.study_instance_uid == i.study_instance_uid)
+        .where(studies.c.patient_id == patient, i.refers_to.is_not(None), i.state == "served")
+    )
+    found: dict[str, set[str]] = {}
+    for uid, names in connection.execute(statement):
+        found.setdefault(uid, set()).update(names.split("\n"))
+    return {uid: tuple(sorted(names)) for uid, names in found.items()}
 
 
 def list_unmapped(connection: Connection) -> list[dict[str, Any]]:

@@ -86,6 +86,7 @@ class Header:
     pixel_length: int | None = None
     document_title: Code | None = None
     key_object_description: str | None = None
+    refers_to: tuple[str, ...] = ()  # other studies of which it names instances
     warnings: tuple[str, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
 
@@ -152,6 +153,7 @@ _CODES: Final = (
     ("procedure_code", tags.PROCEDURE_CODE_SEQUENCE),
     ("anatomic_region", tags.ANATOMIC_REGION_SEQUENCE),
 )
+_EVIDENCE: Final = (tags.EVIDENCE_SEQUENCE, tags.OTHER_EVIDENCE_SEQUENCE, tags.OTHER_STUDIES_SEQUENCE)
 _UIDS: Final = (
     ("sop_instance_uid", tags.SOP_INSTANCE_UID, "no-sop-uid"),
     ("sop_class_uid", tags.SOP_CLASS_UID, "no-sop-uid"),
@@ -267,6 +269,7 @@ class _Reading:
         if self.found.has_sequences:
             said |= self.issuers()
             said["placer_order_number"] = said.get("placer_order_number") or self.requested_order()
+            said["refers_to"] = self.other_studies(str(said["study_instance_uid"]))
         if said["sop_class_uid"] == KEY_OBJECT_SELECTION:
             said["document_title"] = self.code(tags.CONCEPT_NAME_CODE_SEQUENCE)
             said["key_object_description"] = self.key_object_description()
@@ -288,6 +291,13 @@ class _Reading:
             "accession_issuer": self.text(tags.UNIVERSAL_ENTITY_ID, accession) or local,
             "issuer_universal_id": self.text(tags.UNIVERSAL_ENTITY_ID, patient),
         }
+
+    def other_studies(self, own: str) -> tuple[str, ...]:
+        """The other studies that its evidence comes from. Source: PS3.3 §C.17.2, §C.12.1.1.2."""
+        sequences = (self.values.get(tag, b"") for tag in _EVIDENCE)
+        items = [item for sequence in sequences if isinstance(sequence, list) for item in sequence]
+        named = (_clean(self.raw(tags.STUDY_INSTANCE_UID, item).decode("latin-1")) for item in items)
+        return tuple(sorted({uid for uid in named if is_uid(uid) and uid != own}))
 
     def requested_order(self) -> str | None:
         requests = (self.item(tags.REFERENCED_REQUEST_SEQUENCE), self.item(tags.REQUEST_ATTRIBUTES_SEQUENCE))

@@ -59,6 +59,7 @@ instances = Table(
     Column("frames", Integer),
     Column("title", String),  # JSON code of a key object selection
     Column("description", String),
+    Column("refers_to", String),  # other studies of which it names instances, one a line
     Column("study_facts", String, nullable=False),  # JSON; equal text for most of a study
     Column("series_facts", String, nullable=False),
     Column("container", String, nullable=False),
@@ -73,6 +74,7 @@ instances = Table(
     Index("instances_of_study", "study_instance_uid", "series_instance_uid"),
     Index("instances_by_uid", "sop_instance_uid", unique=True, sqlite_where=text("state <> 'quarantined'")),
     Index("instances_by_sha256", "sha256"),
+    Index("instances_referring", "study_instance_uid", sqlite_where=text("refers_to is not null")),
 )
 
 documents = Table(
