@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, Row, select
@@ -50,8 +50,7 @@ class Described:
         return f"correction {self.corrections}" if self.corrections else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """An instance in the words of the index, as a source behind us tells it: where it lies is that source's business."""
 
     series_instance_uid: str
@@ -67,8 +66,8 @@ class Told:
     crossing_size: int | None = None
 
 
-_COLUMNS = (instances.c.patient_id, *(instances.c[one.name] for one in fields(Told)))
-"""What is read of an instance to describe it: half of its row, and half of the time."""
+_COLUMNS = tuple(instances.c[name] for name in Told._fields)
+"""What is read of an instance to describe it, in the order of `Told`: half of its row, and half of the time."""
 
 
 def describe(
@@ -76,14 +75,13 @@ def describe(
 ) -> Described | None:
     """Describe what the archive serves of a study; None when that is nothing."""
     i = instances.c
-    rows = connection.execute(
-        select(*_COLUMNS)
-        .where(i.study_instance_uid == study_instance_uid, i.state == "served")
-        .order_by(i.series_instance_uid, i.number, i.sop_instance_uid)
-    ).all()
+    served = i.study_instance_uid == study_instance_uid, i.state == "served"
+    ordered = select(*_COLUMNS).where(*served).order_by(i.series_instance_uid, i.number, i.sop_instance_uid)
+    rows = connection.execute(ordered).all()
     if not rows:
         return None
-    patient = register.patient_of(connection, rows[0].patient_id)
+    whose = connection.execute(select(i.patient_id).where(*served).limit(1)).scalar_one()
+    patient = register.patient_of(connection, whose)
     told = describe_rows(study_instance_uid, patient, rows, source, codes)
     return replace(told, corrections=queries.corrections_of(connection, study_instance_uid))
 
@@ -91,16 +89,14 @@ def describe(
 def describe_rows(
     study_instance_uid: str,
     patient: Patient,
-    rows: Sequence[Row[Any] | Told],
+    rows: Sequence[Row[*tuple[Any, ...]] | Told],
     source: Source,
     codes: NationalCodes = NO_CODES,
 ) -> Described:
-    """Describe a study from what is said of its instances, whoever keeps them."""
+    """Describe a study from what is said of its instances, whoever keeps them: rows of `Told`."""
     warnings: list[str] = []
-    said = _Said(Counter(row.study_facts for row in rows), warnings)
-    by_series: dict[str, list[Row[Any] | Told]] = {}
-    for row in rows:
-        by_series.setdefault(row.series_instance_uid, []).append(row)
+    facts, by_series, sizes = _sorted(rows)
+    said = _Said(facts, warnings)
     mapping = Transcoder(codes, source.coding_schemes)
     described = [_series(uid, held, source, warnings, mapping) for uid, held in by_series.items()]
     series = sorted(
@@ -121,15 +117,39 @@ def describe_rows(
         procedure=procedure[2] or None if procedure else None,
         procedure_code=mapping.code(PROCEDURE, procedure),
         custodian=custodian(said.one("institution_name"), source),
-        size_bytes=_size(rows),
+        size_bytes=sum(sizes) if len(sizes) == len(rows) else None,
     )
     return Described(study, tuple(dict.fromkeys(warnings)), tuple(dict.fromkeys(mapping.unmapped)))
 
 
-def _size(rows: Sequence[Row[Any] | Told]) -> int | None:
-    """What would cross; None when a source does not tell of every instance."""
-    sizes: list[int] = [size for row in rows if (size := row.crossing_size or row.size) is not None]
-    return sum(sizes) if len(sizes) == len(rows) else None
+@dataclass(slots=True)
+class _Held:
+    """What rows say of a series."""
+
+    facts: Counter[str] = field(default_factory=Counter)
+    instances: list[Instance] = field(default_factory=list)
+
+
+def _sorted(rows: Iterable[Row[*tuple[Any, ...]] | Told]) -> tuple[Counter[str], dict[str, _Held], list[int]]:
+    """What rows say of the study, of its series in their order, and how much would cross of each instance whose size is told.
+
+    The one place that sees every row: each is unpacked once, no value is asked for by name.
+    """
+    of_study: Counter[str] = Counter()
+    by_series: dict[str, _Held] = {}
+    sizes: list[int] = []
+    for series, sop, sop_class, study_facts, series_facts, number, frames, title, description, size, crossing in rows:
+        of_study[study_facts] += 1
+        held = by_series.get(series)
+        if held is None:
+            held = by_series[series] = _Held()
+        held.facts[series_facts] += 1
+        many = frames if frames and frames > 1 else None
+        code = _code(orjson.loads(title)["code"]) if title else None
+        held.instances.append(Instance(sop, sop_class, number, many, code, description))
+        if (crosses := crossing or size) is not None:
+            sizes.append(crosses)
+    return of_study, by_series, sizes
 
 
 class _Said:
@@ -170,10 +190,9 @@ def _system(issuer: str) -> str | None:
 
 
 def _series(
-    uid: str, rows: Iterable[Row[Any] | Told], source: Source, warnings: list[str], mapping: Transcoder
+    uid: str, held: _Held, source: Source, warnings: list[str], mapping: Transcoder
 ) -> tuple[Series, tuple[Code, ...]]:
-    held = list(rows)
-    said = _Said(Counter(row.series_facts for row in held), warnings)
+    said = _Said(held.facts, warnings)
     modality, body_part = said.one("modality") or NO_MODALITY, said.one("body_part_examined")
     anatomic = said.one("anatomic_region")
     body_site = mapping.body_part(anatomic, body_part)
@@ -183,7 +202,7 @@ def _series(
     series = Series(
         series_instance_uid=uid,
         modality=modality,
-        instances=tuple(_instance(row) for row in held),
+        instances=tuple(held.instances),
         number=said.one("series_number"),
         description=said.one("series_description"),
         body_site=body_site,
@@ -191,17 +210,6 @@ def _series(
         started=started(said.one("series_date"), said.one("series_time"), said.one("timezone_offset"), source),
     )
     return series, regions
-
-
-def _instance(row: Row[Any] | Told) -> Instance:
-    return Instance(
-        sop_instance_uid=row.sop_instance_uid,
-        sop_class_uid=row.sop_class_uid,
-        number=row.number,
-        number_of_frames=row.frames if row.frames and row.frames > 1 else None,
-        title=_code(orjson.loads(row.title)["code"]) if row.title else None,
-        description=row.description,
-    )
 
 
 def _code(parts: Any) -> Code | None:
