@@ -25,10 +25,6 @@ GROUPS = {
     "REP": "Report", "SEC": "Security", "AUD": "Audit", "TOL": "Terminology and tolerance",
 }  # fmt: skip
 OPEN = {
-    "AUD-02": "open: the trail is not handed out as AuditEvent yet; a record of a search names the asker and the patient, not the query",
-    "AUD-03": "open: the trail is not handed out as AuditEvent yet",
-    "AUD-04": "open: the trail is not handed out as AuditEvent yet",
-    "AUD-10": "open: the trail is not handed out as AuditEvent yet",
     "PID-11": "open: `$match` is not offered; it is optional, and is refused by name",
     "WAD-11": "holds at 1 GiB, the largest study that is proven; 4 GB have not been measured",
     "WAD-17": "open: the XC-WADO form of an address is not offered",

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from isthmus.audit.atna.event import Site, write_event, write_searchset
 from isthmus.audit.events import Intent
 from isthmus.audit.page import MonthKeys, rows
 from isthmus.audit.trail import patient_tag
 from isthmus.audit.verify import Row, Unseal, opened
+from isthmus.fhir.elements import Node
 from isthmus.model.identifiers import PatientIdentifier, is_uid
 from isthmus.storage.database import Database
 from isthmus.storage.schema.audit import audit_trail
@@ -202,6 +204,12 @@ def as_csv(view: View) -> str:
         members = {**_members(access), "categories": " ".join(access.categories)}
         writer.writerow([_cell(value) for value in (*(members[name] for name in names), *access.words().values())])
     return out.getvalue()
+
+
+def as_searchset(view: View, site: Site, self_link: str = "AuditEvent") -> Node:
+    """The view as IHE's answer to a search for audit events; one that still goes on has no outcome yet. Source: BALP."""
+    pairs = zip(view.accesses, view.records, strict=True)
+    return write_searchset([write_event(*record, access.number, site) for access, record in pairs], self_link)
 
 
 def role_words(role: str) -> str:

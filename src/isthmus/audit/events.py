@@ -8,6 +8,7 @@ Source: trust.md §4.1, §4.3; EHDS Annex II 3.2; ISO 27789.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,7 @@ Side = Literal["A", "B"]
 Ending = Literal["complete", "incomplete", "refused", "failed"]
 
 VALUE_MAX = 512
+QUERY_MAX = 1 << 16
 ITEMS_MAX = 64
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -27,7 +29,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 class Intent:
     """An exchange that is about to happen. `transaction` is the IHE name (ITI-71, ITI-78, ITI-67, ITI-68, RAD-107) or
     capability, sign-in, view, consent, correction, trial. `details`: `reason` is why, in the words of who did it (an emergency, a
-    correction); `of` what was asked for."""
+    correction); `of` what was asked for. `query` is a search as it was sent, `address` where the other end of the line is."""
 
     side: Side
     transaction: str
@@ -44,6 +46,8 @@ class Intent:
     decision_id: str = ""
     decision_version: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+    query: bytes = field(default=b"", repr=False)
+    address: str = ""
 
     def record(self, at: datetime) -> dict[str, Any]:
         patient = self.patient and {"system": clean(self.patient.system), "value": clean(self.patient.value)}
@@ -63,6 +67,8 @@ class Intent:
             "token_jti": clean(self.token_jti),
             "decision": {"id": clean(self.decision_id), "version": clean(self.decision_version)},
             "details": clean_all(self.details),
+            **({"query": b64encode(self.query[:QUERY_MAX]).decode()} if self.query else {}),
+            **({"address": clean(self.address)} if self.address else {}),
         }
 
 

@@ -118,7 +118,7 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
         remember(connection)
         border.handles.keep(connection, did, asked.asker, asked.latest)
 
-    await visit.open(tokens.intent_of(asked, known), also)
+    await visit.open(tokens.intent_of(asked, known, request.client or ""), also)
     await visit.send(tokens.write_answer(asked, known, ours, border.signing, did))
 
 
@@ -212,21 +212,25 @@ async def _nothing(border: Border, visit: Visit, request: Request, rest: str) ->
 _TOKEN = Needs(transaction="ITI-71", stage=Known, opens=False)
 _TOLD = Needs(transaction="capability", stage=Known)
 _SEARCH = Needs(
-    transaction="ITI-78", stage=Introduced, opens=False, scopes=frozenset({*IDENTIFY_SCOPES, "patient/Patient.rs"})
-)
+    transaction="ITI-78", stage=Introduced, opens=False, searches=True,
+    scopes=frozenset({*IDENTIFY_SCOPES, "patient/Patient.rs"}),
+)  # fmt: skip
 _PATIENT = Needs(transaction="ITI-78", scopes=frozenset({"patient/Patient.rs"}))
 _IMAGING = ("imaging-study", "imaging-report")
 _DOCUMENTS = frozenset({REPORTS, MANIFESTS})
 _LIST = Needs(
-    transaction="ITI-67", services=_DOCUMENTS, scopes=frozenset({"patient/DocumentReference.rs"}), categories=_IMAGING
-)
+    transaction="ITI-67", services=_DOCUMENTS, scopes=frozenset({"patient/DocumentReference.rs"}), categories=_IMAGING,
+    searches=True,
+)  # fmt: skip
+_ENTRY = replace(_LIST, searches=False)
 _BUNDLE = Needs(transaction="ITI-68", services=_DOCUMENTS, scopes=frozenset({"patient/Bundle.r"}), categories=_IMAGING)
 _BINARY = Needs(transaction="ITI-68", services=_DOCUMENTS, scopes=frozenset({"patient/Binary.r"}), categories=_IMAGING)
 _STUDIES = frozenset({"patient/ImagingStudy.rs"})
 _STUDY = Needs(
     transaction="ImagingStudy", services=frozenset({MANIFESTS}), scopes=_STUDIES, categories=("imaging-study",)
 )
-_ROWS = Needs(transaction="RAD-129", services=frozenset({MANIFESTS}), scopes=_STUDIES, categories=("imaging-study",))
+_FOUND = replace(_STUDY, searches=True)
+_ROWS = replace(_FOUND, transaction="RAD-129")
 _IMAGES = Needs(
     transaction="RAD-107",
     services=frozenset({PIXELS}),
@@ -247,9 +251,9 @@ ROUTES: tuple[Route, ...] = (
     Route("/fhir/Patient/{id}", ("GET",), _PATIENT, _get_patient),
     Route("/fhir/DocumentReference", ("GET",), _LIST, _find_documents),
     Route("/fhir/DocumentReference/_search", ("POST",), _LIST, _find_documents),
-    Route("/fhir/DocumentReference/{id}", ("GET",), _LIST, _get_entry),
-    Route("/fhir/ImagingStudy", ("GET",), _STUDY, _find_studies),
-    Route("/fhir/ImagingStudy/_search", ("POST",), _STUDY, _find_studies),
+    Route("/fhir/DocumentReference/{id}", ("GET",), _ENTRY, _get_entry),
+    Route("/fhir/ImagingStudy", ("GET",), _FOUND, _find_studies),
+    Route("/fhir/ImagingStudy/_search", ("POST",), _FOUND, _find_studies),
     Route("/fhir/ImagingStudy/{id}", ("GET",), _STUDY, _get_study),
     Route("/fhir/Bundle/{id}", ("GET",), _BUNDLE, partial(_get_document, "Bundle")),
     Route("/fhir/Binary/{id}", ("GET",), _BINARY, partial(_get_document, "Binary")),

@@ -73,6 +73,7 @@ class Needs:
     categories: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
     opens: bool = True  # the gate opens the record; otherwise the row does, when it knows more
+    searches: bool = False  # the record holds the whole question: AUD-02
 
 
 @dataclass
@@ -185,7 +186,8 @@ class Gate:
         """Check, open the record, hand over a visit with its passes; close the record whatever happens inside."""
         intent = Intent(
             side="A", transaction=needs.transaction, exchange_id=request.exchange_id, peer="unknown",
-            categories=needs.categories, details=needs.details,
+            categories=needs.categories, details=needs.details, query=request.as_sent if needs.searches else b"",
+            address=request.client or "",
         )  # fmt: skip
         visit = Visit(self, request, needs, send, receive, intent)
         try:

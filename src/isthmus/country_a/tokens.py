@@ -102,7 +102,7 @@ async def read_request(known: Known, request: Request, ours: Participant, keys: 
     return Asked(asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, _care(asker.role, ours)))
 
 
-def intent_of(asked: Asked, known: Known) -> Intent:
+def intent_of(asked: Asked, known: Known, address: str) -> Intent:
     """What the trail says of a token request. Source: trust.md §4.1."""
     return Intent(
         side="A",
@@ -115,6 +115,7 @@ def intent_of(asked: Asked, known: Known) -> Intent:
         purpose=asked.asker.purpose,
         patient=asked.asker.patient,
         details={"stage": "care" if asked.is_care else "identify", "hpa": asked.statements[1].jti},
+        address=address,
     )
 
 

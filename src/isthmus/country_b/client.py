@@ -50,6 +50,7 @@ from isthmus.wire.tokens import Token, token_number
 ERROR_BODY_MAX = 1 << 20
 JSON_MAX = 20 << 20
 FHIR_JSON = "application/fhir+json"
+SEARCHES = frozenset({"ITI-67", "ITI-78", "ImagingStudy", "RAD-129"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,24 @@ class Client:
             origins=(country,),
             token_jti=token_number(call.token),
             details={"of": call.path} if call.method == "GET" else {},
+            query=_question(call),
+            address=self._address(country, call),
         )
+
+    def _address(self, country: str, call: Call) -> str:
+        """Where the country answers; nothing where the list does not know it: the exchange fails, and is recorded."""
+        try:
+            return urlsplit(getattr(self.directory.country(country).endpoints, call.endpoint)).hostname or ""
+        except IsthmusError:
+            return ""
+
+
+def _question(call: Call) -> bytes:
+    """A search as it is sent; nothing for another request. Source: AUD-02."""
+    if call.transaction not in SEARCHES or (call.body is None and "?" not in call.path):
+        return b""
+    line = f"{call.method} {call.path}".encode()
+    return line + b"\n\n" + call.body if call.body else line
 
 
 def evidence_of(call: Call, exchange: Exchange) -> Evidence:

@@ -61,6 +61,13 @@ class Request:
     def accept(self) -> str | None:
         return self.headers.get("accept")
 
+    @property
+    def as_sent(self) -> bytes:
+        """The request line and the body, byte for byte. It may name a patient."""
+        raw: bytes = self.scope["query_string"]
+        line = f"{self.method} {self.path}".encode() + (b"?" + raw if raw else b"")
+        return line + (b"\n\n" + self.body if self.body else b"")
+
     def form(self) -> tuple[tuple[str, str], ...]:
         """The members of a posted form, in order, doubles included. Raises UnsupportedRequest, MalformedRequest."""
         if self.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:

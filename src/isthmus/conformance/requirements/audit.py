@@ -82,6 +82,15 @@ def _queried(event: Node) -> Iterator[str]:
             continue
 
 
+_ENDS = {
+    "110150",
+    "110152",
+    "110153",
+    "AuthzOauthService",
+}  # of the line: BALP gives people and organisations no network
+_BY_SOMEBODY = {"search", "read", "disclose"}
+
+
 @requirement(
     "AUD-04", Kind.EVENT, "agents have type, who and network; the professional is IRCP and requestor", source="BALP"
 )
@@ -93,9 +102,9 @@ def aud_04(event: Node, pack: Pack) -> Iterator[str]:
             people += 1
             if agent.get("requestor") is not True or not agent.get("who"):
                 yield "AuditEvent.agent[user]"
-        elif not codes or not agent.get("who") or not el.text(agent, "network", "address"):
+        elif not codes or not agent.get("who") or (codes & _ENDS and not el.text(agent, "network", "address")):
             yield "AuditEvent.agent"
-    if people != 1:
+    if people > 1 or (not people and _codes(event, "subtype") & _BY_SOMEBODY):
         yield "AuditEvent.agent[user]"
 
 
