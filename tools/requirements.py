@@ -7,15 +7,17 @@ python tools/requirements.py [--check]
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from inspect import getsourcefile
 from pathlib import Path
 
 from isthmus.conformance.requirement import REQUIREMENTS, Requirement
 from isthmus.conformance.requirements import all as groups
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from markers import marked
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "conformance" / "requirements.md"
@@ -33,33 +35,6 @@ OPEN = {
 """What is not shown, or not whole, and why."""
 
 
-def marked() -> dict[str, list[str]]:
-    """For each requirement the tests that say they show it, as `room/test_page.py::name`."""
-    found: dict[str, list[str]] = {}
-    for page in sorted((ROOT / "tests").rglob("test_*.py")):
-        tree = ast.parse(page.read_text(encoding="utf-8"))
-        everywhere = [id for node in tree.body if _is_pytestmark(node) for id in _ids(node)]
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                own = [id for decorator in node.decorator_list for id in _ids(decorator)]
-                for id in dict.fromkeys((*everywhere, *own)):
-                    found.setdefault(id, []).append(
-                        f"{page.relative_to(ROOT / 'tests')}::{node.name.removeprefix('test_')}"
-                    )
-    return found
-
-
-def _is_pytestmark(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "pytestmark" for t in node.targets)
-
-
-def _ids(node: ast.AST) -> Iterator[str]:
-    """The numbers in every `mark.requirement(…)` below."""
-    for call in ast.walk(node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "requirement":
-            yield from (str(argument.value) for argument in call.args if isinstance(argument, ast.Constant))
-
-
 def result(id: str, tests: list[str]) -> str:
     """Whether a requirement holds; raises ValueError where neither a test nor a reason says so."""
     if id in OPEN:
@@ -72,7 +47,7 @@ def result(id: str, tests: list[str]) -> str:
 def matrix() -> str:
     """The page."""
     assert groups.GROUPS
-    shown = marked()
+    shown = marked("requirement")
     results = {id: result(id, shown.get(id, [])) for id in REQUIREMENTS}
     counted = Counter("open" if told.startswith("open") else "holds" for told in results.values())
     lines = [
