@@ -7,6 +7,7 @@ import pytest
 from isthmus.pages.cleaning import clean
 
 
+@pytest.mark.threat("T70")
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -46,6 +47,7 @@ def test_nothing_hostile_survives(hostile: str) -> None:
         assert sign not in kept
 
 
+@pytest.mark.threat("T93")
 @pytest.mark.parametrize(
     "attribute",
     [

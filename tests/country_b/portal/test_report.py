@@ -119,6 +119,7 @@ async def test_original_and_report_are_one_access(portal: FakePortal) -> None:
     assert portal.country.asked.count("report") == 1
 
 
+@pytest.mark.threat("T70")
 async def test_hostile_narrative_is_cleaned(portal: FakePortal) -> None:
     portal.country.with_report("ct-eleni")
     hostile = (

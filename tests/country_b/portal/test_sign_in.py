@@ -36,6 +36,7 @@ async def test_a_wrong_password_is_told_in_words_and_noted(portal: FakePortal) -
     assert [n.details for n in portal.notes] == [{"what": "refused"}]
 
 
+@pytest.mark.threat("T71")
 async def test_the_sessions_cookie_names_country_and_port_and_is_shut(portal: FakePortal) -> None:
     browser = portal.browser()
     await browser.get("/sign-in")
@@ -51,6 +52,7 @@ async def test_the_sessions_cookie_names_country_and_port_and_is_shut(portal: Fa
     assert "Path=/" in cookie
 
 
+@pytest.mark.threat("T71")
 async def test_pages_need_a_session(portal: FakePortal) -> None:
     browser = portal.browser()
 
@@ -59,6 +61,7 @@ async def test_pages_need_a_session(portal: FakePortal) -> None:
         assert page.path == "/sign-in"
 
 
+@pytest.mark.threat("T94")
 async def test_fifteen_idle_minutes_end_the_session_and_say_so(portal: FakePortal) -> None:
     browser = portal.browser()
     page = await browser.visit(ELENI)
@@ -71,6 +74,7 @@ async def test_fifteen_idle_minutes_end_the_session_and_say_so(portal: FakePorta
     assert ELENI.name.family not in page.text
 
 
+@pytest.mark.threat("T71")
 async def test_sign_out_ends_session_visit_and_what_was_kept(portal: FakePortal) -> None:
     browser = portal.browser()
     listed = await browser.visit(ELENI)
@@ -84,6 +88,8 @@ async def test_sign_out_ends_session_visit_and_what_was_kept(portal: FakePortal)
     assert (await browser.get(listed.path)).status == 403
 
 
+@pytest.mark.threat("T84")
+@pytest.mark.threat("T94")
 async def test_sign_out_clears_what_the_browser_holds(portal: FakePortal) -> None:
     browser = portal.browser()
     page = await browser.sign_in()
@@ -95,6 +101,7 @@ async def test_sign_out_clears_what_the_browser_holds(portal: FakePortal) -> Non
     assert answer.headers["clear-site-data"] == '"cache", "storage"'
 
 
+@pytest.mark.threat("T94")
 async def test_a_visit_belongs_to_its_professional(portal: FakePortal) -> None:
     listed = await portal.browser().visit(ELENI)
     other = portal.browser()
@@ -114,6 +121,7 @@ async def test_another_host_is_refused(portal: FakePortal, path: str) -> None:
     assert "content-security-policy" in page.headers
 
 
+@pytest.mark.threat("T71")
 async def test_a_post_without_the_pages_token_changes_nothing(portal: FakePortal) -> None:
     browser = portal.browser()
     await browser.visit(ELENI)
@@ -124,6 +132,7 @@ async def test_a_post_without_the_pages_token_changes_nothing(portal: FakePortal
     assert (await browser.get("/find")).status == 200
 
 
+@pytest.mark.threat("T71")
 async def test_a_post_from_elsewhere_is_refused_even_with_the_token(portal: FakePortal) -> None:
     browser = portal.browser()
     await browser.sign_in()
@@ -133,6 +142,7 @@ async def test_a_post_from_elsewhere_is_refused_even_with_the_token(portal: Fake
     assert page.status == 403
 
 
+@pytest.mark.threat("T71")
 async def test_a_page_token_is_another_on_each_page(portal: FakePortal) -> None:
     browser = portal.browser()
     await browser.sign_in()
@@ -142,6 +152,8 @@ async def test_a_page_token_is_another_on_each_page(portal: FakePortal) -> None:
     assert first != second
 
 
+@pytest.mark.threat("T71")
+@pytest.mark.threat("T101")
 async def test_every_page_carries_policy_and_is_not_kept(portal: FakePortal) -> None:
     browser = portal.browser()
     pages = [await browser.get("/sign-in"), await browser.sign_in(), await browser.find(ELENI), await browser.confirm()]
@@ -187,6 +199,7 @@ async def test_a_page_says_how_it_may_be_asked(portal: FakePortal, method: str, 
     assert (page.status, page.headers["allow"]) == (405, allowed)
 
 
+@pytest.mark.threat("T84")
 async def test_a_service_worker_is_never_served(portal: FakePortal) -> None:
     page = await portal.browser().once("GET", "/static/portal.css", headers={"service-worker": "script"})
 
