@@ -8,7 +8,7 @@ PYTEST := $(RUN)python -m pytest
 LONG := streaming hostile journeys engines demo web proof  # left to `make test`
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo check test proof conformance fix
+.PHONY: help setup web demo check test proof conformance fix sbom advisories
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -51,3 +51,9 @@ conformance: setup ## run the tests that show a requirement, then write docs/con
 fix: setup ## format and mend what the linter can
 	$(RUN)ruff format src tests tools hatch_build.py
 	$(RUN)ruff check --fix src tests tools hatch_build.py
+
+sbom: setup ## what the product is made of, as CycloneDX (printed)
+	@$(UV) export -q --frozen --no-dev --format cyclonedx1.5
+
+advisories: setup ## known faults of what the product is made of (asks the network; for a scheduled job, never a gate)
+	@$(UV) audit --frozen --no-dev && cd web && ../.venv/bin/python -c 'import sys; sys.path.insert(0, ".."); import hatch_build; hatch_build.npm("audit", "--omit=dev")'

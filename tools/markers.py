@@ -15,7 +15,7 @@ def marked(kind: str) -> dict[str, list[str]]:
     for page in sorted((ROOT / "tests").rglob("test_*.py")):
         tree = ast.parse(page.read_text(encoding="utf-8"))
         everywhere = [id for node in tree.body if _is_pytestmark(node) for id in _ids(node, kind)]
-        for node in tree.body:
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 own = [id for decorator in node.decorator_list for id in _ids(decorator, kind)]
                 for id in dict.fromkeys((*everywhere, *own)):

@@ -118,6 +118,7 @@ def test_with_json_an_error_is_a_document_and_the_sentence_as_well(capsys: pytes
     assert said.err == f"isthmus: {error['message']}\n"
 
 
+@pytest.mark.threat("T79")
 def test_a_stand_in_is_refused_in_production_before_any_other_doubt(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +131,7 @@ def test_a_stand_in_is_refused_in_production_before_any_other_doubt(
     assert orjson.loads(capsys.readouterr().out)["error"]["code"] == "stand-in"
 
 
+@pytest.mark.threat("T79")
 def test_the_environment_cannot_smuggle_a_stand_in_into_production(
     asking: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_no_password_is_written_and_the_file_is_its_owners(file: Path) -> None:
     assert RADIOLOGIST.password not in repr(RADIOLOGIST)
 
 
+@pytest.mark.threat("T79")
 @pytest.mark.parametrize("env", ["prod", "", "DEMO"])
 def test_production_refuses_the_stand_in_before_any_other_doubt(env: str, tmp_path: Path) -> None:
     accounts = Accounts(tmp_path / "not-there.toml", env)

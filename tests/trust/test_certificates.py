@@ -67,6 +67,21 @@ def test_tls_1_2_is_refused(practice: Practice) -> None:
         shake(server, client)
 
 
+@pytest.mark.threat("T86")
+def test_every_handshake_agrees_on_keys_that_are_forgotten_afterwards(practice: Practice) -> None:
+    server, client = contexts(practice)
+
+    a, _ = shake(server, client)
+
+    name, version, bits = a.cipher() or ("", "", 0)
+    assert (version, name.startswith("TLS_"), bits >= 128) == (
+        "TLSv1.3",
+        True,
+        True,
+    )  # 1.3 has no exchange but ephemeral ones
+    assert server.num_tickets == 0  # nor a key that outlives the connection
+
+
 @pytest.mark.threat("T04")
 def test_no_session_can_be_resumed(practice: Practice) -> None:
     server, client = contexts(practice)
@@ -162,6 +177,7 @@ def test_the_spki_names_the_key_and_x5t_the_certificate(practice: Practice, cloc
     assert x5t_s256(before) != x5t_s256(after)
 
 
+@pytest.mark.threat("T79")
 def test_production_refuses_a_demo_certificate(practice: Practice) -> None:
     file = practice.made.settings["AA"]
     file.write_text(file.read_text().replace('country = "AA"', 'country = "EL"'))

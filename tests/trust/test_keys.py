@@ -49,6 +49,7 @@ def test_a_private_key_others_can_read_is_refused(tmp_path: Path) -> None:
         load_signing_key(file, "demo")
 
 
+@pytest.mark.threat("T79")
 def test_production_refuses_demo_keys(tmp_path: Path) -> None:
     write_signing_key(tmp_path / "sig.jwk", KEY)
     write_public_key(tmp_path / "sig.public.jwk", KEY)
