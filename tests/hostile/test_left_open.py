@@ -96,7 +96,7 @@ async def test_a_label_of_the_trust_list_is_text_in_the_form(words: str, tmp_pat
     portal = portal_in(tmp_path)
     listed = participant()
     mask = replace(listed.mask, identifiers=(replace(listed.mask.identifiers[0], label={"en": words}),))
-    portal.desk.directory.participants[:] = [replace(listed, mask=mask, name={"en": words})]  # type: ignore[attr-defined]
+    portal.desk.directory.participants[:] = [replace(listed, mask=mask, name={"en": words})]  # type: ignore[attr-defined]  # the fake directory
     browser = portal.browser()
 
     page = await browser.sign_in()

@@ -46,11 +46,15 @@ class Watched(Walker):
         self.elsewhere: list[str] = []
         self.boxes: list[str] = []
         self.context.on("request", self._asked)
-        self.page.on("dialog", lambda box: (self.boxes.append(box.message), box.dismiss()))
+        self.page.on("dialog", self._opened)
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith((self.served.url, "blob:", "data:,")):
             self.elsewhere.append(request.url)
+
+    def _opened(self, box: Any) -> None:
+        self.boxes.append(box.message)
+        box.dismiss()
 
     def touched(self) -> list[Any]:
         """Whatever got through, after everything on the page was pointed at, focused and pressed."""
