@@ -10,6 +10,7 @@ Source: trust.md §2.9.
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import importlib
 import json
@@ -28,6 +29,13 @@ TASK, BYTES = b"T", b"B"  # what the parent says
 
 Function = Callable[["PipeSource", dict[str, object]], Iterable[bytes]]
 
+# Each lies in a file of its own, and is opened when a text first asks for it: DICOM's character sets, and what XML declares.
+_ENCODINGS: Final = (
+    *(f"iso8859_{number}" for number in (*range(1, 12), *range(13, 17))),
+    *(f"cp{number}" for number in (437, 737, 850, 852, 855, 857, 866, *range(1250, 1259))),
+    *("utf_8_sig", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "koi8_r", "koi8_u", "mac_roman"),
+    *("shift_jis", "euc_jp", "euc_kr", "gb2312", "gbk", "gb18030", "big5", "iso2022_jp", "iso2022_jp_2"),
+)
 _OPEN_FILES: Final = 32
 _CLONE_NEWNET: Final = 0x40000000
 _CLONE_NEWUSER: Final = 0x10000000
@@ -133,6 +141,8 @@ def main(module: str, memory_bytes: int, *folders: str) -> None:
     for number in (0, 1, 2):
         os.dup2(nothing, number)  # what a library prints must not come between the frames
     loaded = importlib.import_module(module)
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
     _limit(memory_bytes)
     _take_the_network_away()
     _filter_calls()

@@ -16,7 +16,8 @@ from tests.engines.judge.definitions import definitions
 from tests.journeys.test_judged import BROKEN
 
 from isthmus.commands.root import run
-from isthmus.conformance.judgement import judge
+from isthmus.conformance.evidence import Exchange
+from isthmus.conformance.judgement import judge, judge_conversation
 from isthmus.conformance.profiles.claims import package_faults, profile_faults
 from isthmus.conformance.profiles.known import Profiles
 from isthmus.conformance.profiles.packages import Package, Packages, read_package
@@ -569,6 +570,28 @@ def test_the_command_tells_what_a_package_finds(tmp_path: Path, capsys: pytest.C
     assert [one["path"] for one in said["findings"] if one["severity"] == "error"] == ["Patient.birthDate"]
     assert {"file": "test.profiles#1.0.0", "kind": "FHIR package"} in said["files"]
     assert "PROFILE-dependency" in {one["rule"] for one in said["findings"]}
+
+
+def answered(body: bytes) -> tuple[Exchange, ...]:
+    return (Exchange(path="/fhir/DocumentReference", answer=body, headers={"content-type": "application/fhir+json"}),)
+
+
+def test_what_a_border_answers_is_held_against_the_profiles_too(drafts: Profiles) -> None:
+    node = orjson.loads(RESOURCES["search"])
+    del node["entry"][0]["resource"]["category"]
+
+    sound = judge_conversation(answered(RESOURCES["search"]), PACK, drafts)
+    spoilt = judge_conversation(answered(orjson.dumps(node)), PACK, drafts)
+    unasked = judge_conversation(answered(orjson.dumps(node)), PACK)
+
+    assert of_profiles(sound) == []
+    place = "GET /fhir/DocumentReference: Bundle.entry[0].resource.DocumentReference.category"
+    assert place in {one.path for one in of_profiles(spoilt)}
+    assert of_profiles(unasked) == []
+
+
+def of_profiles(found: Iterable[Finding]) -> list[Finding]:
+    return [one for one in found if one.requirement.startswith("PROFILE-") and one.severity is Severity.ERROR]
 
 
 def test_without_packages_profiles_are_not_spoken_of() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.conformance.packed import packed
+from tests.engines.judge.definitions import definitions
 
 from isthmus import telemetry
 from isthmus.config import Conformance
@@ -19,6 +21,7 @@ from isthmus.country_b.documents import get_kos
 from isthmus.demo.people import PEOPLE
 from isthmus.model.documents import DocumentKind
 from isthmus.testing.two_countries import TwoCountries
+from isthmus.wire.packs.pack import load_pack
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +30,14 @@ def checked(countries: TwoCountries, *words: object) -> tuple[int, Any]:
     done = countries.b.command("check", *words, "--json")
     assert done.stderr == ""
     return done.returncode, orjson.loads(done.stdout)
+
+
+def who_asks() -> list[str]:
+    """A visit to a patient, as words of the command."""
+    eleni = PEOPLE["eleni"]
+    number = f"{eleni.identifier.system}|{eleni.identifier.value}"
+    words = ["--as", "radiologist", "--identifier", number, "--family", eleni.name.family]
+    return [*words, "--birth-date", eleni.birth_date, "--given", eleni.name.given[0], "--gender", eleni.gender]
 
 
 def test_a_live_border_has_no_error(countries: TwoCountries) -> None:
@@ -39,27 +50,27 @@ def test_a_live_border_has_no_error(countries: TwoCountries) -> None:
 
 
 def test_what_a_live_border_tells_of_a_patient_has_no_error_and_stands_on_both_trails(countries: TwoCountries) -> None:
-    eleni = PEOPLE["eleni"]
     ready = countries.demo.ready()
-    number = f"{eleni.identifier.system}|{eleni.identifier.value}"
-    who = [
-        "--as",
-        "radiologist",
-        "--identifier",
-        number,
-        "--family",
-        eleni.name.family,
-        "--birth-date",
-        eleni.birth_date,
-    ]
-    who += ["--given", eleni.name.given[0], "--gender", eleni.gender]
     before = len(countries.b.exchanges())
 
-    code, answer = checked(countries, "--border", ready["countries"]["AA"]["border"], *who)
+    code, answer = checked(countries, "--border", ready["countries"]["AA"]["border"], *who_asks())
 
     assert (code, answer["findings"]) == (0, [])
     asked = {one.transaction for one in countries.b.exchanges()[: len(countries.b.exchanges()) - before]}
     assert {"ITI-78", "ITI-67", "ITI-68", "RAD-107"} <= asked
+
+
+def test_what_a_live_border_answers_fulfils_the_profiles_of_a_package(countries: TwoCountries, tmp_path: Path) -> None:
+    package = packed(tmp_path / "drafts.tgz", definitions(load_pack()))
+
+    code, answer = checked(
+        countries, "--border", countries.demo.ready()["countries"]["AA"]["border"], *who_asks(), "--package", package
+    )
+
+    assert code == 0
+    assert [one["kind"] for one in answer["files"]] == ["FHIR package", "border of AA"]
+    assert {one["severity"] for one in answer["findings"]} <= {"information"}
+    assert any(one["rule"] == "PROFILE-unchecked" for one in answer["findings"]), "the profiles were asked for"
 
 
 def test_a_border_that_the_trust_list_does_not_have_is_not_asked(countries: TwoCountries) -> None:

@@ -26,6 +26,11 @@ def said(source: Source, options: Options) -> Iterator[bytes]:
     yield str(options["words"]).encode()
 
 
+def decoded(source: Source, options: Options) -> Iterator[bytes]:
+    """What a text says that declares an encoding of its own."""
+    yield source.read_at(0, source.size_bytes).decode(str(options["encoding"])).encode()
+
+
 def spin(source: Source, options: Options) -> NoReturn:
     while True:
         pass

@@ -20,7 +20,7 @@ from isthmus.sandbox import MIB, Sandbox
 HERE = Path(__file__).parent
 NAMES = (
     "echo", "said", "spin", "sleep", "rest", "hoard", "flood", "plenty", "crash", "leave", "stumble", "chat", "read_a_file",
-    "write_a_file", "call_out", "start_a_program", "environment",
+    "write_a_file", "call_out", "start_a_program", "environment", "decoded",
 )  # fmt: skip
 FILTERED = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 
@@ -54,6 +54,18 @@ def test_a_task_gives_what_it_makes_of_its_bytes(box: Sandbox) -> None:
 
 def test_options_reach_the_task(box: Sandbox) -> None:
     assert box.run_now("said", b"", {"words": "four"}) == b"four"
+
+
+@pytest.mark.parametrize(
+    "encoding", ["windows-1253", "iso8859-7", "iso8859-5", "koi8-r", "utf-16", "iso2022_jp_2", "gb18030", "euc_kr"]
+)
+def test_a_text_is_read_in_the_encoding_that_it_declares_though_no_file_can_be_opened(
+    box: Sandbox, encoding: str
+) -> None:
+    words = {"iso2022_jp_2": "山田", "gb18030": "王", "euc_kr": "김", "iso8859-5": "Иванов", "koi8-r": "Иванов"}
+    name = words.get(encoding, "Παπαδάκη")
+
+    assert box.run_now("decoded", name.encode(encoding), {"encoding": encoding}).decode() == name
 
 
 def test_pieces_go_where_they_are_wanted_as_they_come(box: Sandbox) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +29,10 @@ from isthmus.commands.visit import (
     query_of,
 )
 from isthmus.conformance.agreement import Facts, differences
+from isthmus.conformance.child import Judging
 from isthmus.conformance.dataset import Coverage
 from isthmus.conformance.findings import Account
-from isthmus.conformance.judgement import Judged, judge, judge_conversation, unreadable
+from isthmus.conformance.judgement import Judged, judge_conversation
 from isthmus.conformance.profiles.claims import package_faults
 from isthmus.conformance.profiles.known import Profiles
 from isthmus.conformance.profiles.packages import Packages, read_package
@@ -88,16 +90,15 @@ def check(
         raise SettingsProblem("give files or folders, or --border URL; see `isthmus check --help`", reason="usage")
     if (login is None) != (identifier is None) or (login is not None and border is None):
         raise SettingsProblem("--as and --identifier go together, with --border", reason="usage")
-    if package and border is not None:
-        raise SettingsProblem("--package judges files, not a border", reason="usage")
     asked = (
         Asked(login, "", identifier, family, given, birth_date, gender, "TREAT", None) if login and identifier else None
     )
-    if border is not None:
-        account = _live(ctx, border, asked)
-    else:
-        packages = Packages(read_package(one) for one in package or ())
-        account = _of_files([*_listed(paths or [])], load_pack(pack), packages)
+    packages = Packages(read_package(one) for one in package or ())
+    account = (
+        _live(ctx, border, asked, packages)
+        if border is not None
+        else _of_files([*_listed(paths or [])], load_pack(pack), packages)
+    )
     if html is not None:
         _write(html, account.as_page())
     emit(account.as_json() if as_json else account, as_json, _show)
@@ -105,7 +106,7 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def _live(ctx: typer.Context, border: str, asked: Asked | None) -> Account:
+def _live(ctx: typer.Context, border: str, asked: Asked | None, packages: Packages) -> Account:
     from isthmus.app import asking
     from isthmus.country_b.probe import country_at, probe, probe_visit
 
@@ -121,10 +122,21 @@ def _live(ctx: typer.Context, border: str, asked: Asked | None) -> Account:
                 who = replace(asked, country=country)
                 visit = await begin(client, who, confirm=True)
                 conversation += await probe_visit(client, visit, country, query_of(who))
-            found = judge_conversation(conversation, client.pack(country))
-            return Account(((border, f"border of {country}"),), tuple(replace(one, file=border) for one in found))
+            found = judge_conversation(
+                conversation, client.pack(country), Profiles(packages) if packages.held else None
+            )
+            judged, told = _of_packages(packages)
+            told += (replace(one, file=border) for one in found)
+            return Account((*judged, (border, f"border of {country}")), tuple(told))
 
     return asyncio.run(inside())
+
+
+def _of_packages(packages: Packages) -> tuple[list[tuple[str, str]], list[Finding]]:
+    """The packages as they stand among what is judged, and what is to be said of them."""
+    judged = [(one.label, "FHIR package") for one in packages.held]
+    found = [replace(fault, file=one.label) for one in packages.held for fault in package_faults(one, packages)]
+    return judged, found
 
 
 def _listed(paths: list[Path]) -> Iterator[tuple[Path, bool]]:
@@ -144,17 +156,12 @@ def _listed(paths: list[Path]) -> Iterator[tuple[Path, bool]]:
 
 
 def _of_files(files: list[tuple[Path, bool]], pack: Pack, packages: Packages) -> Account:
-    judged: list[tuple[str, str]] = []
-    findings: list[Finding] = []
+    judged, findings = _of_packages(packages)
     facts: list[Facts] = []
     coverage: list[tuple[str, Coverage]] = []
-    profiles = Profiles(packages) if packages.held else None
-    for package in packages.held:
-        judged.append((package.label, "FHIR package"))
-        findings += (replace(one, file=package.label) for one in package_faults(package, packages))
-    with progress("checking", len(files)) as advance:
-        for path, named in files:
-            one = _judged(path, pack, profiles)
+    with progress("checking", len(files)) as advance, Judging(pack, packages) as judging:
+        each = judging.each(partial(_source, path) for path, _ in files)
+        for (path, named), one in zip(files, each, strict=True):
             if not named and _is_a_note(path, one):
                 one = replace(
                     one, kind="text", findings=tuple(replace(f, severity=Severity.INFORMATION) for f in one.findings)
@@ -168,11 +175,8 @@ def _of_files(files: list[tuple[Path, bool]], pack: Pack, packages: Packages) ->
     return Account(tuple(judged), (*findings, *differences(facts)), tuple(coverage))
 
 
-def _judged(path: Path, pack: Pack, profiles: Profiles | None) -> Judged:
-    try:
-        return judge(RangeSource(FileRange(str(path), 0, path.stat().st_size)), pack, profiles)
-    except OSError as exc:
-        return unreadable(f"the file cannot be read ({exc.strerror})")
+def _source(path: Path) -> RangeSource:
+    return RangeSource(FileRange(str(path), 0, path.stat().st_size))
 
 
 _NOTE = re.compile(r"\.(?:txt|md|csv|tsv|html?|log|fsh)", re.IGNORECASE)

@@ -88,13 +88,16 @@ def judge(source: Source, pack: Pack, profiles: Profiles | None = None) -> Judge
     return unreadable("neither FHIR nor DICOM nor CDA nor PDF" if head else "an empty file")
 
 
-def judge_conversation(conversation: Conversation, pack: Pack) -> list[Finding]:
-    """Judge what a live border answered: every answer by R4, and the whole by the requirements. Paths begin with what was asked."""
+def judge_conversation(conversation: Conversation, pack: Pack, profiles: Profiles | None = None) -> list[Finding]:
+    """Judge what a live border answered: every answer by R4 and by profiles, and the whole by the requirements.
+
+    Paths begin with what was asked.
+    """
     found: list[Finding] = []
     for one in conversation:
         at = f"{one.method} {one.path}"
         if one.node.get("resourceType"):
-            found += [replace(fault, path=f"{at}: {fault.path}") for fault in structure_faults(one.node)]
+            found += [replace(fault, path=f"{at}: {fault.path}") for fault in _resource_faults(one.node, profiles)]
         asked = _asked(Kind.EXCHANGE, one, pack)
         found += [replace(fault, path=f"{at}: {fault.path}" if fault.path else at) for fault in asked]
     seen = {(one.requirement, one.path.partition(": ")[2]) for one in found}
@@ -162,9 +165,7 @@ def _json(data: bytes, pack: Pack, profiles: Profiles | None) -> Judged:
         if isinstance(node, dict) and "token_endpoint" in node:
             return Judged("configuration", tuple(_asked(Kind.SMART, node, pack)))
         return unreadable("JSON that is no FHIR resource: no resourceType", "resourceType")
-    found = structure_faults(node)
-    if profiles is not None:
-        found += _profiled(node, profiles, {one.path for one in found if one.requirement == "R4-cardinality"})
+    found = _resource_faults(node, profiles)
     kind = _kind(node, pack)
     if kind is None:
         name = node["resourceType"]
@@ -174,10 +175,14 @@ def _json(data: bytes, pack: Pack, profiles: Profiles | None) -> Judged:
     return Judged(f"FHIR {kind.value}", (*found, *more), facts, tuple(coverage(told)) if told is not None else ())
 
 
-def _profiled(node: Node, profiles: Profiles, told: set[str]) -> list[Finding]:
-    """What profiles find; not how often something is there where R4 finds that wrong already."""
-    found = profile_faults(node, profiles)
-    return [one for one in found if one.requirement != "PROFILE-cardinality" or one.path not in told]
+def _resource_faults(node: Node, profiles: Profiles | None) -> list[Finding]:
+    """What R4 finds, and profiles; not how often something is there where R4 finds that wrong already."""
+    found = structure_faults(node)
+    if profiles is None:
+        return found
+    told = {one.path for one in found if one.requirement == "R4-cardinality"}
+    more = profile_faults(node, profiles)
+    return found + [one for one in more if one.requirement != "PROFILE-cardinality" or one.path not in told]
 
 
 def _kind(node: Node, pack: Pack) -> Kind | None:

@@ -63,6 +63,11 @@ def _tables() -> dict[str, Any]:
     return tables
 
 
+def ready() -> None:
+    """Read the tables now, for who can open no file later."""
+    _tables()
+
+
 @cache
 def primitives() -> Mapping[str, str]:
     """The primitive types, each with the regular expression of its values."""
