@@ -20,7 +20,7 @@ import pytest
 import structlog
 
 from isthmus import telemetry
-from isthmus.archive.reports import _not_newer
+from isthmus.archive.versions import not_newer
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Trail
 from isthmus.commands.output import printable, show, table
@@ -229,7 +229,7 @@ def test_a_version_of_five_thousand_digits_is_compared_like_any_other() -> None:
     class Said:
         version = "9" * 5000
 
-    assert _not_newer(Row(), Said()) is None  # type: ignore[arg-type]  # all that is looked at
+    assert not_newer(Row(), Said()) is None  # type: ignore[arg-type]  # all that is looked at
 
 
 @pytest.mark.threat("T75")

@@ -35,6 +35,7 @@ class Order:
     patient: PatientIdentifier | None = None
     studies: tuple[str, ...] = ()
     accession_numbers: tuple[Identifier, ...] = ()
+    confidentiality: str | None = None
     as_: str | None = None  # document, dicom; None: the content decides
 
 
@@ -193,6 +194,11 @@ class _Door:
             before = self._intake.flush()
             if self._order.accession_numbers:
                 self._offer()
-            envelope = Envelope(self._order.patient, self._order.studies, self._order.accession_numbers)
+            envelope = Envelope(
+                self._order.patient,
+                self._order.studies,
+                self._order.accession_numbers,
+                confidentiality=self._order.confidentiality,
+            )
             return [*before, self._reports.take(bytes(body), form, shown, envelope)]
         return self._intake.dicom(begun, shown, self._order.patient)

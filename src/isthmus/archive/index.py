@@ -60,6 +60,7 @@ def document_facts(said: Document | ReportIndex, status: str | None, version: st
             "period_start": said.period_start,
             "report_status": status,
             "report_version": version,
+            "sensitivity": list(said.sensitivity),
             **more,
         }
     )

@@ -256,6 +256,7 @@ def document_of(row: Row[Any]) -> Document:
         report_version=facts.get("report_version"),
         replaces=None if row.replaces is None else str(row.replaces),
         description=facts.get("description"),
+        sensitivity=tuple(facts.get("sensitivity", ())),
         unmapped=facts.get("unmapped", 0),
         mapped_by=facts.get("mapped_by", ""),
     )

@@ -8,7 +8,6 @@ Source: interfaces.md §11; wire.md §1.4.4 (relations between entries), §2.4; 
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +15,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import Connection, Row, update
 
-from isthmus.archive import index, queries, register
+from isthmus.archive import index, queries, register, versions
 from isthmus.archive.containers import Container, Slice
 from isthmus.archive.studies import custodian
 from isthmus.archive.verdicts import ACCEPTED, QUARANTINED, REFUSED, UNCHANGED, Verdict, held
 from isthmus.errors import IsthmusError, MalformedRequest
 from isthmus.fhir import elements as el
+from isthmus.model.confidentiality import beyond_normal, highest
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.originals.cda.child import told_header
@@ -36,7 +36,6 @@ from isthmus.wire.report.document import ReportIndex, report_index
 
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 FHIR, PDF, CDA = (k.value for k in (DocumentKind.REPORT_FHIR, DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA))
-VERSION_MAX: Final = 200  # characters that are compared; more digits than 4300 are no number to Python
 MEDIA_TYPES: Final = {FHIR: "application/fhir+json", PDF: "application/pdf", CDA: "text/xml"}
 
 
@@ -44,7 +43,8 @@ MEDIA_TYPES: Final = {FHIR: "application/fhir+json", PDF: "application/pdf", CDA
 class Envelope:
     """What is said of a document by whoever brings it. Of a PDF nothing else is known; of the others it must not contradict.
 
-    `replaces`: the identifier of an earlier document of the same patient, or its number here.
+    `replaces`: the identifier of an earlier document of the same patient, or its number here. Of `confidentiality` and what the document
+    says itself the higher holds.
     """
 
     patient: PatientIdentifier | None = None
@@ -55,6 +55,7 @@ class Envelope:
     created: str | None = None
     language: str | None = None
     replaces: Identifier | int | None = None
+    confidentiality: str | None = None
 
 
 NO_ISSUER: Final = (
@@ -114,6 +115,7 @@ class Reports:
         own = el.child(bundle, "identifier")
         unique = Identifier(el.text(own, "system"), el.text(own, "value") or "")
         unique = unique if unique.value else said.unique_id
+        said = _labelled(said, envelope)
         what = _Document(FHIR, said, unique, place, path, envelope.replaces)
         return self._told(self.database.write_now(lambda connection: self._decide(connection, what)), place)
 
@@ -130,14 +132,14 @@ class Reports:
         named = (patient,) if patient else tuple(one for one in cda.patients if self._may_name(one)) or cda.patients
         ours = f"urn:oid:{self.source.accession_issuer}"
         numbers = cda.index.accession_numbers or tuple(n for n in cda.order_numbers if n.system == ours)
-        place = self._kept(body)
+        place, labelled = self._kept(body), _labelled(cda.index, envelope)
 
         def decided(connection: Connection) -> Verdict:
             people = {row[0]: one for one in reversed(named) if (row := register.person_row(connection, one))}
             known = list(people.values())
             if len(known) > 1:  # two people of the register, or one twice: which of them is not for us to say
                 return held(REFUSED, path, "several-patients")
-            said = replace(cda.index, patient=(known or named)[0], accession_numbers=numbers)
+            said = replace(labelled, patient=(known or named)[0], accession_numbers=numbers)
             return self._decide(connection, _Document(CDA, said, cda.unique_id, place, path, envelope.replaces))
 
         return self._told(self.database.write_now(decided), place)
@@ -150,28 +152,33 @@ class Reports:
             return held(REFUSED, path, "other-issuer")
         if known is None and not traits.suffice:
             return held(REFUSED, path, "unknown-patient")
-        same = _same_bytes(connection, place, known[0] if known else None)
+        same = versions.same_bytes(connection, place.sha256, known[0] if known else None)
         if same is not None:
+            versions.raise_label(connection, same, highest(said.sensitivity))
             return _again(same, path, kind, said.study_instance_uids)
         if known is not None and register.contradicts(known[1], traits):
             columns = self._columns(kind, said, what.unique, place) | {
                 "state": "quarantined",
                 "reason": "contradicts-register",
             }
-            if not _in_quarantine(connection, place):
+            if not versions.in_quarantine(connection, place.sha256):
                 index.insert_document(connection, columns)
             return held(QUARANTINED, path, "contradicts-register")
-        replaced = _replaced(connection, what.replaces, known[0] if known else None)
+        replaced = versions.replaced(connection, what.replaces, known[0] if known else None)
         if isinstance(replaced, str) or (replaced is not None and self._of_another(replaced)):
             return held(REFUSED, path, replaced if isinstance(replaced, str) else "other-source")
         number = known[0] if known else register.register(connection, said.patient, traits)
         family = f"{number}/{said.unique_id.system}|{said.unique_id.value}"
-        before = _latest(connection, kind, number, family)
-        if before is not None and (refusal := _not_newer(before, said)) and not _issued_anew(before, refusal):
+        before = versions.latest(connection, kind, number, family)
+        if (
+            before is not None
+            and (refusal := versions.not_newer(before, said))
+            and not versions.issued_anew(before, refusal)
+        ):
             return held(REFUSED, path, refusal)
         if before is not None and self._of_another(before):
             return held(REFUSED, path, "other-source")
-        columns = self._columns(kind, said, _never_used(connection, what.unique, said.version), place)
+        columns = self._columns(kind, said, versions.never_used(connection, what.unique, said.version), place)
         columns |= {"patient_id": number, "family": family}
         return self._inserted(connection, columns, before, replaced, path)
 
@@ -237,12 +244,13 @@ class Reports:
                 return held(REFUSED, path, "unknown-patient")
             if any(queries.study_patient(connection, uid) not in (None, known[0]) for uid in envelope.studies):
                 return held(REFUSED, path, "contradicts-study")
-            same = _same_bytes(connection, place, known[0])
+            same = versions.same_bytes(connection, place.sha256, known[0])
             if same is not None:
+                versions.raise_label(connection, same, envelope.confidentiality)
                 return _again(same, path, PDF, envelope.studies)
-            if envelope.unique_id is not None and _taken(connection, envelope.unique_id):
+            if envelope.unique_id is not None and versions.taken(connection, envelope.unique_id):
                 return held(REFUSED, path, "other-document")
-            replaced = _replaced(connection, envelope.replaces, known[0])
+            replaced = versions.replaced(connection, envelope.replaces, known[0])
             if isinstance(replaced, str) or (replaced is not None and self._of_another(replaced)):
                 return held(REFUSED, path, replaced if isinstance(replaced, str) else "other-source")
             said, warnings = self._tied(connection, known[0], envelope)
@@ -278,6 +286,7 @@ class Reports:
             "accession_numbers": [[number.system, number.value] for number in envelope.accession_numbers],
             "custodian": [ours.name, ours.identifier, ours.system] if ours else None,
             "through": self.through,
+            "sensitivity": list(beyond_normal(envelope.confidentiality)),
         }
         columns: dict[str, Any] = {"unique_system": unique.system or "", "unique_value": unique.value}
         columns |= {"title": envelope.title or "Imaging report", "language": envelope.language}
@@ -310,6 +319,10 @@ class _Document:
     replaces: Identifier | int | None
 
 
+def _labelled(said: ReportIndex, envelope: Envelope) -> ReportIndex:
+    return replace(said, sensitivity=beyond_normal(highest((*said.sensitivity, envelope.confidentiality))))
+
+
 def _verdict(outcome: str, path: str, kind: str, number: int, studies: Sequence[str]) -> Verdict:
     study = studies[0] if studies else None
     return Verdict(outcome, path, kind=kind, state="served", study_instance_uid=study, document=number)
@@ -320,75 +333,3 @@ def _again(row: Row[Any], path: str, kind: str, studies: Sequence[str]) -> Verdi
     if row.state in ("retracted", "deleted"):
         return held(REFUSED, path, row.state)
     return _verdict(UNCHANGED, path, kind, row.number, studies)
-
-
-def _issued_anew(before: Row[Any], refusal: str) -> bool:
-    """Whether it is the same version of what was moved to this patient and named somebody else."""
-    return bool(before.state == "corrected") and refusal == "other-document"
-
-
-def _replaced(connection: Connection, named: Identifier | int | None, patient: int | None) -> Row[Any] | str | None:
-    """The document that a sender says it replaces, the current one of this patient; or why not."""
-    if named is None:
-        return None
-    d = documents.c
-    this = d.number == named if isinstance(named, int) else _of_identifier(named)
-    rows = select(documents).where(this, d.patient_id == patient, d.state == "served", d.source == "")
-    row = connection.execute(rows.where(d.kind.in_(MEDIA_TYPES)).order_by(d.number.desc()).limit(1)).first()
-    if row is None:
-        return "unknown-replaced"
-    return row if row.status == "current" else "older-version"
-
-
-def _same_bytes(connection: Connection, place: Slice, patient: int | None) -> Row[Any] | None:
-    """The document of these very bytes, for this patient."""
-    d = documents.c
-    return connection.execute(
-        select(documents).where(d.sha256 == place.sha256, d.patient_id == patient, d.state != "quarantined")
-    ).first()
-
-
-def _in_quarantine(connection: Connection, place: Slice) -> bool:
-    d = documents.c
-    rows = select(d.number).where(d.sha256 == place.sha256, d.state == "quarantined")
-    return connection.execute(rows).first() is not None
-
-
-def _never_used(connection: Connection, unique: Identifier, version: str | None) -> Identifier:
-    """The document's own identifier; where its versions share one, each later one gets another that follows from it."""
-    if not _taken(connection, unique):
-        return unique
-    derived = uuid.uuid5(uuid.NAMESPACE_OID, f"{unique.system}|{unique.value}/{version}")
-    return Identifier("urn:ietf:rfc:3986", f"urn:uuid:{derived}")
-
-
-def _taken(connection: Connection, unique: Identifier) -> bool:
-    return connection.execute(select(documents.c.number).where(_of_identifier(unique))).first() is not None
-
-
-def _of_identifier(unique: Identifier) -> ColumnElement[bool]:
-    return (documents.c.unique_system == (unique.system or "")) & (documents.c.unique_value == unique.value)
-
-
-def _latest(connection: Connection, kind: str, patient: int, family: str) -> Row[Any] | None:
-    d = documents.c
-    kept = d.state.in_(("served", "corrected", "retracted", "deleted"))  # a version that was taken back counts too
-    mine = select(documents).where(d.patient_id == patient, d.kind == kind, d.family == family, kept)
-    return connection.execute(mine.order_by(d.number.desc()).limit(1)).first()
-
-
-def _not_newer(before: Row[Any], said: ReportIndex) -> str | None:
-    """Why a document of a known identifier is not its next version; None when it is.
-
-    Versions are numbers, or texts with numbers in them; without a version there is none to compare.
-    """
-    held = orjson.loads(before.facts).get("report_version")
-    if said.version is None or _version(said.version) == _version(held or ""):
-        return "other-document"
-    return "older-version" if _version(said.version) < _version(held or "") else None
-
-
-def _version(text: str) -> tuple[tuple[bool, int, str], ...]:
-    """`10` comes after `9`, `1.2` after `1`. Of a text without end the beginning counts."""
-    parts = re.findall(r"\d+|[^\d]+", text[:VERSION_MAX])
-    return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)

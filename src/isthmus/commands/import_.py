@@ -46,6 +46,14 @@ def import_(
             help="The accession number a PDF is about (issuer: the source's own unless said): names the one study of the patient that has it; may be repeated.",
         ),
     ] = None,
+    confidentiality: Annotated[
+        str | None,
+        typer.Option(
+            "--confidentiality",
+            metavar="U|L|M|N|R|V",
+            help="How confidential the reports are, where they do not say it themselves: R is given to physicians alone, V to nobody abroad.",
+        ),
+    ] = None,
     as_: Annotated[
         str | None, typer.Option("--as", metavar="document|dicom", help="What the files are; else the content decides.")
     ] = None,
@@ -62,7 +70,7 @@ def import_(
       isthmus --config aa/isthmus.toml import scan.pdf --patient 'urn:oid:2.999.1.2.1|4710260018' --study 2.25.1234
     """
     settings = settings_of(ctx)
-    order = _order(patient, study or [], accession or [], as_)
+    order = _order(patient, study or [], accession or [], confidentiality, as_)
     with _interruptible() as stop:
         verdicts = _bring(settings, [str(path) for path in paths], order, stop)
     emit(_lists(verdicts), json, _tell)
@@ -72,16 +80,19 @@ def import_(
         raise typer.Exit(INCOMPLETE)
 
 
-def _order(patient: str | None, studies: list[str], accessions: list[str], as_: str | None) -> Order:
+def _order(patient: str | None, studies: list[str], accessions: list[str], label: str | None, as_: str | None) -> Order:
     from isthmus.archive.folders import Order
     from isthmus.errors import SettingsProblem
+    from isthmus.model.confidentiality import LEVELS
     from isthmus.model.identifiers import Identifier, PatientIdentifier, checked_uid
 
     if as_ not in (None, "document", "dicom"):
         raise SettingsProblem("--as is document or dicom", reason="usage")
+    if label is not None and label not in LEVELS:
+        raise SettingsProblem(f"--confidentiality is one of {' '.join(LEVELS)}", reason="usage")
     named = PatientIdentifier.read(patient) if patient else None
     about = tuple(checked_uid(uid, "--study") for uid in studies)
-    return Order(named, about, tuple(Identifier.read(text, "--accession") for text in accessions), as_)
+    return Order(named, about, tuple(Identifier.read(text, "--accession") for text in accessions), label, as_)
 
 
 def _bring(settings: Settings, paths: list[str], order: Order, stop: list[int]) -> list[Verdict]:

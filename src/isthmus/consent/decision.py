@@ -14,9 +14,10 @@ from datetime import UTC, datetime, tzinfo
 
 from isthmus.consent.records import Directive, write_record
 from isthmus.consent.roles import Act, acts_of, is_physician
-from isthmus.consent.rules import BREAK_GLASS, RESTRICTED_LABEL, VERY_RESTRICTED_LABEL, Rules
+from isthmus.consent.rules import BREAK_GLASS, Rules
 from isthmus.consent.speaking import WHO, Recipient, Specificity, allows, denying, names_of, speaks
 from isthmus.errors import InsufficientRights, InvalidAssertion
+from isthmus.model.confidentiality import RESTRICTED, VERY_RESTRICTED
 from isthmus.model.documents import WITHDRAWN, Document
 from isthmus.model.identifiers import Identifier
 
@@ -126,7 +127,7 @@ class Decision:
 
     def labelled(self, document: Document) -> bool:
         """Whether its own label of confidentiality keeps it from this recipient."""
-        return bool({RESTRICTED_LABEL, VERY_RESTRICTED_LABEL}.intersection(document.sensitivity) - self.labels)
+        return bool({RESTRICTED, VERY_RESTRICTED}.intersection(document.sensitivity) - self.labels)
 
     def denying(self, document: Document) -> tuple[Directive, ...]:
         """The directives that deny this document by itself; none when it is only hidden with another."""
@@ -176,8 +177,8 @@ def _concerns(directive: Directive, who: Recipient) -> bool:
 
 def _labels(who: Recipient, *, v_btg: bool) -> frozenset[str]:
     restricted = is_physician(who.role) and who.purpose in ("TREAT", BREAK_GLASS)
-    seen = {RESTRICTED_LABEL} if restricted else set()
-    return frozenset(seen | {VERY_RESTRICTED_LABEL} if v_btg else seen)
+    seen = {RESTRICTED} if restricted else set()
+    return frozenset(seen | {VERY_RESTRICTED} if v_btg else seen)
 
 
 def _said(rules: Rules) -> str:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RESTRICTED_LABEL = "R"
-VERY_RESTRICTED_LABEL = "V"
 CARE = frozenset({"TREAT", "ETREAT"})
 BREAK_GLASS = "BTG"
 EMERGENCIES = frozenset({"ETREAT", BREAK_GLASS})  # in which a patient may not have been recognised by a document

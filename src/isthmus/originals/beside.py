@@ -29,6 +29,7 @@ class Beside:
     modalities: tuple[str, ...] = ()
     started: str | None = None  # FHIR dateTime
     description: str | None = None
+    confidentiality: str | None = None  # HL7 Confidentiality
 
     def __repr__(self) -> str:  # never in a log
         return "Beside(…)"

@@ -42,6 +42,7 @@ HOLDS: Final = {
     "A.1.8.3": "ContentDate, or what is known beside it",
     "A.1.8.4": "DocumentTitle",
     "A.1.8.6": "InstitutionName, or what is known beside it",
+    "A.1.8.7": "ConfidentialityCode, or what is known beside it",
     "A.1.8.8": "what is known beside it",
     "A.1.8.10": "StudyInstanceUID, or the study it was tied to",
     "A.1.8.11": "AccessionNumber, or what is known beside it",
@@ -67,6 +68,7 @@ def report_of_pdf(body: bytes, known: Beside) -> ImagingReport:
         status="unknown",
         language=known.language,
         custodian=known.custodian,
+        confidentiality=known.confidentiality,
     )
     studies = tuple(_study(uid, patient, known) for uid in known.studies)
     return _report(header, Order(known.accession_numbers), studies, body, known)
@@ -87,6 +89,7 @@ def report_of_encapsulated(root: Item, body: bytes, known: Beside) -> ImagingRep
         status="unknown",
         language=known.language,
         custodian=Organisation(institution) if institution else known.custodian,
+        confidentiality=head.confidentiality,
     )
     study = Study(
         head.study,

@@ -20,6 +20,8 @@ import orjson
 from isthmus.errors import MalformedRequest, UnsupportedRequest
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
+from isthmus.fhir.labels import labels_of
+from isthmus.model.confidentiality import highest
 from isthmus.model.identifiers import Identifier, PatientIdentifier, checked_uid, plain_uid
 
 REASON_SYSTEM: Final = "urn:ncp:intake"
@@ -54,6 +56,7 @@ class Published:
     created: str | None
     language: str | None
     replaces: Identifier | int | None
+    confidentiality: str | None = None
     entries: tuple[str, ...] = ()  # the types of a transaction's entries, in their order
 
 
@@ -103,6 +106,7 @@ def _read(node: Node, around: Mapping[str, Node], entries: tuple[str, ...]) -> P
         created=created if _INSTANT.fullmatch(created) else None,
         language=language if _LANGUAGE.fullmatch(language) else None,
         replaces=_replaces(node),
+        confidentiality=highest(labels_of(node)),
         entries=entries,
     )
 

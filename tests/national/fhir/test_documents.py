@@ -246,6 +246,24 @@ def test_labels_of_confidentiality_come_along(behind: Behind, repository: FhirRe
     assert behind.get(document.id).document.sensitivity == ("R", "V")
 
 
+def _cda_said(label: str) -> bytes:
+    return cda().replace(b"<recordTarget>", f'<confidentialityCode code="{label}"/><recordTarget>'.encode(), 1)
+
+
+@pytest.mark.parametrize(
+    ("form", "body"), [(FHIR, report(confidentiality="V")), (XML, _cda_said("V"))], ids=["FHIR", "CDA"]
+)
+def test_what_a_document_says_of_its_confidentiality_counts_without_its_entry(
+    behind: Behind, repository: FhirRepository, form: str, body: bytes
+) -> None:
+    repository.put(entry("d1", (form, body)))
+
+    document = _only(behind)
+
+    assert document.sensitivity == ("V",)
+    assert behind.get(document.id).document.sensitivity == ("V",)
+
+
 # DiagnosticReport
 
 

@@ -59,6 +59,7 @@ def publish(inflow: Inflow, reports: Reports, source: Source) -> Result:
         published.created,
         published.language,
         published.replaces,
+        published.confidentiality,
     )
     return Result(published, reports.take(published.body, form, "document", envelope))
 

@@ -1,7 +1,7 @@
 """The small file beside a report that says whose it is: `NAME.json` or `NAME.pdf.json` for NAME.pdf.
 
     {"patient": "urn:oid:2.999.1|4710260018", "studies": ["2.25.1234"], "accession_numbers": ["urn:oid:2.999.2|A1"],
-     "title": "CT chest", "replaces": "urn:oid:2.999.3|R-17"}
+     "title": "CT chest", "replaces": "urn:oid:2.999.3|R-17", "confidentiality": "R"}
 
 Source: interfaces.md §2 (`--patient`, `--study`).
 """
@@ -16,12 +16,13 @@ import orjson
 from isthmus.archive.reports import Envelope
 from isthmus.archive.verdicts import Unreadable
 from isthmus.errors import IsthmusError
+from isthmus.model.confidentiality import label_of
 from isthmus.model.identifiers import Identifier, PatientIdentifier, checked_uid
 
 PARTS: Final = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".swp")
 """How the names of files end that are still being written."""
 
-_KEYS: Final = frozenset({"patient", "studies", "accession_numbers", "title", "replaces"})
+_KEYS: Final = frozenset({"patient", "studies", "accession_numbers", "title", "replaces", "confidentiality"})
 _MOST: Final = 100
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ def read_sidecar(body: bytes) -> Envelope:
             accession_numbers=_list(said, "accession_numbers", Identifier.read),
             title=_text(said, "title")[:256] if "title" in said else None,
             replaces=Identifier.read(_text(said, "replaces")) if "replaces" in said else None,
+            confidentiality=label_of(_text(said, "confidentiality")) if "confidentiality" in said else None,
         )
     except IsthmusError as error:
         raise Unreadable("bad-sidecar", error.message) from error

@@ -27,6 +27,7 @@ from isthmus.archive.studies import custodian
 from isthmus.config import Settings
 from isthmus.errors import IsthmusError, MalformedRequest, NationalInfrastructureUnavailable
 from isthmus.fhir.elements import MEDIA_TYPE
+from isthmus.model.confidentiality import highest
 from isthmus.model.documents import WITHDRAWN, DocumentKind
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import Organisation, Patient
@@ -43,7 +44,7 @@ from isthmus.wire.packs.pack import Pack
 from isthmus.wire.report.document import ReportIndex, report_index
 
 LOG = logging.getLogger("isthmus.archive")
-EDITION: Final = 1  # of what is made: one higher, and everything is made anew
+EDITION: Final = 2  # of what is made: one higher, and everything is made anew
 READ_S: Final = 30.0
 INSTANCE_MAX: Final = 64 * MIB
 NOTHING: Final = Made(b"", "")
@@ -167,6 +168,7 @@ class Forms:
             created=row.created if row.created != row.indexed else None,  # nobody said when
             language=row.language,
             custodian=Organisation(*told_keeper) if told_keeper else keeper,
+            confidentiality=highest(told.get("sensitivity", ())),
         )
 
     def _made(self, data: bytes, beside: Beside, source: Source) -> Made:

@@ -155,7 +155,11 @@ def erase_of(connection: Connection, sop_instance_uids: Iterable[str]) -> None:
 
 
 def as_formed(connection: Connection, patient: int, found: Iterable[Document]) -> list[Document]:
-    """Documents of a patient as they are offered: what was made of a report in the place of what was issued."""
+    """Documents of a patient as they are offered: what was made of a report in the place of what was issued.
+
+    A study of which a report is an instance is as confidential as that report, for who is given the study is given the instance.
+    """
+    found = _with_labels(connection, patient, found)
     f, d = formed.c, documents.c
     columns = select(f.document, f.profile, f.size, d.container)
     rows = connection.execute(
@@ -171,6 +175,27 @@ def as_formed(connection: Connection, patient: int, found: Iterable[Document]) -
         if document.id in born
         else document
         for document in found
+    ]
+
+
+def _with_labels(connection: Connection, patient: int, found: Iterable[Document]) -> list[Document]:
+    found, d, f = list(found), documents.c, formed.c
+    born = select(d.number, f.study_instance_uid).join(formed, f.document == d.number)
+    of = {
+        str(row.number): row.study_instance_uid
+        for row in connection.execute(born.where(d.patient_id == patient, d.source == "", d.foreign_id.is_not(None)))
+    }
+    labels: dict[str, set[str]] = {}
+    for one in found:
+        if one.id in of and one.status != WITHDRAWN:
+            labels.setdefault(of[one.id], set()).update(one.sensitivity)
+    return [
+        replace(
+            one, sensitivity=tuple(sorted({label for uid in one.study_instance_uids for label in labels.get(uid, ())}))
+        )
+        if one.kind.is_manifest
+        else one
+        for one in found
     ]
 
 

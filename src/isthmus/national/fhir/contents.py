@@ -103,7 +103,7 @@ class Reader:
             raise NotOffered("too-large")
         begin = body[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
         if b"%PDF-" in body[:1024]:
-            return replace(told.document, kind=DocumentKind.REPORT_PDF)
+            return replace(told.document, kind=DocumentKind.REPORT_PDF, sensitivity=())
         if begin.startswith(b"{"):
             return await asyncio.to_thread(self._fhir, body, told, person)
         return await self._cda(body, told, person)
@@ -170,6 +170,7 @@ def _indexed(told: Told, kind: DocumentKind, said: ReportIndex, unique: Identifi
     entry = told.document
     own = {name: getattr(said, name) or getattr(entry, name) for name in _TOLD_BY_BOTH}
     status, version = said.status or entry.report_status, said.version or entry.report_version
+    own["sensitivity"] = said.sensitivity  # the entry's are asked each time
     return replace(entry, kind=kind, unique_id=unique, report_status=status, report_version=version, **own)
 
 

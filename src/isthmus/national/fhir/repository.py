@@ -104,7 +104,7 @@ class Repository:
         said = await self._given(told[0], person, row) if told else None
         if said is None:
             raise DocumentNotFound("this patient has no such document")
-        document = replace(queries.document_of(row), sensitivity=told[0].document.sensitivity)
+        document = _labelled(queries.document_of(row), told[0])
         return DocumentContent(document, MEDIA_TYPES[document.kind], said.body, etag=said.sha256)
 
     async def _given(self, told: Told, person: Person, row: Row[Any]) -> Said | None:
@@ -249,9 +249,13 @@ def _related(
             continue
         before = next((last[reference] for reference in one.replaces if reference in last), None)
         status = "superseded" if one.reference in replaced else one.document.status
-        labels = one.document.sensitivity
-        found.append(replace(document, status=status, replaces=before, sensitivity=labels))
+        found.append(replace(_labelled(document, one), status=status, replaces=before))
     return found
+
+
+def _labelled(document: Document, told: Told) -> Document:
+    """A document with the labels of its entry too, as they are now."""
+    return replace(document, sensitivity=tuple(dict.fromkeys((*told.document.sensitivity, *document.sensitivity))))
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

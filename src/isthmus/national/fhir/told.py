@@ -17,6 +17,7 @@ import orjson
 from isthmus.errors import IsthmusError
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
+from isthmus.fhir.labels import labels_of
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.national.fhir.client import Client
@@ -128,7 +129,7 @@ class Teller:
             report_status=found[0].report_status or el.text(entry, "docStatus"),
             replaces=None,
             url=None,
-            sensitivity=tuple(dict.fromkeys(_labels(entry))),
+            sensitivity=tuple(dict.fromkeys(labels_of(entry))),
         )
 
     def _contents(self, entry: Node) -> tuple[Content, ...]:
@@ -163,13 +164,6 @@ class Teller:
 def _rank(content: Content) -> int:
     kind = FORMS.get(content.media_type)
     return _PREFERRED.index(kind) if kind is not None else len(_PREFERRED)
-
-
-def _labels(entry: Node) -> Iterable[str]:
-    """Codes of confidentiality, of the document and of its entry."""
-    for label in (*el.codings(entry, "securityLabel"), *el.children(el.child(entry, "meta"), "security")):
-        if code := el.text(label, "code"):
-            yield code
 
 
 def _words(node: Node, name: str) -> Iterator[str]:

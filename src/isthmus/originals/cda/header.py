@@ -14,6 +14,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from isthmus.errors import MalformedRequest
+from isthmus.model.confidentiality import beyond_normal, highest, label_of
 from isthmus.model.identifiers import Identifier, PatientIdentifier, is_uid
 from isthmus.originals.cda.elements import (
     V3,
@@ -90,8 +91,14 @@ def header_of(root: Element) -> CdaDocument:
         modalities=tuple(sorted(set(modalities_of(root)))),
         regions=(),
         period_start=period(at(event, "effectiveTime"))[0],
+        sensitivity=beyond_normal(confidentiality_of(root)),
     )
     return CdaDocument(patients, unique, tuple(identifiers(order)), index)
+
+
+def confidentiality_of(root: Element) -> str | None:
+    """The highest of what the document says of itself and of its sections."""
+    return highest(label_of(one.get("code")) for one in root.iter(f"{V3}confidentialityCode"))
 
 
 def presented_form(data: bytes) -> tuple[str, bytes] | None:

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 from isthmus.dicom.names import fold
 from isthmus.errors import MalformedRequest
 from isthmus.model.codes import LOINC, Code
+from isthmus.model.confidentiality import NORMAL
 from isthmus.model.identifiers import Identifier
 from isthmus.model.imaging import Study
 from isthmus.model.people import Patient
@@ -29,7 +30,7 @@ from isthmus.originals.beside import Beside
 from isthmus.originals.cda import people
 from isthmus.originals.cda.elements import all_of, at, code_of, identifiers, period
 from isthmus.originals.cda.entries import Body
-from isthmus.originals.cda.header import CdaDocument, form_of, header_of
+from isthmus.originals.cda.header import CdaDocument, confidentiality_of, form_of, header_of
 from isthmus.originals.cda.tree import read_tree
 from isthmus.originals.chapters import Chapters, chapters_of
 from isthmus.originals.instances import XML
@@ -160,7 +161,7 @@ def _header(root: Element, cda: CdaDocument, patient: Patient, known: Beside) ->
     index, coded = cda.index, code_of(at(root, "code"))
     shared = known.identifier or index.unique_id
     related = {one.get("typeCode"): at(one, "parentDocument") for one in reversed(all_of(root, "relatedDocument"))}
-    confidentiality = at(root, "confidentialityCode").get("code")
+    confidentiality = confidentiality_of(root)
     return Header(
         identifier=shared,
         patient=patient,
@@ -179,7 +180,7 @@ def _header(root: Element, cda: CdaDocument, patient: Patient, known: Beside) ->
         validators=people.validators(root),
         recipients=people.recipients(root),
         insurances=people.insurances(root),
-        confidentiality=None if confidentiality in (None, "N") else confidentiality,
+        confidentiality=None if confidentiality == NORMAL else confidentiality,
         replaces=_named(related.get("RPLC")),
         appends=_named(related.get("APND")),
     )

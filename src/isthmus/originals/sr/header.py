@@ -11,6 +11,7 @@ from typing import Final
 from isthmus.dicom import tags
 from isthmus.dicom.content import Item
 from isthmus.model.codes import Code
+from isthmus.model.confidentiality import NORMAL, label_of
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import Organisation
 from isthmus.model.report.header import Attester, Person
@@ -44,6 +45,12 @@ class SrHeader:
     @property
     def identifier(self) -> Identifier:
         return Identifier("urn:dicom:uid", f"urn:oid:{self.root.text(tags.SOP_INSTANCE_UID)}")
+
+    @property
+    def confidentiality(self) -> str | None:
+        """The constraint that whoever ordered or made it put on it. Source: PS3.3 §C.4.11."""
+        label = label_of(self.root.text(tags.CONFIDENTIALITY_CODE).strip())
+        return None if label == NORMAL else label
 
     @property
     def title(self) -> str:

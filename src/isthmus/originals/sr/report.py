@@ -48,6 +48,7 @@ HOLDS: Final = {
     "A.1.8.4": "ConceptNameCodeSequence",
     "A.1.8.5": "procedure reported",
     "A.1.8.6": "CustodialOrganizationSequence",
+    "A.1.8.7": "ConfidentialityCode",
     "A.1.8.8": "language of content",
     "A.1.8.10": "StudyInstanceUID, evidence",
     "A.1.8.11": "ReferencedRequestSequence, AccessionNumber",
@@ -123,6 +124,7 @@ def _header(head: SrHeader, patient: Patient, known: Beside) -> Header:
         organisation=head.organisation,
         attester=head.attester,
         custodian=head.custodian or known.custodian,
+        confidentiality=head.confidentiality,
     )
 
 

@@ -24,6 +24,7 @@ from isthmus.errors import CountryMisanswered, MalformedRequest
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import MEDIA_TYPE, Node
 from isthmus.model.codes import Code
+from isthmus.model.confidentiality import beyond_normal
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.model.people import HumanName, Organisation
 from isthmus.model.report.document import ImagingReport
@@ -191,6 +192,7 @@ class ReportIndex:
     regions: tuple[Code, ...]
     period_start: str | None
     order_numbers: tuple[Identifier, ...] = ()
+    sensitivity: tuple[str, ...] = ()  # labels above normal
 
 
 def report_index(body: bytes, pack: Pack | None = None) -> ReportIndex:
@@ -221,4 +223,5 @@ def report_index(body: bytes, pack: Pack | None = None) -> ReportIndex:
         regions=tuple(regions.values()),
         period_start=next((study.started for study in done.studies if study.started), done.performed),
         order_numbers=report.order.placer_order_numbers,
+        sensitivity=beyond_normal(head.confidentiality),
     )

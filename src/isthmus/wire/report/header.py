@@ -11,7 +11,9 @@ from typing import Final
 from isthmus.errors import CountryMisanswered
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
+from isthmus.fhir.labels import labels_of
 from isthmus.model.codes import Code
+from isthmus.model.confidentiality import highest
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import Organisation, Patient
 from isthmus.model.report.header import Attester, Header, Insurance, Person, Validator
@@ -143,6 +145,11 @@ def security(header: Header, pack: Pack) -> list[Node]:
     return [coding(pack.systems["confidentiality"], header.confidentiality)] if header.confidentiality else []
 
 
+def _confidentiality(opened: Opened) -> str | None:
+    """The highest that is said of the document, or of anything in it."""
+    return highest(label for node in (opened.bundle, *opened.closed.resources) for label in labels_of(node))
+
+
 def _recipients(binder: Binder) -> list[Node]:
     return [
         binder.person(one) if isinstance(one, Person) else binder.organisation(one)
@@ -202,7 +209,7 @@ def read_header(opened: Opened) -> Header:
         validators=tuple(_validators(opened)),
         recipients=tuple(dict.fromkeys(_read_recipients(opened))),
         insurances=tuple(_insurances(opened)),
-        confidentiality=el.text(composition, "confidentiality") or _security(opened),
+        confidentiality=_confidentiality(opened),
         service=next(
             (
                 c
@@ -248,15 +255,6 @@ def _insurances(opened: Opened) -> Iterator[Insurance]:
         insurer = opened.organisation(opened.find(node, "payor"))
         if insurer is not None or number is not None:
             yield Insurance(insurer, held or (Identifier(None, number) if number else None))
-
-
-def _security(opened: Opened) -> str | None:
-    codes = (
-        read_code(c)
-        for node in (opened.bundle, opened.composition)
-        for c in el.children(el.child(node, "meta"), "security")
-    )
-    return next((c.code for c in codes if c and c.system == opened.pack.systems["confidentiality"]), None)
 
 
 def _related(composition: Node, code: str) -> Identifier | None:

@@ -54,7 +54,9 @@ def write_minimal(report: ImagingReport, pack: Pack) -> bytes:
     return el.write_object(
         {
             "resourceType": "Bundle",
-            "meta": {"profile": [pack.profiles["report_minimal"]]},
+            "meta": el.without_nothing(
+                {"profile": [pack.profiles["report_minimal"]], "security": header.security(head, pack)}
+            ),
             "identifier": write_identifier(head.document_identifier or head.identifier),
             "type": "collection",
             "entry": [first, *binder.entries],
