@@ -39,6 +39,7 @@ LARGE_ROOMS = {
     "country_b": "a file for each question it asks, and the probe that asks a border about itself",
     "dicom": "a grammar: one file a part of it, each small",
     "wire": "the border's language: a file a row, both encodings of a manifest, and the notes of logs",
+    "model": "nouns: one file a noun, each small",
     "wire/report": "the chapters of the data set, a file each, and what they share",
 }
 PACKAGE_DATA = {"wire/packs/pack.py": "reads the drafts, which are data of the package (decision 0003)"}

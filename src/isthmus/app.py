@@ -26,7 +26,7 @@ from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
 from isthmus.model.people import HealthProfessional
 from isthmus.operations.watching import Watch, floor_of
 from isthmus.sandbox import Sandbox
-from isthmus.signin.accounts import Accounts
+from isthmus.signin.opening import accounts_of
 from isthmus.storage.database import Database, open_index, open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.telemetry import set_up
@@ -117,21 +117,13 @@ class Ground:
 
 def speak_for(settings: Settings, login: str) -> HealthProfessional:
     """The professional behind `--as`: a stand-in for sign-in. Raises InsufficientRights, SettingsProblem outside demo and test."""
-    return _accounts(settings).speak_for(login, now())
+    return accounts_of(settings).speak_for(login, now())
 
 
 def _credits(settings: Settings) -> list[str]:
     """The attributions that the portal shows."""
     file = settings.portal.credits if settings.portal is not None else ""
     return settings.path(file).read_text("utf-8").splitlines() if file else []
-
-
-def _accounts(settings: Settings) -> Accounts:
-    if not settings.signin.accounts:
-        raise SettingsProblem(
-            "signin.accounts names no file, and no other way to sign in is built yet", key="signin.accounts"
-        )
-    return Accounts(settings.path(settings.signin.accounts), settings.env)
 
 
 @contextlib.asynccontextmanager
@@ -221,17 +213,16 @@ class Node:
         from isthmus.country_b.portal.app import portal_app
         from isthmus.country_b.recent import Recent
         from isthmus.country_b.verbs import Verbs
+        from isthmus.signin.away import Away
+        from isthmus.signin.opening import open_providers
         from isthmus.signin.sessions import Sessions, cookie_name
         from isthmus.terminology.designations import Dictionary
 
         settings, ground = self.ground.settings, self.ground
         assert settings.portal is not None  # asked before
-        if settings.env == "prod":
-            raise SettingsProblem(
-                "a portal in production needs TLS and sign-in by the national provider: not built yet", key="portal"
-            )
+        providers = open_providers(settings, ground.state, ground.master, now)
         outbound, dictionary = ground.outbound(), Dictionary(settings)
-        self._closing += [outbound.close, dictionary.close]
+        self._closing += [outbound.close, dictionary.close, *(each.close for each in providers.values())]
         visits = Visits(ground.state, ground.master, now)
         spool = Spool(
             settings.path(settings.spool.folder), ground.state, ground.master, now, settings.spool.limit_mib * MIB
@@ -249,11 +240,13 @@ class Node:
             return local_app(Local(access, holdings, ground.directory, spool, self.sandbox, public, now, viewer))
 
         portal = settings.portal
+        cookie = cookie_name(settings.country, portal.public)
         pages = portal_app(
             settings,
             client,
             sessions,
-            _accounts(settings),
+            providers,
+            Away(ground.master, cookie, now),
             visits,
             spool,
             flights,
@@ -263,7 +256,7 @@ class Node:
             dictionary=dictionary,
             clock=now,
         )
-        app = Doors(local(origin_of(portal.public), cookie_name(settings.country, portal.public)), pages)
+        app = Doors(local(origin_of(portal.public), cookie), pages)
         self.listeners.append(Listener("portal", app, portal.host, portal.port, tls=None))
         if ohif is not None:
             viewer = Doors(local(origin_of(ohif.public), None), ohif_app(settings.path(ohif.folder), ohif.public))

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from isthmus.errors import SettingsProblem
+from isthmus.providers import Provider, check_providers
 from isthmus.sections import Intake, check_intake, setting
 from isthmus.sources import Source, Sources, check_sources
 
@@ -115,6 +116,10 @@ class SignIn:
     """Who signs in at the portal."""
 
     accounts: str = setting("file of demo accounts (env demo and test only)", "")
+    providers: tuple[Provider, ...] = setting(
+        "An identity service that professionals sign in with. It may be repeated; the first is the one the page begins with.",
+        (),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,6 +326,7 @@ def _sensible(settings: Settings) -> None:
     if settings.consent.regime not in ("opt-out", "opt-in"):
         raise SettingsProblem('consent.regime is "opt-out" or "opt-in"', key="consent.regime")
     check_sources(settings.sources)
+    check_providers(settings.signin.providers)
     if settings.intake is not None:
         held_here = {k: _files(getattr(settings.sources, k)) for k in ("reports", "images")}
         check_intake(settings.intake, settings.env, held_here)

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -35,6 +35,12 @@ UNFULFILLED = Counter(
     "isthmus_unfulfilled_requirements",
     "Answers of a country, of those looked at, that do not fulfil a requirement of the border",
     ("peer", "requirement", "severity"),
+    registry=REGISTRY,
+)
+LIMITS = Counter(
+    "isthmus_limits",
+    "Limits that were reached: what stops is refused, an alarm is for somebody to look at",
+    ("limit", "country", "verdict"),
     registry=REGISTRY,
 )
 INTAKE = Counter(
@@ -120,6 +126,16 @@ def failed(*, exchange_id: str, transaction: str, reason: str, message: str) -> 
     """Why an exchange failed on our side, for whoever looks after it: a source that does not answer is said nowhere else."""
     if structlog.is_configured():
         log().warning("failed", exchange_id=exchange_id, transaction=transaction, reason=reason, message=message)
+
+
+def limited(limit: str, *, country: str, verdict: Literal["stopped", "alarm"], exchange_id: str = "") -> None:
+    """A limit was reached: a figure and a line, by its name and the country at the other end (ours for a sign-in). Of whom is in the trail.
+
+    Source: trust.md §3.6.
+    """
+    LIMITS.labels(limit, country, verdict).inc()
+    if structlog.is_configured():
+        log().warning("limit", limit=limit, country=country, verdict=verdict, exchange_id=exchange_id)
 
 
 def tolerated(*, country: str, transaction: str, words: Iterable[str]) -> None:

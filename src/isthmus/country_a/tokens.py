@@ -27,6 +27,7 @@ from isthmus.errors import (
     TooLarge,
     WeakAuthentication,
 )
+from isthmus.model.assurance import LOA, reaches
 from isthmus.model.codes import ACT_REASON, ISCO_08
 from isthmus.model.context import PointOfCare, Purpose
 from isthmus.model.people import HealthProfessional
@@ -42,7 +43,6 @@ from isthmus.wire.tokens import IDENTIFY_SCOPES, care_scope, read_token_request,
 BODY_MAX_BYTES = 32 << 10
 TOKEN_LIFE_S = 300
 SIGN_IN_MAX_S = 8 * 3600 + 60
-ASSURANCE = ("low", "substantial", "high")
 
 
 class Keys(Protocol):
@@ -197,14 +197,11 @@ class _Desk:
 
 
 def _strong_enough(professional: HealthProfessional, least: str, now: datetime) -> None:
-    level = professional.acr.rsplit("/", 1)[-1]
-    base = professional.acr.rsplit("/", 1)[0]
     age = int(now.timestamp()) - professional.auth_time
-    known = base == "http://eidas.europa.eu/LoA" and level in ASSURANCE
-    if not known or ASSURANCE.index(level) < ASSURANCE.index(least) or not -60 <= age <= SIGN_IN_MAX_S:
+    if not reaches(professional.acr, least) or not -60 <= age <= SIGN_IN_MAX_S:
         raise WeakAuthentication(
             "the professional's sign-in is weaker or older than this country asks",
-            acr_values=f"http://eidas.europa.eu/LoA/{least}",
+            acr_values=LOA + least,
         )
 
 
