@@ -131,10 +131,13 @@ async def asking(settings: Settings) -> AsyncIterator[Client]:
     """Country B for a command: its keys, its trail, its way out. The node itself need not run."""
     ground = Ground.open(settings)
     outbound, sandbox = ground.outbound(), Sandbox()
+    watching = asyncio.create_task(ground.directory.watch())  # a study takes its time; who it comes from may change
     try:
         ground.trail.start()
         yield ground.client(outbound, sandbox)
     finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         await outbound.close()
         await asyncio.to_thread(sandbox.close)
         await asyncio.to_thread(ground.trail.stop)
@@ -201,7 +204,8 @@ class Node:
             clock=now,
         )
         border = settings.border
-        self.listeners.append(Listener("border", app, border.host, border.port, tls=ground.steady(server_context)))
+        tls, stays = ground.steady(server_context), ground.directory.may_stay
+        self.listeners.append(Listener("border", app, border.host, border.port, tls=tls, may_stay=stays))
 
     def _mount_portal(self) -> None:
         from isthmus.country_b.flights import Flights
