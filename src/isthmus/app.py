@@ -168,6 +168,7 @@ class Node:
             self._mount_intake()
         if not self.listeners:
             raise SettingsProblem("the settings have neither [border] nor [portal]: nothing to serve", key="border")
+        self._hand_on()
         if settings.operations is not None:
             self._mount_operations()
 
@@ -275,6 +276,15 @@ class Node:
         self.listeners += opened.listeners
         self.beside += opened.beside
         self._closing.append(opened.close)
+
+    def _hand_on(self) -> None:
+        """The trail to the national repositories of the settings."""
+        from isthmus.audit.forward import open_outboxes
+
+        ground = self.ground
+        for outbox, repository in open_outboxes(ground.settings, ground.state, ground.master, ground.directory, now):
+            self.beside.append(partial(outbox.run, ground.settings.folder))
+            self._closing.append(repository.close)
 
     def _mount_operations(self) -> None:
         from isthmus.operations.health import operations_app
