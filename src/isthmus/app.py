@@ -11,7 +11,7 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,8 +36,10 @@ from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
 from isthmus.trust.directory import Directory, Floor
 from isthmus.trust.keys import load_signing_key
+from isthmus.wire.notes import Note
 
 if TYPE_CHECKING:
+    from isthmus.country_a.log import Log
     from isthmus.country_b.flights import Flights
     from isthmus.country_b.recent import Recent
 
@@ -61,6 +63,7 @@ class Ground:
     directory: Directory
     trail: Trail
     floor: Floor | None  # the newest trust list that the trail knows of
+    shown: dict[str, Note] = field(default_factory=dict)  # by log: where it ends, as it says with its answers
 
     @classmethod
     def open(cls, settings: Settings) -> Ground:
@@ -84,6 +87,7 @@ class Ground:
             certificate=own_certificate_der(self.settings),
             clock=now,
             sandbox=sandbox,
+            shown=self.shown,
         )
 
     def outbound(self) -> Outbound:
@@ -131,13 +135,10 @@ async def asking(settings: Settings) -> AsyncIterator[Client]:
     """Country B for a command: its keys, its trail, its way out. The node itself need not run."""
     ground = Ground.open(settings)
     outbound, sandbox = ground.outbound(), Sandbox()
-    watching = asyncio.create_task(ground.directory.watch())  # a study takes its time; who it comes from may change
     try:
         ground.trail.start()
         yield ground.client(outbound, sandbox)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
         await outbound.close()
         await asyncio.to_thread(sandbox.close)
         await asyncio.to_thread(ground.trail.stop)
@@ -156,6 +157,7 @@ class Node:
         self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, watch.keep]
         self._closing: list[Callable[[], Awaitable[None]]] = [round_.close]
         self._index: Database | None = None
+        self.log: Log | None = None
 
     def mount(self) -> None:
         """Make the listeners that the settings ask for. Raises SettingsProblem when there is none, or one is not allowed."""
@@ -168,7 +170,6 @@ class Node:
             self._mount_intake()
         if not self.listeners:
             raise SettingsProblem("the settings have neither [border] nor [portal]: nothing to serve", key="border")
-        self._hand_on()
         if settings.operations is not None:
             self._mount_operations()
 
@@ -203,10 +204,22 @@ class Node:
             sandbox=self.sandbox,
             national=national,
             clock=now,
+            log=self._open_log(),
         )
         border = settings.border
-        tls, stays = ground.steady(server_context), ground.directory.may_stay
-        self.listeners.append(Listener("border", app, border.host, border.port, tls=tls, may_stay=stays))
+        self.listeners.append(Listener("border", app, border.host, border.port, tls=ground.steady(server_context)))
+
+    def _open_log(self) -> Log | None:
+        """The log's desk, and the rounds that show it to the peers."""
+        from isthmus.country_a.log import Log
+
+        ground = self.ground
+        self.log = Log.open(ground.settings, ground.state, ground.master, ground.trail, ground.directory, now)
+        if self.log is not None:
+            outbound = ground.outbound()
+            self._closing.append(outbound.close)
+            self.beside.append(self.log.rounds(outbound).watch)
+        return self.log
 
     def _mount_portal(self) -> None:
         from isthmus.country_b.flights import Flights
@@ -233,6 +246,8 @@ class Node:
             settings.path(settings.spool.folder), ground.state, ground.master, now, settings.spool.limit_mib * MIB
         )
         client, sessions = ground.client(outbound, self.sandbox), Sessions(ground.state, now)
+        if self.log is not None:
+            client.shown = self.log.shown
         verbs, recent = Verbs.of(client), Recent(now)
         flights = Flights(verbs, spool, settings.limits.parallel_images)
         ohif = settings.ohif
@@ -247,26 +262,14 @@ class Node:
         portal = settings.portal
         cookie = cookie_name(settings.country, portal.public)
         pages = portal_app(
-            settings,
-            client,
-            sessions,
-            providers,
-            Away(ground.master, cookie, now),
-            visits,
-            spool,
-            flights,
-            recent,
-            sandbox=self.sandbox,
-            credits=_credits(settings),
-            dictionary=dictionary,
-            clock=now,
-        )
+            settings, client, sessions, providers, Away(ground.master, cookie, now), visits, spool, flights, recent,
+            sandbox=self.sandbox, credits=_credits(settings), dictionary=dictionary, clock=now,
+        )  # fmt: skip
         app = Doors(local(origin_of(portal.public), cookie), pages)
         self.listeners.append(Listener("portal", app, portal.host, portal.port, tls=None))
         if ohif is not None:
             viewer = Doors(local(origin_of(ohif.public), None), ohif_app(settings.path(ohif.folder), ohif.public))
             self.listeners.append(Listener("ohif", viewer, ohif.host, ohif.port, tls=None))
-
         self.beside.append(partial(_sweep, visits, flights, recent, spool))
 
     def _mount_intake(self) -> None:
@@ -276,15 +279,6 @@ class Node:
         self.listeners += opened.listeners
         self.beside += opened.beside
         self._closing.append(opened.close)
-
-    def _hand_on(self) -> None:
-        """The trail to the national repositories of the settings."""
-        from isthmus.audit.forward import open_outboxes
-
-        ground = self.ground
-        for outbox, repository in open_outboxes(ground.settings, ground.state, ground.master, ground.directory, now):
-            self.beside.append(partial(outbox.run, ground.settings.folder))
-            self._closing.append(repository.close)
 
     def _mount_operations(self) -> None:
         from isthmus.operations.health import operations_app
@@ -304,6 +298,8 @@ class Node:
     async def _audit(self) -> None:
         if not self.ground.trail.healthy:
             raise AuditUnavailable("the trail cannot be written")
+        if self.log is not None:
+            self.log.check()
 
     async def run(self, stop: asyncio.Event, said: Callable[[str], object] = LOG.info) -> None:
         """Serve until told to stop; then let what runs end, within seconds. `said` is told of each listener that is ready."""

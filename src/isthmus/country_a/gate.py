@@ -8,7 +8,7 @@ Source: trust.md §2.6 (order on every resource request), §4.2; architecture.md
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,7 +26,8 @@ from isthmus.consent.rules import Rules
 from isthmus.country_a.counting import Counting
 from isthmus.country_a.floods import Floods
 from isthmus.country_a.handles import Handles
-from isthmus.country_a.passes import GATE, Admitted, Asker, Introduced, Known
+from isthmus.country_a.log import Log, claimed
+from isthmus.country_a.passes import GATE, Admitted, Asker, Introduced, Known, Needs
 from isthmus.country_a.tokens import TOKEN_LIFE_S, decide_for
 from isthmus.errors import (
     InsufficientRights,
@@ -60,20 +61,6 @@ class DirectiveSource(Protocol):
     """What patients said. `consent/directives.py`."""
 
     async def of(self, patient: PatientIdentifier) -> DirectiveSet: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """What a route asks of the one who comes: which pass, for which service, under which scope; and its name in the trail."""
-
-    transaction: str
-    stage: type = Admitted  # the pass: Known, Introduced, Admitted
-    services: frozenset[str] = frozenset()  # one of them must be offered
-    scopes: frozenset[str] = frozenset()  # one of them must be held
-    categories: tuple[str, ...] = ()
-    details: Mapping[str, str] = field(default_factory=dict)
-    opens: bool = True  # the gate opens the record; otherwise the row does, when it knows more
-    searches: bool = False  # the record holds the whole question: AUD-02
 
 
 @dataclass
@@ -125,7 +112,8 @@ class Visit:
         `missing` names what was asked for and is known to lack.
         """
         may_go_on = None if still is None else self.gate.watching(self.admitted, still, unchanged)
-        answer = replace(answer, headers=(*answer.headers, *self.gate.trust_header()))
+        log = self.gate.log.headers(self.opened) if self.gate.log is not None and self.opened is not None else ()
+        answer = replace(answer, headers=(*answer.headers, *self.gate.trust_header(), *log))
         sent = await pump(answer, self.request, self.send_message, self.receive, may_go_on=may_go_on)
         await self.close(
             Outcome(
@@ -142,6 +130,8 @@ class Visit:
             if self.closed:
                 return
             self.closed = True
+            if not self.needs.recorded:
+                return
             if self.opened is not None:
                 await self.gate.trail.close(self.opened, outcome)
             elif not await self.gate.refuse(self, outcome):
@@ -169,7 +159,9 @@ class Gate:
         law: Consent,
         clock: Callable[[], datetime],
         grid: Grid,
+        log: Log | None = None,
     ) -> None:
+        self.log = log
         self.directory, self.trail, self.handles, self.counting = directory, trail, handles, counting
         self._directives, self._national, self._law, self._clock = directives, national, law, clock
         self._floods, self.grid = Floods(), grid
@@ -218,7 +210,7 @@ class Gate:
     async def _check(self, visit: Visit) -> None:
         known = self._known(visit.request)
         visit.passes["known"] = known
-        visit.intent = replace(visit.intent, peer=known.peer.country)
+        visit.intent = replace(visit.intent, peer=known.peer.country, theirs=claimed(known, visit.request))
         if visit.needs.stage is Known:
             self.counting.token(known)
             return

@@ -22,6 +22,7 @@ from isthmus.config import Settings, read_settings
 from isthmus.conformance.evidence import Exchange
 from isthmus.consent.directives import Directives
 from isthmus.country_a.api import border_app
+from isthmus.country_a.log import Log
 from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.people import HealthProfessional, Organisation, Patient
 from isthmus.sandbox import Sandbox
@@ -161,9 +162,11 @@ class PracticeBorder:
         often = requests_per_s or state.limits.requests_per_s
         limits = replace(state.limits, requests_per_s=often, tokens_per_s=requests_per_s or state.limits.tokens_per_s)
         self.sandbox = Sandbox()
+        self.log = Log.open(state, self.state, self.master, self.trail, self.directory, self.clock)
         self.app = border_app(
             replace(state, env=limits_of, limits=limits), directory=self.directory, trail=self.trail, state=self.state, master=self.master,
             national=self.register, directives=self.directives, sandbox=self.sandbox, clock=self.clock, grid=grid,
+            log=self.log,
         )  # fmt: skip
         ours = state.ncp_id
         self.conversation: list[Exchange] = []
