@@ -135,10 +135,13 @@ async def asking(settings: Settings) -> AsyncIterator[Client]:
     """Country B for a command: its keys, its trail, its way out. The node itself need not run."""
     ground = Ground.open(settings)
     outbound, sandbox = ground.outbound(), Sandbox()
+    watching = asyncio.create_task(ground.directory.watch())  # a study takes its time; who it comes from may change
     try:
         ground.trail.start()
         yield ground.client(outbound, sandbox)
     finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         await outbound.close()
         await asyncio.to_thread(sandbox.close)
         await asyncio.to_thread(ground.trail.stop)
@@ -170,6 +173,7 @@ class Node:
             self._mount_intake()
         if not self.listeners:
             raise SettingsProblem("the settings have neither [border] nor [portal]: nothing to serve", key="border")
+        self._hand_on()
         if settings.operations is not None:
             self._mount_operations()
 
@@ -207,7 +211,8 @@ class Node:
             log=self._open_log(),
         )
         border = settings.border
-        self.listeners.append(Listener("border", app, border.host, border.port, tls=ground.steady(server_context)))
+        tls, stays = ground.steady(server_context), ground.directory.may_stay
+        self.listeners.append(Listener("border", app, border.host, border.port, tls=tls, may_stay=stays))
 
     def _open_log(self) -> Log | None:
         """The log's desk, and the rounds that show it to the peers."""
@@ -279,6 +284,15 @@ class Node:
         self.listeners += opened.listeners
         self.beside += opened.beside
         self._closing.append(opened.close)
+
+    def _hand_on(self) -> None:
+        """The trail to the national repositories of the settings."""
+        from isthmus.audit.forward import open_outboxes
+
+        ground = self.ground
+        for outbox, repository in open_outboxes(ground.settings, ground.state, ground.master, ground.directory, now):
+            self.beside.append(partial(outbox.run, ground.settings.folder))
+            self._closing.append(repository.close)
 
     def _mount_operations(self) -> None:
         from isthmus.operations.health import operations_app

@@ -21,7 +21,7 @@ import msgspec
 
 from isthmus.errors import SettingsProblem
 from isthmus.providers import Provider, check_providers
-from isthmus.sections import Intake, check_intake, setting
+from isthmus.sections import Audit, Intake, check_audit, check_intake, setting
 from isthmus.sources import Source, Sources, check_sources
 
 ASK_AGAIN_S = 5  # the least: each is an exchange
@@ -189,6 +189,7 @@ class Settings:
     keys: Keys = setting("the node's keys", factory=Keys)
     signin: SignIn = setting("sign-in", factory=SignIn)
     consent: Consent = setting("directives", factory=Consent)
+    audit: Audit = setting("the trail", factory=Audit)
     sources: Sources = setting("what lies behind Country A", factory=Sources)
     intake: Intake | None = setting("what comes into the archive from outside", None)
     spool: Spool = setting("arrivals", factory=Spool)
@@ -327,6 +328,7 @@ def _sensible(settings: Settings) -> None:
         raise SettingsProblem('consent.regime is "opt-out" or "opt-in"', key="consent.regime")
     check_sources(settings.sources)
     check_providers(settings.signin.providers)
+    check_audit(settings.audit, settings.env)
     if settings.intake is not None:
         held_here = {k: _files(getattr(settings.sources, k)) for k in ("reports", "images")}
         check_intake(settings.intake, settings.env, held_here)

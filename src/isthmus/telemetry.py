@@ -16,6 +16,8 @@ from typing import Any, Literal, TextIO, cast
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from isthmus.model.amounts import amount
+
 REGISTRY = CollectorRegistry()
 _LABELS = ("country", "transaction", "outcome")
 EXCHANGES = Counter("isthmus_exchanges", "Exchanges by outcome", _LABELS, registry=REGISTRY)
@@ -54,6 +56,18 @@ EXPIRES = Gauge(
     "isthmus_expires_seconds", "How long a key, certificate or list still holds", ("what",), registry=REGISTRY
 )
 TRUST_LIST = Gauge("isthmus_trust_list_number", "Number of the trust list that is followed", registry=REGISTRY)
+FORWARDED = Counter(
+    "isthmus_audit_forwarded",
+    "Audit events handed to a national repository",
+    ("repository", "outcome"),
+    registry=REGISTRY,
+)
+WAITING = Gauge(
+    "isthmus_audit_waiting",
+    "Records of the trail that a repository has not been given yet",
+    ("repository",),
+    registry=REGISTRY,
+)
 
 
 class _Unfailing:
@@ -209,6 +223,24 @@ def brought(
             size_bytes=size_bytes,
             duration_ms=round(duration_ms, 1),
         )
+
+
+def forwarded(repository: str, taken: int, refused: int) -> None:
+    """Audit events were handed on; what was refused is put aside, and said."""
+    FORWARDED.labels(repository, "taken").inc(taken)
+    FORWARDED.labels(repository, "refused").inc(refused)
+    if refused:
+        forwarding(repository, f"it refuses {amount(refused, 'event')}: put aside, and given again")
+
+
+def waiting(repository: str, records: int) -> None:
+    WAITING.labels(repository).set(records)
+
+
+def forwarding(repository: str, words: str) -> None:
+    """Something about handing the trail on that an operator has to know: once, not at every try."""
+    if structlog.is_configured():
+        log().warning("audit forwarding", repository=repository, message=words)
 
 
 def metrics_text() -> bytes:

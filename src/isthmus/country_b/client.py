@@ -204,6 +204,7 @@ class Client:
             pins=self.directory.server_pins(participant),
             country=country,
             retry_once=call.path.endswith("/_search"),
+            still=partial(self.directory.is_active, participant.ncp_id),
         ) as response:
             self.directory.hear(country, response.headers.get("ncp-trust-seq"))
             if response.status not in (200, 206):
@@ -286,7 +287,7 @@ def evidence_of(call: Call, exchange: Exchange) -> Evidence:
 
 def _outcome_of(error: IsthmusError, exchange: Exchange | None) -> Outcome:
     """How the record closes after an error: a refusal, a failure, or an answer that is not whole."""
-    if isinstance(error, RequestProblem | TrustProblem | Refusal | Absence):
+    broken = isinstance(error, IntegrityLost | TrustProblem) and exchange is not None and exchange.size_bytes > 0
+    if isinstance(error, RequestProblem | TrustProblem | Refusal | Absence) and not broken:
         return Outcome(outcome="refused", status=error.meaning.status, reason=error.reason)
-    broken = isinstance(error, IntegrityLost) and exchange is not None and exchange.size_bytes > 0
     return Outcome(outcome="incomplete" if broken else "failed", status=error.meaning.status, reason=error.reason)
