@@ -10,7 +10,7 @@ Source: architecture.md §7; trust.md §2.14; interfaces.md §6, §12.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -29,7 +29,6 @@ from isthmus.country_b.visit import Visits
 from isthmus.errors import DocumentNotFound, InsufficientRights, IsthmusError, MalformedRequest, UnsupportedRequest
 from isthmus.pages.forms import read_form, require_own_page, require_page_token
 from isthmus.sandbox import Sandbox
-from isthmus.signin.away import Away
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions
 from isthmus.terminology.designations import Dictionary
@@ -69,8 +68,6 @@ def _route(path: str, needs: Needs, get: Page | None = None, post: Page | None =
 ROUTES = (
     _route("/", Needs.NOBODY, login.front),
     _route("/sign-in", Needs.NOBODY, login.sign_in_page, login.sign_in),
-    _route("/sign-in/callback", Needs.NOBODY, login.come_back),
-    _route("/sign-in/again", Needs.SESSION, login.again_page, login.again),
     _route("/sign-out", Needs.SESSION, None, login.sign_out),
     _route("/language", Needs.NOBODY, None, login.set_language),
     _route("/terms", Needs.NOBODY, None, login.set_terms),
@@ -96,8 +93,7 @@ def portal_app(
     settings: Settings,
     client: Client,
     sessions: Sessions,
-    providers: Mapping[str, SignInProvider],
-    away: Away,
+    accounts: SignInProvider,
     visits: Visits,
     spool: Spool,
     flights: Flights,
@@ -115,8 +111,7 @@ def portal_app(
         client.directory,
         client.trail.note,
         sessions,
-        providers,
-        away,
+        accounts,
         visits,
         spool,
         flights,
