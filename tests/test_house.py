@@ -36,9 +36,11 @@ LONG_MODULES = {"errors.py": "a list: the tree of errors and the table of what e
 LONG_FUNCTIONS: dict[str, str] = {}
 LARGE_ROOMS = {
     "commands": "a list: one file a command",
+    "country_a": "a file for each question it answers, and what the gate asks before",
     "country_b": "a file for each question it asks, and the probe that asks a border about itself",
     "dicom": "a grammar: one file a part of it, each small",
     "wire": "the border's language: a file a row, both encodings of a manifest, and the notes of logs",
+    "model": "nouns: one file a noun, each small",
     "wire/report": "the chapters of the data set, a file each, and what they share",
 }
 PACKAGE_DATA = {"wire/packs/pack.py": "reads the drafts, which are data of the package (decision 0003)"}

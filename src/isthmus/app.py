@@ -11,7 +11,7 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
 from isthmus.model.people import HealthProfessional
 from isthmus.operations.watching import Watch, floor_of
 from isthmus.sandbox import Sandbox
-from isthmus.signin.accounts import Accounts
+from isthmus.signin.opening import accounts_of
 from isthmus.storage.database import Database, open_index, open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.telemetry import set_up
@@ -36,8 +36,10 @@ from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
 from isthmus.trust.directory import Directory, Floor
 from isthmus.trust.keys import load_signing_key
+from isthmus.wire.notes import Note
 
 if TYPE_CHECKING:
+    from isthmus.country_a.log import Log
     from isthmus.country_b.flights import Flights
     from isthmus.country_b.recent import Recent
 
@@ -61,6 +63,7 @@ class Ground:
     directory: Directory
     trail: Trail
     floor: Floor | None  # the newest trust list that the trail knows of
+    shown: dict[str, Note] = field(default_factory=dict)  # by log: where it ends, as it says with its answers
 
     @classmethod
     def open(cls, settings: Settings) -> Ground:
@@ -84,6 +87,7 @@ class Ground:
             certificate=own_certificate_der(self.settings),
             clock=now,
             sandbox=sandbox,
+            shown=self.shown,
         )
 
     def outbound(self) -> Outbound:
@@ -117,7 +121,7 @@ class Ground:
 
 def speak_for(settings: Settings, login: str) -> HealthProfessional:
     """The professional behind `--as`: a stand-in for sign-in. Raises InsufficientRights, SettingsProblem outside demo and test."""
-    return _accounts(settings).speak_for(login, now())
+    return accounts_of(settings).speak_for(login, now())
 
 
 def _credits(settings: Settings) -> list[str]:
@@ -126,23 +130,18 @@ def _credits(settings: Settings) -> list[str]:
     return settings.path(file).read_text("utf-8").splitlines() if file else []
 
 
-def _accounts(settings: Settings) -> Accounts:
-    if not settings.signin.accounts:
-        raise SettingsProblem(
-            "signin.accounts names no file, and no other way to sign in is built yet", key="signin.accounts"
-        )
-    return Accounts(settings.path(settings.signin.accounts), settings.env)
-
-
 @contextlib.asynccontextmanager
 async def asking(settings: Settings) -> AsyncIterator[Client]:
     """Country B for a command: its keys, its trail, its way out. The node itself need not run."""
     ground = Ground.open(settings)
     outbound, sandbox = ground.outbound(), Sandbox()
+    watching = asyncio.create_task(ground.directory.watch())  # a study takes its time; who it comes from may change
     try:
         ground.trail.start()
         yield ground.client(outbound, sandbox)
     finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         await outbound.close()
         await asyncio.to_thread(sandbox.close)
         await asyncio.to_thread(ground.trail.stop)
@@ -161,6 +160,7 @@ class Node:
         self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, watch.keep]
         self._closing: list[Callable[[], Awaitable[None]]] = [round_.close]
         self._index: Database | None = None
+        self.log: Log | None = None
 
     def mount(self) -> None:
         """Make the listeners that the settings ask for. Raises SettingsProblem when there is none, or one is not allowed."""
@@ -173,6 +173,7 @@ class Node:
             self._mount_intake()
         if not self.listeners:
             raise SettingsProblem("the settings have neither [border] nor [portal]: nothing to serve", key="border")
+        self._hand_on()
         if settings.operations is not None:
             self._mount_operations()
 
@@ -185,10 +186,7 @@ class Node:
 
     def _mount_border(self) -> None:
         from isthmus.consent.directives import Directives
-        from isthmus.consent.emergency import Emergencies
-        from isthmus.consent.notices import Notices
         from isthmus.country_a.api import border_app
-        from isthmus.country_a.emergency.duties import Duties
 
         settings, ground = self.ground.settings, self.ground
         assert settings.border is not None  # asked before
@@ -199,8 +197,6 @@ class Node:
 
             national = open_sources(settings, self.index, now)
             self.beside.append(partial(keep_up, self.index, ground.trail, settings.ncp_id))
-            emergencies = Emergencies(ground.state, ground.master, now)
-            self.beside.append(Duties(emergencies, ground.trail, Notices(settings), settings.ncp_id).keep)
             self._closing.append(national.close)
         app = border_app(
             settings=settings,
@@ -212,9 +208,23 @@ class Node:
             sandbox=self.sandbox,
             national=national,
             clock=now,
+            log=self._open_log(),
         )
         border = settings.border
-        self.listeners.append(Listener("border", app, border.host, border.port, tls=ground.steady(server_context)))
+        tls, stays = ground.steady(server_context), ground.directory.may_stay
+        self.listeners.append(Listener("border", app, border.host, border.port, tls=tls, may_stay=stays))
+
+    def _open_log(self) -> Log | None:
+        """The log's desk, and the rounds that show it to the peers."""
+        from isthmus.country_a.log import Log
+
+        ground = self.ground
+        self.log = Log.open(ground.settings, ground.state, ground.master, ground.trail, ground.directory, now)
+        if self.log is not None:
+            outbound = ground.outbound()
+            self._closing.append(outbound.close)
+            self.beside.append(self.log.rounds(outbound).watch)
+        return self.log
 
     def _mount_portal(self) -> None:
         from isthmus.country_b.flights import Flights
@@ -226,22 +236,23 @@ class Node:
         from isthmus.country_b.portal.app import portal_app
         from isthmus.country_b.recent import Recent
         from isthmus.country_b.verbs import Verbs
+        from isthmus.signin.away import Away
+        from isthmus.signin.opening import open_providers
         from isthmus.signin.sessions import Sessions, cookie_name
         from isthmus.terminology.designations import Dictionary
 
         settings, ground = self.ground.settings, self.ground
         assert settings.portal is not None  # asked before
-        if settings.env == "prod":
-            raise SettingsProblem(
-                "a portal in production needs TLS and sign-in by the national provider: not built yet", key="portal"
-            )
+        providers = open_providers(settings, ground.state, ground.master, now)
         outbound, dictionary = ground.outbound(), Dictionary(settings)
-        self._closing += [outbound.close, dictionary.close]
+        self._closing += [outbound.close, dictionary.close, *(each.close for each in providers.values())]
         visits = Visits(ground.state, ground.master, now)
         spool = Spool(
             settings.path(settings.spool.folder), ground.state, ground.master, now, settings.spool.limit_mib * MIB
         )
         client, sessions = ground.client(outbound, self.sandbox), Sessions(ground.state, now)
+        if self.log is not None:
+            client.shown = self.log.shown
         verbs, recent = Verbs.of(client), Recent(now)
         flights = Flights(verbs, spool, settings.limits.parallel_images)
         ohif = settings.ohif
@@ -254,26 +265,16 @@ class Node:
             return local_app(Local(access, holdings, ground.directory, spool, self.sandbox, public, now, viewer))
 
         portal = settings.portal
+        cookie = cookie_name(settings.country, portal.public)
         pages = portal_app(
-            settings,
-            client,
-            sessions,
-            _accounts(settings),
-            visits,
-            spool,
-            flights,
-            recent,
-            sandbox=self.sandbox,
-            credits=_credits(settings),
-            dictionary=dictionary,
-            clock=now,
-        )
-        app = Doors(local(origin_of(portal.public), cookie_name(settings.country, portal.public)), pages)
+            settings, client, sessions, providers, Away(ground.master, cookie, now), visits, spool, flights, recent,
+            sandbox=self.sandbox, credits=_credits(settings), dictionary=dictionary, clock=now,
+        )  # fmt: skip
+        app = Doors(local(origin_of(portal.public), cookie), pages)
         self.listeners.append(Listener("portal", app, portal.host, portal.port, tls=None))
         if ohif is not None:
             viewer = Doors(local(origin_of(ohif.public), None), ohif_app(settings.path(ohif.folder), ohif.public))
             self.listeners.append(Listener("ohif", viewer, ohif.host, ohif.port, tls=None))
-
         self.beside.append(partial(_sweep, visits, flights, recent, spool))
 
     def _mount_intake(self) -> None:
@@ -283,6 +284,15 @@ class Node:
         self.listeners += opened.listeners
         self.beside += opened.beside
         self._closing.append(opened.close)
+
+    def _hand_on(self) -> None:
+        """The trail to the national repositories of the settings."""
+        from isthmus.audit.forward import open_outboxes
+
+        ground = self.ground
+        for outbox, repository in open_outboxes(ground.settings, ground.state, ground.master, ground.directory, now):
+            self.beside.append(partial(outbox.run, ground.settings.folder))
+            self._closing.append(repository.close)
 
     def _mount_operations(self) -> None:
         from isthmus.operations.health import operations_app
@@ -302,6 +312,8 @@ class Node:
     async def _audit(self) -> None:
         if not self.ground.trail.healthy:
             raise AuditUnavailable("the trail cannot be written")
+        if self.log is not None:
+            self.log.check()
 
     async def run(self, stop: asyncio.Event, said: Callable[[str], object] = LOG.info) -> None:
         """Serve until told to stop; then let what runs end, within seconds. `said` is told of each listener that is ready."""

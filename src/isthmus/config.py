@@ -20,7 +20,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from isthmus.errors import SettingsProblem
-from isthmus.sections import Intake, check_intake, setting
+from isthmus.providers import Provider, check_providers
+from isthmus.sections import Audit, Intake, check_audit, check_intake, setting
 from isthmus.sources import Source, Sources, check_sources
 
 ASK_AGAIN_S = 5  # the least: each is an exchange
@@ -115,6 +116,10 @@ class SignIn:
     """Who signs in at the portal."""
 
     accounts: str = setting("file of demo accounts (env demo and test only)", "")
+    providers: tuple[Provider, ...] = setting(
+        "An identity service that professionals sign in with. It may be repeated; the first is the one the page begins with.",
+        (),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,32 +133,6 @@ class Consent:
     v_btg: bool = setting("emergency access also shows what is labelled very restricted (V)", default=False)
     absolute: tuple[str, ...] = setting(
         "subjects of restrictions that emergency access does not lift by law: study, report, label, country, …", ()
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Notices:
-    """How patients of Country A are told of an emergency access: by mail where they left an address, else by the country's service.
-
-    Without either no emergency is answered in env prod. The words are neutral; whatever happened stands behind the sign-in.
-    """
-
-    mail_server: str = setting("host of a mail submission server", "")
-    mail_port: int = setting("its port", 587)
-    mail_tls: bool = setting("STARTTLS is required, its certificate verified", default=True)
-    mail_from: str = setting("sender's address", "")
-    mail_user: str = setting("user at the mail server; empty: none", "")
-    mail_password: str = setting("password there; best given as file:PATH", "")
-    webhook: str = setting(
-        "address of the country's notification service: POST of {patient, subject, text} as JSON", ""
-    )
-    webhook_authorization: str = setting("Authorization header for it; best given as file:PATH", "")
-    authority: str = setting("PEM file of the authorities of both; empty: the system's", "")
-    page: str = setting("address of the page where patients see who looked; stands for {page} in the text", "")
-    subject: str = setting("subject, in the country's languages", "A message about your health data")
-    text: str = setting(
-        "text, in the country's languages",
-        "Your health data were opened in a way that you should know of. Sign in to see who did it, and why: {page}",
     )
 
 
@@ -210,7 +189,7 @@ class Settings:
     keys: Keys = setting("the node's keys", factory=Keys)
     signin: SignIn = setting("sign-in", factory=SignIn)
     consent: Consent = setting("directives", factory=Consent)
-    notices: Notices = setting("how patients are told", factory=Notices)
+    audit: Audit = setting("the trail", factory=Audit)
     sources: Sources = setting("what lies behind Country A", factory=Sources)
     intake: Intake | None = setting("what comes into the archive from outside", None)
     spool: Spool = setting("arrivals", factory=Spool)
@@ -348,6 +327,8 @@ def _sensible(settings: Settings) -> None:
     if settings.consent.regime not in ("opt-out", "opt-in"):
         raise SettingsProblem('consent.regime is "opt-out" or "opt-in"', key="consent.regime")
     check_sources(settings.sources)
+    check_providers(settings.signin.providers)
+    check_audit(settings.audit, settings.env)
     if settings.intake is not None:
         held_here = {k: _files(getattr(settings.sources, k)) for k in ("reports", "images")}
         check_intake(settings.intake, settings.env, held_here)

@@ -154,7 +154,7 @@ class NoConsent(Refusal):
 
 
 class InsufficientRights(Refusal):
-    """Reasons: role, purpose, scope, sign-in."""
+    """Reasons: role, purpose, scope, sign-in, identity, no-role."""
 
 
 class ServiceNotOffered(Refusal):
@@ -358,6 +358,10 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "scope": Meaning("scope", 403, "forbidden", 4, 3, _CALL, "insufficient_scope", "4703"),
     "sign-in": Meaning("sign-in", 403, "login", 8, 3, "Name or password is not right. Try again."),
+    "identity": Meaning("sign-in", 403, "login", 8, 3, "Your identity service did not confirm who you are. Try again."),
+    "no-role": Meaning(
+        "sign-in", 403, "login", 4, 3, "You are known, but no role or workplace of yours is known here."
+    ),
     "not-offered": Meaning(
         "not-offered",
         501,

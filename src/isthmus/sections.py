@@ -1,4 +1,5 @@
-"""How a section of the settings is written down, and the sections that say what comes into the archive from outside, and from whom.
+"""How a section of the settings is written down; the sections that say what comes into the archive from outside, and from whom, and
+what becomes of the trail.
 
 Nothing is taken from a sender that is not in the list. Whatever an entry says of a sender has to hold, all of it.
 
@@ -11,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from isthmus.errors import SettingsProblem
 
@@ -115,6 +116,50 @@ class Intake:
     @property
     def tls(self) -> bool:
         return bool(self.tls_certificate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forward:
+    """A national repository of audit events: every event of the trail is handed to it, in order, and again until it has it."""
+
+    name: str = setting("short name in figures and logs; each has its own, and keeps its place in the trail under it")
+    kind: Literal["fhir", "syslog"] = setting(
+        "fhir: AuditEvents by POST; syslog: DICOM audit messages over TLS", "fhir"
+    )
+    url: str = setting("fhir: base address, https://HOST/BASE; syslog: tls://HOST:PORT")
+    authorization: str = setting("fhir: value of the Authorization header; best given as file:PATH", "")
+    authority: str = setting("PEM file of the authority that issued its certificate; empty: those of the system", "")
+    tls_certificate: str = setting("our certificate towards it, PEM", "")
+    tls_key: str = setting("its private key, PEM", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The trail: where it is handed on, and how long it is kept."""
+
+    forward: tuple[Forward, ...] = setting("national repositories of audit events", ())
+    keep_months: int = setting(
+        "how many whole months a record is kept readable after its own; the patient may ask for three years", 37
+    )
+
+
+KEEP_MIN_MONTHS: Final = 36  # EHDS Art. 9: at least three years
+_SCHEMES: Final = {"fhir": ("https", "http"), "syslog": ("tls",)}
+
+
+def check_audit(audit: Audit, env: str) -> None:
+    """What no node starts with. Raises SettingsProblem."""
+    names = [forward.name for forward in audit.forward]
+    if len(set(names)) < len(names) or not all(re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name) for name in names):
+        raise SettingsProblem("audit.forward: each has a name of its own, of letters, digits, . _ -", key="audit.forward.name")  # fmt: skip
+    for forward in audit.forward:
+        scheme, _, rest = forward.url.partition("://")
+        if scheme not in _SCHEMES[forward.kind] or not rest:
+            raise SettingsProblem(f"audit.forward {forward.name!r}: url is {_SCHEMES[forward.kind][0]}://…", key="audit.forward.url")  # fmt: skip
+        if scheme == "http" and env == "prod":
+            raise SettingsProblem(f"audit.forward {forward.name!r}: without TLS it is for demo and test alone", key="audit.forward.url")  # fmt: skip
+    if audit.keep_months < KEEP_MIN_MONTHS and env == "prod":
+        raise SettingsProblem(f"audit.keep_months is at least {KEEP_MIN_MONTHS}: three years are the patient's right", key="audit.keep_months")  # fmt: skip
 
 
 def check_intake(intake: Intake, env: str, sources: Mapping[str, frozenset[str]]) -> None:

@@ -11,10 +11,12 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from isthmus.model.amounts import amount
 
 REGISTRY = CollectorRegistry()
 _LABELS = ("country", "transaction", "outcome")
@@ -37,16 +39,16 @@ UNFULFILLED = Counter(
     ("peer", "requirement", "severity"),
     registry=REGISTRY,
 )
+LIMITS = Counter(
+    "isthmus_limits",
+    "Limits that were reached: what stops is refused, an alarm is for somebody to look at",
+    ("limit", "country", "verdict"),
+    registry=REGISTRY,
+)
 INTAKE = Counter(
     "isthmus_intake",
     "What was brought into the archive, by verdict",
     ("sender", "transaction", "verdict"),
-    registry=REGISTRY,
-)
-EMERGENCIES = Counter(
-    "isthmus_emergencies",
-    "Emergency accesses: declared, and what of them needs somebody to look",
-    ("country", "word"),
     registry=REGISTRY,
 )
 ALARM = Gauge("isthmus_alarm", "1 while this is not as it should be", ("word", "what"), registry=REGISTRY)
@@ -54,6 +56,18 @@ EXPIRES = Gauge(
     "isthmus_expires_seconds", "How long a key, certificate or list still holds", ("what",), registry=REGISTRY
 )
 TRUST_LIST = Gauge("isthmus_trust_list_number", "Number of the trust list that is followed", registry=REGISTRY)
+FORWARDED = Counter(
+    "isthmus_audit_forwarded",
+    "Audit events handed to a national repository",
+    ("repository", "outcome"),
+    registry=REGISTRY,
+)
+WAITING = Gauge(
+    "isthmus_audit_waiting",
+    "Records of the trail that a repository has not been given yet",
+    ("repository",),
+    registry=REGISTRY,
+)
 
 
 class _Unfailing:
@@ -128,11 +142,14 @@ def failed(*, exchange_id: str, transaction: str, reason: str, message: str) -> 
         log().warning("failed", exchange_id=exchange_id, transaction=transaction, reason=reason, message=message)
 
 
-def emergency(*, country: str, word: str) -> None:
-    """An emergency was declared (`declared`), or something about one needs somebody: a figure, and a line that names nobody."""
-    EMERGENCIES.labels(country, word).inc()
+def limited(limit: str, *, country: str, verdict: Literal["stopped", "alarm"], exchange_id: str = "") -> None:
+    """A limit was reached: a figure and a line, by its name and the country at the other end (ours for a sign-in). Of whom is in the trail.
+
+    Source: trust.md §3.6.
+    """
+    LIMITS.labels(limit, country, verdict).inc()
     if structlog.is_configured():
-        log().warning("emergency", country=country, word=word)
+        log().warning("limit", limit=limit, country=country, verdict=verdict, exchange_id=exchange_id)
 
 
 def tolerated(*, country: str, transaction: str, words: Iterable[str]) -> None:
@@ -206,6 +223,24 @@ def brought(
             size_bytes=size_bytes,
             duration_ms=round(duration_ms, 1),
         )
+
+
+def forwarded(repository: str, taken: int, refused: int) -> None:
+    """Audit events were handed on; what was refused is put aside, and said."""
+    FORWARDED.labels(repository, "taken").inc(taken)
+    FORWARDED.labels(repository, "refused").inc(refused)
+    if refused:
+        forwarding(repository, f"it refuses {amount(refused, 'event')}: put aside, and given again")
+
+
+def waiting(repository: str, records: int) -> None:
+    WAITING.labels(repository).set(records)
+
+
+def forwarding(repository: str, words: str) -> None:
+    """Something about handing the trail on that an operator has to know: once, not at every try."""
+    if structlog.is_configured():
+        log().warning("audit forwarding", repository=repository, message=words)
 
 
 def metrics_text() -> bytes:

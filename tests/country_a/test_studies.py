@@ -12,6 +12,8 @@ from isthmus.model.people import Patient
 from isthmus.testing.border import PracticeBorder, Reply
 from isthmus.testing.register import CT, EMPTY, HIDDEN, MR, OPTED_OUT, RESTRICTED, SEEN, THEIRS, TWIN, add
 
+OF_THE_EXCHANGE = ("x-request-id", "ncp-log", "ncp-checkpoint")
+
 pytestmark = pytest.mark.anyio
 ROWS = ("/studies", "/series", "/instances")
 BELOW = ("/studies/{0}/series", "/studies/{0}/instances", "/studies/{0}/series/{0}.1/instances")
@@ -32,7 +34,7 @@ def uids(reply: Reply, tag: str = "0020000D") -> list[str]:
 
 
 def unlike(reply: Reply, handle: str = "") -> tuple[int, object, bytes]:
-    headers = tuple((name, value) for name, value in sorted(reply.headers.items()) if name != "x-request-id")
+    headers = tuple((name, value) for name, value in sorted(reply.headers.items()) if name not in OF_THE_EXCHANGE)
     return reply.status, headers, reply.body.replace(handle.encode() or b"\0", b"HANDLE")
 
 

@@ -23,7 +23,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import ImagesQuery
 from isthmus.testing.studies import SyntheticStudy
-from isthmus.testing.two_countries import Asking, InMemory, Pair, TwoCountries, prepare, two_countries
+from isthmus.testing.two_countries import Asking, CountryB, InMemory, Pair, TwoCountries, prepare, two_countries
 
 pytestmark = pytest.mark.anyio
 NUMBERS = count(1)
@@ -143,11 +143,18 @@ async def test_what_one_patient_says_does_not_stop_another(changing: TwoCountrie
 # trust
 
 
-@pytest.mark.threat("T09")
+def unaware(countries: TwoCountries) -> CountryB:
+    """Country B as it asks while it has not seen the newest list: what refuses it is Country A."""
+    behind = CountryB("BB", countries.demo)
+    behind.settings = replace(behind.settings, trust=replace(behind.settings.trust, poll_s=3600.0))
+    return behind
+
+
+@pytest.mark.threat("T03")
 async def test_a_suspended_country_is_refused_at_the_next_request_and_comes_back(changing: TwoCountries) -> None:
     since = changing.since()
 
-    async with changing.b.visit(PEOPLE["danae"]) as visit:
+    async with unaware(changing).visit(PEOPLE["danae"]) as visit:
         assert await visit.find_documents()
         assert changing.a.command("trust", "suspend", "BB").returncode == 0
         try:
@@ -201,7 +208,7 @@ async def until_answered(visit: Asking) -> None:
     raise AssertionError("a resumed country is still refused")
 
 
-@pytest.mark.threat("T09")
+@pytest.mark.threat("T03")
 async def test_a_study_on_its_way_is_cut_when_the_country_is_suspended(changing: TwoCountries, tmp_path: Path) -> None:
     study = new_patient(changing, tmp_path, instances=40, rows=1024, columns=1024)
     since = changing.since()
@@ -211,7 +218,7 @@ async def test_a_study_on_its_way_is_cut_when_the_country_is_suspended(changing:
         await asyncio.sleep(2.2)
 
     try:
-        async with changing.b.visit(person_of(study)) as visit:
+        async with unaware(changing).visit(person_of(study)) as visit:
             came = await taken_slowly(visit, study.study_instance_uid, suspend)
     finally:
         changing.a.command("trust", "resume", "BB")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -40,18 +40,6 @@ def test_a_wrong_login_and_a_wrong_password_are_one_answer(login: str, password:
 
     assert refusal.value.reason == "sign-in"
     assert str(refusal.value) == "login or password is wrong, or the account rests"
-
-
-def test_after_five_failures_the_account_rests_for_a_quarter_of_an_hour(file: Path) -> None:
-    accounts = Accounts(file, "demo")
-    for _ in range(5):
-        with pytest.raises(InsufficientRights):
-            accounts.check("radiologist", "wrong", NOW)
-
-    with pytest.raises(InsufficientRights):
-        accounts.check("radiologist", RADIOLOGIST.password, NOW + timedelta(minutes=14))
-
-    assert accounts.check("radiologist", RADIOLOGIST.password, NOW + timedelta(minutes=15)).sub == "radiologist"
 
 
 def test_new_passwords_count_at_once(file: Path) -> None:

@@ -16,7 +16,7 @@ from isthmus.errors import SettingsProblem
 from isthmus.model.pieces import Arriving, FileRange, Mark
 from isthmus.transport import listeners
 from isthmus.transport.answers import Answer, Receive, Send, answer_whole
-from isthmus.transport.inbound import Request
+from isthmus.transport.inbound import Inbound, Request
 from isthmus.transport.listeners import Listener
 from isthmus.transport.pump import Sent, pump
 
@@ -433,3 +433,38 @@ def test_an_authority_that_is_no_longer_ours_is_refused_without_a_restart(
             return before, await served(port)
 
     assert asyncio.run(run()) == (True, False)
+
+
+@pytest.mark.threat("T03")
+def test_who_is_not_trusted_any_more_keeps_no_connection_open(
+    authority: Any, ours: Any, theirs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "UNWANTED_S", 0.1)
+    trusted = [True]
+    context = authority.server(ours)
+
+    async def run() -> tuple[list[bytes], list[bytes]]:
+        app = Inbound(good, hosts=frozenset({"node.test"}), render=lambda *_: Answer(400))
+        listener = listeners.Listener(
+            "border", app, "127.0.0.1", 0, tls=lambda: context, may_stay=lambda der: trusted[0] or der != theirs.der
+        )
+        port = await listener.start()
+        opened = [
+            await asyncio.open_connection("127.0.0.1", port, ssl=authority.client(who))
+            for who in [theirs] * 50 + [ours]
+        ]
+        for _, writer in opened:
+            writer.write(GOOD)
+        before = [await reader.readuntil(b"\r\n\r\n") for reader, _ in opened]
+        trusted[0] = False
+        async with asyncio.timeout(10):
+            after = [await reader.read() for reader, _ in opened[:-1]]
+        opened[-1][1].write(GOOD)
+        await opened[-1][0].readuntil(b"\r\n\r\n")
+        await listener.stop(grace_s=1)
+        return before, after
+
+    before, after = asyncio.run(run())
+
+    assert all(b" 200 " in answer for answer in before)
+    assert len(after) == 50  # each read to its end: closed, the other country's stays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -424,3 +425,38 @@ def test_a_key_taken_from_the_list_ends_the_kept_connections(authority: Any, our
 def test_the_pin_is_that_of_the_key_and_not_of_the_certificate(authority: Any, ours: Any) -> None:
     assert len(public_key_digest(ours.der)) == 43
     assert public_key_digest(ours.der) == next(iter(ours.pins))
+
+
+@pytest.mark.threat("T03")
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_an_answer_is_read_no_further_when_its_country_is_not_trusted_any_more(
+    packed: bool, authority: Any, ours: Any, theirs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.transport.outbound.STILL_S", 0.0)
+    seen: list[bytes | None] = []
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        coding = b"Content-Encoding: gzip\r\n" if packed else b""
+        writer.write(b"HTTP/1.1 200 OK\r\n" + coding + b"Content-Length: 1000000\r\n\r\n")
+        body = gzip.compress(os.urandom(1000000), 1) if packed else bytes(1000000)
+        for start in range(0, len(body), 1000):
+            writer.write(body[start : start + 1000])
+            await writer.drain()
+            await asyncio.sleep(0.002)
+
+    def still(der: bytes | None) -> bool:
+        seen.append(der)
+        return len(seen) < 3
+
+    async def run() -> None:
+        async with Peer(authority, theirs, trickle).running() as url:
+            outbound = Outbound(lambda: authority.client(ours))
+            try:
+                async with outbound.request("GET", url, pins=theirs.pins, country="AA", still=still) as answer:
+                    await answer.read(2_000_000)
+            finally:
+                await outbound.close()
+
+    with pytest.raises(UntrustedCountry):
+        asyncio.run(run())
+    assert seen == [theirs.der] * 3

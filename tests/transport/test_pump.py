@@ -132,6 +132,31 @@ def test_a_peer_suspended_meanwhile_is_cut_between_instances(stored: Path) -> No
     assert not asker.ended
 
 
+@pytest.mark.threat("T03")
+def test_a_peer_suspended_meanwhile_is_cut_in_the_middle_of_an_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.transport.pump.ASK_S", 0.02)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"slow"
+            await asyncio.sleep(0.005)
+
+    async def no() -> bool:
+        return False
+
+    async def within() -> tuple[Asker, Sent]:
+        async with asyncio.timeout(5):
+            asker = Asker()
+            answer = Answer(200, (), [Arriving(endless)])
+            return asker, await pump(answer, request(), asker.send, asker.receive, may_go_on=no)
+
+    asker, sent = asyncio.run(within())
+
+    assert (sent.complete, sent.why) == (False, "stopped")
+    assert not asker.ended
+    assert asker.body.startswith(b"slow")
+
+
 def test_a_file_that_is_not_there_fails_before_the_first_byte(tmp_path: Path) -> None:
     with pytest.raises(NationalInfrastructureUnavailable):
         moved((b"--b", FileRange(str(tmp_path / "none"), 0, 5)))

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from isthmus.audit.merkle import Tree
-from isthmus.audit.page import MonthKeys, head_row, rows
+from isthmus.audit.page import MonthKeys, head_row, parts_of, rows
 from isthmus.audit.trail import head_key
 from isthmus.audit.verify import Head, Problem, Row, Verified, opened, verify
 from isthmus.audit.writers import Writers
@@ -67,9 +67,11 @@ class Account:
         def proving(connection: Connection) -> Verified:
             writers = connection.execute(select(audit_writer.c.id)).scalars().all()
             head = head_row(connection)
+            keys = MonthKeys(self.master)
             verified = verify(
                 rows(connection),
-                unseal=MonthKeys(self.master).unsealer(connection),
+                unseal=keys.unsealer(connection),
+                parts=lambda number: parts_of(connection, number, keys),
                 head=head and head[0],
                 witness=witness,
                 head_key=head_key(self.master),

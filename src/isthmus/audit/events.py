@@ -12,11 +12,14 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 from isthmus.model.identifiers import PatientIdentifier
+from isthmus.wire.notes import Leaf
 
 Side = Literal["A", "B"]
+Parts = Mapping[str, bytes]
 Ending = Literal["complete", "incomplete", "refused", "failed"]
 
 VALUE_MAX = 512
@@ -48,6 +51,8 @@ class Intent:
     details: Mapping[str, str] = field(default_factory=dict)
     query: bytes = field(default=b"", repr=False)
     address: str = ""
+    theirs: Leaf | None = None
+    parts: Parts = field(default_factory=dict, repr=False)
 
     def record(self, at: datetime) -> dict[str, Any]:
         patient = self.patient and {"system": clean(self.patient.system), "value": clean(self.patient.value)}
@@ -69,6 +74,7 @@ class Intent:
             "details": clean_all(self.details),
             **({"query": b64encode(self.query[:QUERY_MAX]).decode()} if self.query else {}),
             **({"address": clean(self.address)} if self.address else {}),
+            **_beside(self.theirs, self.parts),
         }
 
 
@@ -89,6 +95,8 @@ class Outcome:
     missing: Sequence[str] = ()
     unmapped: int = 0
     mapped_by: Sequence[str] = ()
+    theirs: Leaf | None = None
+    parts: Parts = field(default_factory=dict, repr=False)
 
     def record(self, at: datetime, duration_ms: int | None) -> dict[str, Any]:
         return {
@@ -103,6 +111,7 @@ class Outcome:
             "duration_ms": duration_ms,
             **self._missing(),
             **self._codes(),
+            **_beside(self.theirs, self.parts),
         }
 
     def _missing(self) -> dict[str, Any]:
@@ -129,6 +138,16 @@ class Note:
     def record(self, at: datetime) -> dict[str, Any]:
         what, details = clean(self.kind), clean_all(self.details)
         return {"v": 1, "at": moment(at), "side": self.side, "event": what, "details": details}
+
+
+def _beside(theirs: Leaf | None, parts: Parts) -> dict[str, Any]:
+    """What else a record binds: the other side's record, and the digests of what is kept beside it."""
+    told: dict[str, Any] = (
+        {"theirs": {"origin": clean(theirs.origin), "seq": theirs.seq, "leaf": theirs.leaf.hex()}}
+        if theirs is not None
+        else {}
+    )
+    return told | ({"parts": {name: sha256(part).hexdigest() for name, part in parts.items()}} if parts else {})
 
 
 def moment(at: datetime) -> str:

@@ -7,19 +7,23 @@ Source: trust.md §4.3.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, cast, func, insert, select, update
 
 from isthmus.audit.events import clean
 from isthmus.audit.merkle import Tree, leaf_hash
-from isthmus.audit.verify import CLEAR, SALT_BYTES, Head, Row, canonical, place
+from isthmus.audit.verify import CLEAR, SALT_BYTES, Head, Row, canonical, part_place, place
 from isthmus.errors import AuditUnavailable, ContentMismatch
 from isthmus.storage.schema.audit import audit_head, audit_key, audit_trail
+from isthmus.storage.schema.audit_log import audit_claim, audit_part
 from isthmus.storage.sealed import MasterKey, seal, unseal
+from isthmus.wire.notes import Leaf
 
 EXCHANGE_ID_MAX = 64
 
@@ -57,6 +61,17 @@ class MonthKeys:
 
     def unsealer(self, connection: Connection) -> Callable[[str, bytes, bytes], bytes]:
         return lambda key_id, sealed, aad: unseal(self.get(connection, key_id), sealed, aad)
+
+
+def parts_of(connection: Connection, number: int, keys: MonthKeys) -> dict[str, bytes]:
+    """What is kept beside a record, by name; what does not open is left out, and found by `verify`."""
+    parts = {}
+    query = select(audit_part.c.name, audit_part.c.key_id, cast(audit_part.c.sealed, LargeBinary).label("sealed"))
+    for row in connection.execute(query.where(audit_part.c.number == number)):
+        with contextlib.suppress(ContentMismatch):
+            aad = part_place(number, row.name, row.key_id)
+            parts[row.name] = unseal(keys.get(connection, row.key_id), row.sealed, aad)
+    return parts
 
 
 def head_row(connection: Connection) -> tuple[Head, bytes] | None:
@@ -122,8 +137,10 @@ class Page:
         *,
         closes: int | None = None,
         patient_tag: str | None = None,
-    ) -> int:
-        """Add a record; gives its number."""
+        theirs: Leaf | None = None,
+        parts: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> tuple[int, bytes]:
+        """Add a record, and what is kept beside it; gives its number and its leaf."""
         number = self.tree.size
         clear = (kind, closes, clean(exchange_id)[:EXCHANGE_ID_MAX], patient_tag, self._writer)
         record = {**record, **dict(zip(CLEAR, clear, strict=True))}
@@ -134,7 +151,25 @@ class Page:
         values = {name: getattr(row, name) for name in Row.__dataclass_fields__}
         self.connection.execute(insert(audit_trail), values)
         self.tree = self.tree.with_leaf(leaf)
-        return number
+        if theirs is not None:
+            self._claim(number, theirs)
+        for name, part in parts.items():
+            sealed = seal(self._key, part, part_place(number, name, self._key_id))
+            values = {"number": number, "name": name, "key_id": self._key_id, "sealed": sealed}
+            self.connection.execute(insert(audit_part), values)
+        return number, leaf
+
+    def _claim(self, number: int, theirs: Leaf) -> None:
+        """What the other side says it logged is to be proven: `log/claims.py`."""
+        values = {
+            "number": number,
+            "origin": theirs.origin,
+            "seq": theirs.seq,
+            "leaf": theirs.leaf,
+            "since": self.now,
+            "state": "open",
+        }
+        self.connection.execute(insert(audit_claim), values)
 
     def closed(self, number: int) -> bool:
         """Whether an intent has its ending."""

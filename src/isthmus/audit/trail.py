@@ -57,6 +57,7 @@ class Opened:
     number: int
     exchange_id: str
     at: datetime
+    leaf: bytes = b""
 
 
 @dataclass
@@ -174,13 +175,19 @@ class Trail:
 
     def _intent(self, page: Page, intent: Intent) -> Opened:
         tag = patient_tag(self._master, intent.patient) if intent.patient else None
-        number = page.add("intent", intent.record(page.now), intent.exchange_id, patient_tag=tag)
-        return Opened(number, intent.exchange_id, page.now)
+        record = intent.record(page.now)
+        number, leaf = page.add(
+            "intent", record, intent.exchange_id, patient_tag=tag, theirs=intent.theirs, parts=intent.parts
+        )
+        return Opened(number, intent.exchange_id, page.now, leaf)
 
     def _outcome(self, page: Page, opened: Opened, outcome: Outcome) -> None:
         if not page.closed(opened.number):
             duration_ms = round((page.now - opened.at).total_seconds() * 1000)
-            page.add("outcome", outcome.record(page.now, duration_ms), opened.exchange_id, closes=opened.number)
+            record = outcome.record(page.now, duration_ms)
+            page.add(
+                "outcome", record, opened.exchange_id, closes=opened.number, theirs=outcome.theirs, parts=outcome.parts
+            )
 
     def _both(self, page: Page, intent: Intent, outcome: Outcome) -> Opened:
         opened = self._intent(page, intent)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -92,10 +92,15 @@ class Verified:
 
 
 Unseal = Callable[[str, bytes, bytes], bytes]
+Parts = Callable[[int], Mapping[str, bytes]]
 
 
 def place(number: int, key_id: str) -> bytes:
     return f"{number} {key_id}".encode()
+
+
+def part_place(number: int, name: str, key_id: str) -> bytes:
+    return f"{number} {name} {key_id}".encode()
 
 
 def canonical(record: dict[str, Any]) -> bytes:
@@ -130,10 +135,11 @@ def verify(
     witness: Head | None,
     head_key: bytes,
     alive: frozenset[str],
+    parts: Parts = lambda _: {},
 ) -> Verified:
     """Verify rows in order of their numbers. `head` is the database's, `witness` the one outside (it may lag behind);
-    `alive` are the writers that still run."""
-    result = _Verification(unseal, alive)
+    `alive` are the writers that still run; `parts` gives what is kept beside a record."""
+    result = _Verification(unseal, alive, parts)
     tree, witnessed = Tree(), None if witness is None or witness.size else Tree().root
     expected = 0
     for row in rows:
@@ -159,8 +165,8 @@ def verify(
 
 
 class _Verification:
-    def __init__(self, unseal: Unseal, alive: frozenset[str]) -> None:
-        self._unseal, self._alive = unseal, alive
+    def __init__(self, unseal: Unseal, alive: frozenset[str], parts: Parts) -> None:
+        self._unseal, self._alive, self._parts = unseal, alive, parts
         self._open: dict[int, Row] = {}
         self.verified = Verified()
 
@@ -175,6 +181,8 @@ class _Verification:
         elif record is not None and record.get("transaction") == "consent" and record["patient"]:
             patient, details = record["patient"], record["details"]
             self.verified.directives[patient["system"], patient["value"]] = details["head"], details["digest"]
+        if record is not None and "parts" in record:
+            self._beside(row.number, record["parts"])
         if row.kind == "outcome":
             closed = self._open.pop(row.closes, None) if row.closes is not None else None
             if closed is None or closed.exchange_id != row.exchange_id:
@@ -183,6 +191,12 @@ class _Verification:
         self.verified.events += 1
         if row.kind == "intent":
             self._open[row.number] = row
+
+    def _beside(self, number: int, named: Mapping[str, str]) -> None:
+        kept = self._parts(number)
+        for name, digest in named.items():
+            if name not in kept or sha256(kept[name]).hexdigest() != digest:
+                self.problem(number, f"what is kept beside the record is missing or was changed: {name}")
 
     def close(self) -> None:
         self.verified.open = len(self._open)

@@ -20,16 +20,14 @@ from isthmus.config import Settings
 from isthmus.conformance.overheard import Our, Overheard, asker_of
 from isthmus.conformance.watch import Watch
 from isthmus.consent.directives import Directives
-from isthmus.consent.emergency import Emergencies
-from isthmus.consent.notices import Notices
 from isthmus.consent.records import SUBJECTS
 from isthmus.country_a import capability, documents, images, patients, tokens
 from isthmus.country_a.counting import Counting
-from isthmus.country_a.emergency.declaring import declare
-from isthmus.country_a.gate import Gate, Needs, Visit
+from isthmus.country_a.gate import Gate, Visit
 from isthmus.country_a.handles import Handles
-from isthmus.country_a.holdings import Deciding, may_give
-from isthmus.country_a.passes import Admitted, Introduced, Known
+from isthmus.country_a.holdings import may_give
+from isthmus.country_a.log import Log
+from isthmus.country_a.passes import Admitted, Introduced, Known, Needs
 from isthmus.country_a.studies import imaging_study, metadata, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
 from isthmus.model.identifiers import checked_id
@@ -91,7 +89,13 @@ class Border:
     base: str  # of FHIR, absolute
     dicomweb: str
     arriving: Path  # what is written anew on its way
-    emergencies: Emergencies
+    log: Log | None
+
+    @property
+    def log_desk(self) -> Log:
+        if self.log is None:
+            raise UnsupportedRequest("this node has no key for its log", reason="no-route")
+        return self.log
 
     @property
     def source(self) -> NationalConnector:
@@ -112,10 +116,9 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
     known, ours = visit.known, border.directory.ours
     if border.signing is None:
         raise UnsupportedRequest("this node gives no tokens", reason="no-route")
-    asked = await tokens.read_request(known, request, ours, border.directory, border.handles, btg=border.gate.btg)
+    asked = await tokens.read_request(known, request, ours, border.directory, border.handles)
     if asked.is_care:
         await border.gate.decide_first(known, asked.asker)
-    await declare(asked.asker, known.peer.country, known.exchange_id, border.emergencies, border.gate.trail)
     did = secrets.token_urlsafe(16)
     remember = tokens.remembering(asked, known)
 
@@ -210,6 +213,14 @@ async def _get_metadata(border: Border, visit: Visit, request: Request, rest: st
         await visit.send(answer)
 
 
+async def _add_checkpoint(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(await border.log_desk.add_checkpoint(visit.known, request))
+
+
+async def _get_proof(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.send(await border.log_desk.get_proof(request))
+
+
 async def _nothing(border: Border, visit: Visit, request: Request, rest: str) -> None:
     raise UnsupportedRequest("this border has no such path", reason="no-route")
 
@@ -243,6 +254,7 @@ _IMAGES = Needs(
     categories=("imaging-study",),
 )
 _DESCRIBED = replace(_IMAGES, details={"what": "metadata"})
+_LOG = Needs(transaction="log", stage=Known, opens=False, recorded=False)
 _UNKNOWN = Needs(transaction="capability", stage=Introduced, opens=False)
 _ANY = ("GET", "POST")
 
@@ -274,6 +286,8 @@ ROUTES: tuple[Route, ...] = (
         "/dicom-web/studies/{study}/series/{series}/instances/{instance}/metadata", ("GET",), _DESCRIBED, _get_metadata
     ),
     Route("/dicom-web/{path}", ("GET",), _IMAGES, _get_images),
+    Route("/ncp/witness/add-checkpoint", ("POST",), _LOG, _add_checkpoint),
+    Route("/ncp/log/proof", ("GET",), _LOG, _get_proof),
     Route("/fhir/{path}", _ANY, _UNKNOWN, _nothing),
     Route("/dicom-web/{path}", _ANY, _UNKNOWN, _nothing),
 )
@@ -292,6 +306,7 @@ def border_app(
     sandbox: Sandbox,
     clock: Callable[[], datetime],
     grid: Grid = Grid(),
+    log: Log | None = None,
 ) -> Overheard:
     """The ASGI app of the border's listener. A node without sources (`national` None) answers its capability alone.
 
@@ -307,24 +322,15 @@ def border_app(
     signing = load_signing_key(settings.path(settings.keys.at), settings.env) if national is not None else None
     handles = Handles(state, master, clock)
     counting = Counting(state, master, settings.limits, settings.env, clock)
-    can_tell = settings.env != "prod" or Notices(settings).ways
-    deciding = Deciding(directives, national, settings.consent, lambda: directory.ours, clock, can_tell=can_tell)
     gate = Gate(
-        directory=directory, trail=trail, handles=handles, deciding=deciding, counting=counting, clock=clock, grid=grid
+        directory=directory, trail=trail, handles=handles, directives=directives, national=national,
+        counting=counting,
+        law=settings.consent, clock=clock, grid=grid, log=log,
     )  # fmt: skip
     border = Border(
-        gate,
-        directory,
-        handles,
-        counting,
-        national,
-        signing,
-        sandbox,
-        f"{public}/fhir",
-        f"{public}/dicom-web",
-        settings.folder / "arriving",
-        Emergencies(state, master, clock),
-    )
+        gate, directory, handles, counting, national, signing, sandbox, f"{public}/fhir", f"{public}/dicom-web",
+        settings.folder / "arriving", log,
+    )  # fmt: skip
 
     def below(path: str) -> str:
         return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else "/"

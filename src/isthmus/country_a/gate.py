@@ -8,11 +8,11 @@ Source: trust.md §2.6 (order on every resource request), §4.2; architecture.md
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 from sqlalchemy import Connection
@@ -20,13 +20,15 @@ from sqlalchemy import Connection
 from isthmus import telemetry
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Opened, Trail
-from isthmus.consent.decision import Decision
+from isthmus.config import Consent
+from isthmus.consent.decision import Decision, DirectiveSet, joined
+from isthmus.consent.rules import Rules
 from isthmus.country_a.counting import Counting
 from isthmus.country_a.floods import Floods
 from isthmus.country_a.handles import Handles
-from isthmus.country_a.holdings import Deciding
-from isthmus.country_a.passes import GATE, Admitted, Asker, Introduced, Known
-from isthmus.country_a.tokens import TOKEN_LIFE_S
+from isthmus.country_a.log import Log, claimed
+from isthmus.country_a.passes import GATE, Admitted, Asker, Introduced, Known, Needs
+from isthmus.country_a.tokens import TOKEN_LIFE_S, decide_for
 from isthmus.errors import (
     InsufficientRights,
     InvalidToken,
@@ -34,6 +36,8 @@ from isthmus.errors import (
     ServiceNotOffered,
     UntrustedCountry,
 )
+from isthmus.model.identifiers import PatientIdentifier
+from isthmus.national.connector import KnowsCorrections, KnowsIdentifiers, NationalConnector
 from isthmus.transport.answers import Answer, Receive, Send
 from isthmus.transport.grid import Grid
 from isthmus.transport.inbound import Request
@@ -53,18 +57,10 @@ P = TypeVar("P")
 Also = Callable[[Connection], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """What a route asks of the one who comes: which pass, for which service, under which scope; and its name in the trail."""
+class DirectiveSource(Protocol):
+    """What patients said. `consent/directives.py`."""
 
-    transaction: str
-    stage: type = Admitted  # the pass: Known, Introduced, Admitted
-    services: frozenset[str] = frozenset()  # one of them must be offered
-    scopes: frozenset[str] = frozenset()  # one of them must be held
-    categories: tuple[str, ...] = ()
-    details: Mapping[str, str] = field(default_factory=dict)
-    opens: bool = True  # the gate opens the record; otherwise the row does, when it knows more
-    searches: bool = False  # the record holds the whole question: AUD-02
+    async def of(self, patient: PatientIdentifier) -> DirectiveSet: ...
 
 
 @dataclass
@@ -116,7 +112,8 @@ class Visit:
         `missing` names what was asked for and is known to lack.
         """
         may_go_on = None if still is None else self.gate.watching(self.admitted, still, unchanged)
-        answer = replace(answer, headers=(*answer.headers, *self.gate.trust_header()))
+        log = self.gate.log.headers(self.opened) if self.gate.log is not None and self.opened is not None else ()
+        answer = replace(answer, headers=(*answer.headers, *self.gate.trust_header(), *log))
         sent = await pump(answer, self.request, self.send_message, self.receive, may_go_on=may_go_on)
         await self.close(
             Outcome(
@@ -133,6 +130,8 @@ class Visit:
             if self.closed:
                 return
             self.closed = True
+            if not self.needs.recorded:
+                return
             if self.opened is not None:
                 await self.gate.trail.close(self.opened, outcome)
             elif not await self.gate.refuse(self, outcome):
@@ -154,13 +153,18 @@ class Gate:
         directory: Directory,
         trail: Trail,
         handles: Handles,
-        deciding: Deciding,
+        directives: DirectiveSource,
+        national: NationalConnector | None,
         counting: Counting,
+        law: Consent,
         clock: Callable[[], datetime],
         grid: Grid,
+        log: Log | None = None,
     ) -> None:
+        self.log = log
         self.directory, self.trail, self.handles, self.counting = directory, trail, handles, counting
-        self._floods, self.grid, self.deciding, self._clock = Floods(), grid, deciding, clock
+        self._directives, self._national, self._law, self._clock = directives, national, law, clock
+        self._floods, self.grid = Floods(), grid
 
     @asynccontextmanager
     async def admit(
@@ -206,7 +210,7 @@ class Gate:
     async def _check(self, visit: Visit) -> None:
         known = self._known(visit.request)
         visit.passes["known"] = known
-        visit.intent = replace(visit.intent, peer=known.peer.country)
+        visit.intent = replace(visit.intent, peer=known.peer.country, theirs=claimed(known, visit.request))
         if visit.needs.stage is Known:
             self.counting.token(known)
             return
@@ -269,18 +273,52 @@ class Gate:
         asker = introduced.asker
         if asker.patient is None or asker.handle is None:
             raise InsufficientRights("a token of the care stage is needed", reason="scope")
-        decision = await self.deciding.decide(introduced)
+        decision = await self._decide(introduced)
         return Admitted(seal=GATE, introduced=introduced, patient=asker.patient, handle=asker.handle, decision=decision)
 
-    @property
-    def btg(self) -> bool:
-        """Whether emergencies are answered: the country's entry says so, and its patients can be told."""
-        return self.deciding.rules.btg
+    async def _decide(self, introduced: Introduced) -> Decision:
+        """Asked anew at every request: what the patient said a second ago counts."""
+        asker = introduced.asker
+        if asker.patient is None or self._national is None:
+            raise InsufficientRights("a token of the care stage is needed", reason="scope")
+        former = await self._former(asker.patient)
+        said_under = (asker.patient, *(former or ()))
+        said = [await self._directives.of(identifier) for identifier in said_under]
+        beside = [await self._directives.of(other) for other in await self._others(asker.patient, said_under)]
+        directives = joined(said, self._clock(), beside)
+        country = introduced.known.peer.country
+        decision = decide_for(asker, country, directives, self._rules(), self._clock(), self._national.zone)
+        if former is None:  # nobody's number any more: nothing may be given under it
+            return replace(decision, everything_denied=True, version=f"{decision.version} merged")
+        return decision
+
+    def _rules(self) -> Rules:
+        """What the country says: its own entry of the list, and its settings."""
+        ours, law = self.directory.ours, self._law
+        return Rules(
+            opt_in=law.regime != "opt-out", presence=ours.policy.patient_presence, services=ours.services,
+            btg=ours.policy.btg, optout_btg=ours.policy.optout_btg, v_btg=law.v_btg, absolute=frozenset(law.absolute),
+        )  # fmt: skip
+
+    async def _former(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier] | None:
+        """Under which other identifiers this patient may have said something. Decision 0012."""
+        national = self._national
+        return await national.former_identifiers(patient) if isinstance(national, KnowsCorrections) else ()
+
+    async def _others(
+        self, patient: PatientIdentifier, but: Sequence[PatientIdentifier]
+    ) -> Sequence[PatientIdentifier]:
+        """Under which further identifiers the same person is found, and may have restricted something."""
+        national = self._national
+        if national is None or not isinstance(national, KnowsIdentifiers):
+            return ()
+        known = await national.other_identifiers(patient)
+        return [one for one in known if one not in but]
 
     async def decide_first(self, known: Known, asker: Asker) -> None:
         """The decision of the care stage: refuses by role, purpose and presence; its filter is asked for later, each time."""
         introduced = Introduced(seal=GATE, known=known, asker=asker, jti="", did="", scope=frozenset())
-        await self.deciding.decide(introduced)
+        await self._decide(introduced)
 
     def watching(
         self,
@@ -305,7 +343,7 @@ class Gate:
                 if anyio.current_time() - asked < ASK_AGAIN_S:
                     return True
                 asked = anyio.current_time()
-                decision = await self.deciding.decide(admitted.introduced)
+                decision = await self._decide(admitted.introduced)
                 if decision.version != version and not await still(decision):
                     return False
             except IsthmusError:

@@ -8,7 +8,7 @@ Source: architecture.md §7.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -44,8 +44,6 @@ class Asker:
     presence: str = ""
     handle: str | None = field(default=None, repr=False)
     patient: PatientIdentifier | None = None
-    emergency: str = field(default="", repr=False)  # with BTG: the reason, its code before its words
-    since: int = 0  # with BTG: when it was declared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,3 +121,18 @@ class Admitted:
     def releasable(self, documents: Sequence[Document]) -> tuple[Document, ...]:
         """What of the patient's documents may be given; what may not drops out without a gap. Give it all of them."""
         return self.decision.visible([d for d in documents if d.patient in (None, self.patient)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a route asks of the one who comes: which pass, for which service, under which scope; and its name in the trail."""
+
+    transaction: str
+    stage: type = Admitted  # the pass: Known, Introduced, Admitted
+    services: frozenset[str] = frozenset()  # one of them must be offered
+    scopes: frozenset[str] = frozenset()  # one of them must be held
+    categories: tuple[str, ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
+    opens: bool = True  # the gate opens the record; otherwise the row does, when it knows more
+    searches: bool = False  # the record holds the whole question: AUD-02
+    recorded: bool = True  # False: talk of the logs about themselves

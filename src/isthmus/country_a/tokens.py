@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from isthmus.audit.events import Intent
+from isthmus.consent.decision import Decision, DirectiveSet, decide
 from isthmus.consent.roles import Act, acts_of
+from isthmus.consent.rules import Rules
+from isthmus.consent.speaking import Recipient
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.passes import Asker, Known
 from isthmus.errors import (
@@ -24,22 +27,22 @@ from isthmus.errors import (
     TooLarge,
     WeakAuthentication,
 )
+from isthmus.model.assurance import LOA, reaches
 from isthmus.model.codes import ACT_REASON, ISCO_08
-from isthmus.model.context import FRESH, Emergency, PointOfCare, Purpose
+from isthmus.model.context import PointOfCare, Purpose
 from isthmus.model.people import HealthProfessional
 from isthmus.transport.answers import Answer, json_answer
 from isthmus.transport.inbound import Request
 from isthmus.trust.jws import INNER_MAX_BYTES, MAX_BYTES, KeyFor, Statement, read_statement, sign
 from isthmus.trust.keys import SigningKey, StatementKey
 from isthmus.trust.replay import remember
-from isthmus.trust.trustlist import Participant, Policy
+from isthmus.trust.trustlist import Participant
 from isthmus.wire import assertions
 from isthmus.wire.tokens import IDENTIFY_SCOPES, care_scope, read_token_request, write_token
 
 BODY_MAX_BYTES = 32 << 10
 TOKEN_LIFE_S = 300
 SIGN_IN_MAX_S = 8 * 3600 + 60
-ASSURANCE = ("low", "substantial", "high")
 
 
 class Keys(Protocol):
@@ -62,9 +65,7 @@ class Asked:
         return self.asker.patient is not None
 
 
-async def read_request(
-    known: Known, request: Request, ours: Participant, keys: Keys, handles: Handles, *, btg: bool
-) -> Asked:
+async def read_request(known: Known, request: Request, ours: Participant, keys: Keys, handles: Handles) -> Asked:
     """Verify a token request: client assertion, professional, role, purpose; then the relationship and its handle.
 
     Raises the error of each in this order. Nothing is remembered yet.
@@ -82,7 +83,7 @@ async def read_request(
     hpa = desk.read(inner_hpa, frozenset({assertions.HPA_TYPE}), "hpa", "hpa-invalid", assertions.HPA_LIFE_S)
     professional, purpose, point = assertions.read_hpa(hpa.claims)
     _strong_enough(professional, ours.policy.min_loa, known.now)
-    _may(professional.role, purpose, Act.IDENTIFY if inner_trc is None else Act.LIST, btg=btg)
+    _may(professional.role, purpose, Act.IDENTIFY if inner_trc is None else Act.LIST)
     organisation = professional.organisation.identifier or professional.organisation.name
     asker = Asker(
         peer=known.peer.ncp_id, sub=professional.sub, name=professional.name, role=professional.role,
@@ -94,10 +95,7 @@ async def read_request(
             asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, " ".join(IDENTIFY_SCOPES))
         )
     trc = desk.read(inner_trc, frozenset({assertions.TRC_TYPE}), "trc", "trc-invalid", assertions.TRC_LIFE_S)
-    relationship = assertions.read_trc(trc.claims)
-    asker = await _with_patient(asker, relationship, professional, point, handles)
-    if (emergency := relationship.relationship.emergency) is not None:
-        asker = _in_emergency(asker, emergency, relationship.relationship.confirmed_at, professional, ours.policy)
+    asker = await _with_patient(asker, assertions.read_trc(trc.claims), professional, point, handles)
     latest = min(latest, trc.expires_at)
     if latest <= int(known.now.timestamp()):
         raise InvalidAssertion("the relationship has ended", reason="trc-invalid")
@@ -116,11 +114,7 @@ def intent_of(asked: Asked, known: Known, address: str) -> Intent:
         role=asked.asker.role,
         purpose=asked.asker.purpose,
         patient=asked.asker.patient,
-        details={
-            "stage": "care" if asked.is_care else "identify",
-            "hpa": asked.statements[1].jti,
-            **({"reason": asked.asker.emergency} if asked.asker.emergency else {}),
-        },
+        details={"stage": "care" if asked.is_care else "identify", "hpa": asked.statements[1].jti},
         address=address,
     )
 
@@ -142,6 +136,14 @@ def remembering(asked: Asked, known: Known) -> Callable[[Connection], None]:
             )
 
     return also
+
+
+def decide_for(
+    asker: Asker, country: str, directives: DirectiveSet, rules: Rules, now: datetime, zone: Any
+) -> Decision:
+    """What may be given to this professional, now. Asked at every request."""
+    who = Recipient(country, asker.organisation, asker.sub, asker.role, asker.purpose)
+    return decide(who=who, presence=asker.presence, directives=directives, rules=rules, now=now, zone=zone)
 
 
 def write_answer(asked: Asked, known: Known, ours: Participant, signing: SigningKey, did: str) -> Answer:
@@ -195,40 +197,19 @@ class _Desk:
 
 
 def _strong_enough(professional: HealthProfessional, least: str, now: datetime) -> None:
-    level = professional.acr.rsplit("/", 1)[-1]
-    base = professional.acr.rsplit("/", 1)[0]
     age = int(now.timestamp()) - professional.auth_time
-    known = base == "http://eidas.europa.eu/LoA" and level in ASSURANCE
-    if not known or ASSURANCE.index(level) < ASSURANCE.index(least) or not -60 <= age <= SIGN_IN_MAX_S:
+    if not reaches(professional.acr, least) or not -60 <= age <= SIGN_IN_MAX_S:
         raise WeakAuthentication(
             "the professional's sign-in is weaker or older than this country asks",
-            acr_values=f"http://eidas.europa.eu/LoA/{least}",
+            acr_values=LOA + least,
         )
 
 
-def _may(role: str, purpose: Purpose, act: Act, *, btg: bool) -> None:
-    acts = acts_of(role)
-    if act not in acts or (purpose is Purpose.BTG and Act.BREAK_GLASS not in acts):
+def _may(role: str, purpose: Purpose, act: Act) -> None:
+    if act not in acts_of(role):
         raise InsufficientRights("this role may not do this here", reason="role")
-    if purpose is Purpose.PATRQT or (purpose is Purpose.BTG and not btg):
-        raise InsufficientRights("this purpose of use is not answered here", reason="purpose")
-
-
-def _in_emergency(
-    asker: Asker, emergency: Emergency, declared: datetime, professional: HealthProfessional, policy: Policy
-) -> Asker:
-    """The emergency was declared by somebody who had just signed in, and at the very sign-in that is vouched for.
-
-    Source: trust.md §3.5 (2).
-    """
-    signed_in = int(emergency.signed_in_at.timestamp())
-    age = declared.timestamp() - signed_in
-    if signed_in != professional.auth_time or not 0 <= age <= FRESH.total_seconds():
-        raise WeakAuthentication(
-            "an emergency is declared within five minutes of a sign-in",
-            acr_values=f"http://eidas.europa.eu/LoA/{policy.min_loa}",
-        )
-    return replace(asker, emergency=f"{emergency.reason}: {emergency.words}", since=int(declared.timestamp()))
+    if purpose is not Purpose.TREAT:
+        raise InsufficientRights("this purpose of use is not answered yet", reason="purpose")
 
 
 async def _with_patient(

@@ -20,7 +20,7 @@ import anyio
 
 from isthmus import telemetry
 from isthmus.audit.events import Intent, Outcome
-from isthmus.audit.trail import Trail
+from isthmus.audit.trail import Opened, Trail
 from isthmus.config import Settings
 from isthmus.conformance.evidence import FORM
 from isthmus.conformance.evidence import Exchange as Evidence
@@ -43,6 +43,7 @@ from isthmus.transport.outbound import Outbound, Response
 from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey
 from isthmus.trust.trustlist import Participant
+from isthmus.wire.notes import Leaf, Note, read_shown
 from isthmus.wire.outcomes import read_outcome
 from isthmus.wire.packs.pack import Pack, agreed_pack
 from isthmus.wire.tokens import Token, token_number
@@ -106,6 +107,7 @@ class Client:
         certificate: bytes,
         clock: Callable[[], datetime],
         sandbox: Sandbox,
+        shown: dict[str, Note] | None = None,
     ) -> None:
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
@@ -114,6 +116,9 @@ class Client:
         self._outbound = outbound
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
         self.forgiven: Counter[tuple[str, str]] = Counter()  # by country and word
+        self.shown: dict[
+            str, Note
+        ] = {}  # by log: the longest that came with an answer, to be compared with what we have seen
 
     @property
     def outbound(self) -> Outbound:
@@ -149,7 +154,7 @@ class Client:
         exchange: Exchange | None = None
         outcome = Outcome(outcome="incomplete", reason="interrupted")
         try:
-            async with self._asked(country, call, exchange_id) as exchange:
+            async with self._asked(country, call, opened) as exchange:
                 yield exchange
             outcome = Outcome(outcome="complete")
         except IsthmusError as error:
@@ -166,6 +171,7 @@ class Client:
                     bytes=exchange.size_bytes,
                     digest=exchange.digest,
                     reason=outcome.reason,
+                    theirs=self._claimed(exchange),
                 )
             with anyio.CancelScope(shield=True):
                 await self.trail.close(opened, outcome)
@@ -178,11 +184,14 @@ class Client:
         self.watch.see(said, self.watch.chosen())
 
     @contextlib.asynccontextmanager
-    async def _asked(self, country: str, call: Call, exchange_id: str) -> AsyncIterator[Exchange]:
+    async def _asked(self, country: str, call: Call, opened: Opened) -> AsyncIterator[Exchange]:
+        exchange_id = opened.exchange_id
         participant = self.directory.country(country)
         if call.service is not None and call.service not in participant.services:
             raise ServiceNotOffered(f"{country} does not offer {call.service}", service=call.service)
         headers = {"Accept": call.accept, "X-Request-Id": exchange_id}
+        if (log := self.directory.ours.log) is not None:
+            headers["NCP-Log"] = Leaf(log.name, opened.number, opened.leaf).write()
         if call.token is not None:
             headers["Authorization"] = f"Bearer {call.token}"
         if call.body is not None:
@@ -195,6 +204,7 @@ class Client:
             pins=self.directory.server_pins(participant),
             country=country,
             retry_once=call.path.endswith("/_search"),
+            still=partial(self.directory.is_active, participant.ncp_id),
         ) as response:
             self.directory.hear(country, response.headers.get("ncp-trust-seq"))
             if response.status not in (200, 206):
@@ -205,6 +215,21 @@ class Client:
                     retry_after=response.headers.get("retry-after"),
                 )
             yield Exchange(exchange_id, response, participant)
+
+    def _claimed(self, exchange: Exchange) -> Leaf | None:
+        """Where the country says that its own record of this exchange lies; and the checkpoint that it shows is remembered."""
+        log, headers = exchange.participant.log, exchange.response.headers
+        if log is None:
+            return None
+        with contextlib.suppress(ValueError):
+            note = read_shown(headers.get("ncp-checkpoint", ""))
+            longest = self.shown.get(log.name)
+            if log.signed(note) and (longest is None or longest.checkpoint.size <= note.checkpoint.size):
+                self.shown[log.name] = note
+        with contextlib.suppress(ValueError):
+            leaf = Leaf.read(headers.get("ncp-log", ""))
+            return leaf if leaf.origin == log.name else None
+        return None
 
     def _intent(self, visit: Visit, country: str, call: Call, exchange_id: str) -> Intent:
         who = visit.professional
@@ -262,7 +287,7 @@ def evidence_of(call: Call, exchange: Exchange) -> Evidence:
 
 def _outcome_of(error: IsthmusError, exchange: Exchange | None) -> Outcome:
     """How the record closes after an error: a refusal, a failure, or an answer that is not whole."""
-    if isinstance(error, RequestProblem | TrustProblem | Refusal | Absence):
+    broken = isinstance(error, IntegrityLost | TrustProblem) and exchange is not None and exchange.size_bytes > 0
+    if isinstance(error, RequestProblem | TrustProblem | Refusal | Absence) and not broken:
         return Outcome(outcome="refused", status=error.meaning.status, reason=error.reason)
-    broken = isinstance(error, IntegrityLost) and exchange is not None and exchange.size_bytes > 0
     return Outcome(outcome="incomplete" if broken else "failed", status=error.meaning.status, reason=error.reason)

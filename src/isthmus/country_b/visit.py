@@ -122,7 +122,8 @@ class Visits:
         body = await self._db.write(work)
         if body is None:
             raise InsufficientRights("no running visit of this professional under this id", reason="sign-in")
-        return msgspec.json.decode(unseal(self._key, body, visit_id.encode()), type=Visit)
+        visit = msgspec.json.decode(unseal(self._key, body, visit_id.encode()), type=Visit)
+        return replace(visit, professional=professional)  # who may have shown anew who they are
 
     async def end(self, visit_id: str) -> None:
         """Forget a visit."""

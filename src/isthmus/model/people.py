@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from isthmus.model.assurance import LOA
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import PatientIdentifier
 
@@ -109,10 +110,11 @@ class HealthProfessional:
     role: str
     organisation: Organisation
     facility_type: str = "Hospital"
-    acr: str = "http://eidas.europa.eu/LoA/substantial"
+    acr: str = f"{LOA}substantial"
     auth_time: int = 0  # seconds since 1970
     amr: tuple[str, ...] = ("pwd",)
     session: str = ""
+    place: Organisation | None = None  # where the patient is treated, when it is another than the organisation
     national_identifier: str | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:

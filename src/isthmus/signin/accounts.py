@@ -1,7 +1,6 @@
 """Accounts in a file: the stand-in for a national identity service, in demo and test alone.
 
-`accounts.toml` keeps scrypt hashes; passwords are nowhere. An unknown login costs as much as a wrong password, and after five
-failures an account rests for 15 minutes.
+`accounts.toml` keeps scrypt hashes; passwords are nowhere. An unknown login costs as much as a wrong password.
 
 Source: interfaces.md §8; trust.md §2.6 (M1), §2.14; RFC 7914.
 """
@@ -12,7 +11,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import threading
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,12 +21,11 @@ from typing import Any
 import msgspec
 
 from isthmus.errors import InsufficientRights, SettingsProblem
+from isthmus.model import assurance
 from isthmus.model.people import HealthProfessional, Organisation
 
 STAND_IN_ENVIRONMENTS = ("demo", "test")
-LOA = "http://eidas.europa.eu/LoA/substantial"
-FAILURES = 5
-REST_S = 15 * 60
+LOA = f"{assurance.LOA}substantial"
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 _MEMORY_BYTES = 64 << 20
 _NOBODY = "0" * 64
@@ -93,8 +90,6 @@ class Accounts:
     def __init__(self, file: Path, env: str) -> None:
         self._file = file
         self._env = env
-        self._failed: dict[str, tuple[int, float]] = {}  # login: how often, when last
-        self._turn = threading.Lock()
 
     def check(self, login: str, password: str, now: datetime) -> HealthProfessional:
         """Sign in. Takes a twentieth of a second of a processor: call it off the event loop.
@@ -103,14 +98,8 @@ class Accounts:
         """
         refuse_stand_in(self._env)
         account = self._read().get(login)
-        resting = self._rests(login, now)
-        right = _fits(account, password)
-        if account is None or resting or not right:
-            if account is not None and not resting:
-                self._count(login, now)
+        if not _fits(account, password) or account is None:
             raise InsufficientRights("login or password is wrong, or the account rests", reason="sign-in")
-        with self._turn:
-            self._failed.pop(login, None)
         return account.professional(int(now.timestamp()), ("pwd",))
 
     def speak_for(self, login: str, now: datetime) -> HealthProfessional:
@@ -130,19 +119,6 @@ class Accounts:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
             raise SettingsProblem(f"the accounts {self._file} are not well-formed: {error}") from error
         return {account.login: account for account in accounts}
-
-    def _rests(self, login: str, now: datetime) -> bool:
-        with self._turn:
-            failures, last = self._failed.get(login, (0, 0.0))
-            if failures >= FAILURES and now.timestamp() - last >= REST_S:
-                del self._failed[login]
-                return False
-            return failures >= FAILURES
-
-    def _count(self, login: str, now: datetime) -> None:
-        with self._turn:
-            failures, _ = self._failed.get(login, (0, 0.0))
-            self._failed[login] = (failures + 1, now.timestamp())
 
 
 def write_accounts(file: Path, entries: Iterable[Entry]) -> None:

@@ -66,6 +66,23 @@ class Sessions:
         await self._db.write(keep)
         return session
 
+    async def renew(self, id_: str, again: HealthProfessional) -> bool:
+        """Note that the same person showed once more who they are: when, how, at which level. False when the session is over."""
+        alive = select(signin_session.c.professional).where(signin_session.c.id == id_, ~_ended(self._second()))
+
+        def work(connection: Connection) -> bool:
+            held = connection.execute(alive).scalar()
+            if held is None:
+                return False
+            before = msgspec.json.decode(held, type=HealthProfessional)
+            if before.sub != again.sub:
+                return False
+            who = msgspec.json.encode(replace(before, auth_time=again.auth_time, acr=again.acr, amr=again.amr))
+            connection.execute(update(signin_session).where(signin_session.c.id == id_).values(professional=who))
+            return True
+
+        return await self._db.write(work)
+
     async def find(self, token: str, *, used: bool = True) -> Session | None:
         """The living session that a cookie names, if any; `used` now, or only looked at."""
         if not 20 <= len(token) <= 100:

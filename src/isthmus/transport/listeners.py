@@ -32,6 +32,7 @@ HEAD_S = 10.0
 IDLE_S = 75  # longer than any client of ours waits (outbound.py): F44
 LINGER_S = 1.0
 PEER_CONNECTIONS = 200
+UNWANTED_S = 5.0  # long enough for who is refused to read why
 
 _SILENT = logging.getLogger("isthmus.transport.uvicorn")  # its tracebacks and request lines name patients
 _SILENT.addHandler(logging.NullHandler())
@@ -57,13 +58,22 @@ class Listening(Protocol):
 class Listener:
     """One address, one app. `tls` gives the current context: a changed one serves every new handshake.
 
-    An app with a method `refuse(error) -> Answer` (`Inbound`) words what is refused before it is asked.
+    An app with a method `refuse(error) -> Answer` (`Inbound`) words what is refused before it is asked. `may_stay` says of a
+    certificate whether a connection on which nothing is being answered may stay open.
     """
 
     def __init__(
-        self, name: str, app: Any, host: str, port: int, *, tls: Callable[[], ssl.SSLContext] | None = None
+        self,
+        name: str,
+        app: Any,
+        host: str,
+        port: int,
+        *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        may_stay: Callable[[bytes], bool] | None = None,
     ) -> None:
         self.name, self._app, self._host, self._port, self._tls = name, app, host, port, tls
+        self._may_stay = may_stay
         self._state = ServerState()
         self._peers: Counter[bytes] = Counter()
         self._server: asyncio.Server | None = None
@@ -139,7 +149,19 @@ class Listener:
     async def _tick(self) -> None:
         while True:
             self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+            if self._may_stay is not None:
+                self._send_away(self._may_stay)
             await asyncio.sleep(1)
+
+    def _send_away(self, may_stay: Callable[[bytes], bool]) -> None:
+        """Close what is kept open by those who are not trusted any more. Source: trust.md T03."""
+        known: dict[bytes, bool] = {}
+        for connection in list(self._state.connections):
+            if isinstance(connection, _Protocol) and (peer := connection.idle_peer(UNWANTED_S)) is not None:
+                if peer not in known:
+                    known[peer] = may_stay(peer)
+                if not known[peer]:
+                    connection.transport.close()
 
 
 class _Protocol(HttpToolsProtocol):
@@ -163,6 +185,12 @@ class _Protocol(HttpToolsProtocol):
         self._head_bytes = self._fields = self._unparsed = self._whole = 0
         self._problem: IsthmusError | None = None
         self._deaf = False
+        self._since = self.loop.time()
+
+    def idle_peer(self, for_s: float) -> bytes | None:
+        """Who has this connection open that long, when nothing is being answered on it."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        return None if busy or self.loop.time() - self._since < for_s else self._peer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)

@@ -38,6 +38,7 @@ CHUNK_BYTES = 256 << 10
 RATIO = 100
 RATIO_FROM_BYTES = 1 << 20
 POOL = 64
+STILL_S = 1.0  # how often it is asked, while an answer arrives, whether its country is still trusted
 IDLE_POOL_S = 15.0  # shorter than any server's (listeners.py): F44
 _GZIP = 31  # zlib's name for the gzip wrapper
 
@@ -99,11 +100,15 @@ class Deadlines:
     idle_s: float = 30.0
 
 
+Still = Callable[[bytes | None], bool]
+
+
 class Response:
     """A peer's answer, its head read, its body still arriving."""
 
-    def __init__(self, answer: aiohttp.ClientResponse, country: str) -> None:
-        self._answer, self._country = answer, country
+    def __init__(self, answer: aiohttp.ClientResponse, country: str, still: Still | None = None) -> None:
+        self._answer, self._country, self._still = answer, country, still
+        self._shown = _certificate(answer)
         self.status = answer.status
         self.headers: Mapping[str, str] = {
             name.lower(): ", ".join(answer.headers.getall(name)) for name in answer.headers
@@ -134,7 +139,7 @@ class Response:
         coding = self.headers.get("content-encoding", "identity").strip().lower()
         with _told(self._country, begun=True):
             if coding == "identity":
-                async for chunk in self._answer.content.iter_any():
+                async for chunk in self._chunks():
                     yield chunk
             elif coding in ("gzip", "x-gzip"):
                 async with contextlib.aclosing(self._inflated()) as chunks:
@@ -143,9 +148,20 @@ class Response:
             else:
                 raise CountryMisanswered("an encoding nobody asked for", country=self._country, path="Content-Encoding")
 
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        """What arrives, while it may: a country that is suspended, or whose key is revoked, meanwhile is heard no further."""
+        due = 0.0
+        async for chunk in self._answer.content.iter_any():
+            now = asyncio.get_running_loop().time()
+            if self._still is not None and now >= due:
+                due = now + STILL_S
+                if not self._still(self._shown):
+                    raise UntrustedCountry("the country is not trusted any more", country=self._country)
+            yield chunk
+
     async def _inflated(self) -> AsyncGenerator[bytes]:
         inflater, came, made = zlib.decompressobj(_GZIP), 0, 0
-        async for chunk in self._answer.content.iter_any():
+        async for chunk in self._chunks():
             came += len(chunk)
             while chunk and not inflater.eof:
                 plain = inflater.decompress(chunk, CHUNK_BYTES)
@@ -224,8 +240,9 @@ class Outbound:
         country: str,
         retry_once: bool = False,
         first_byte_s: float | None = None,
+        still: Still | None = None,
     ) -> AsyncIterator[Response]:
-        """Ask, and give the answer with its head read.
+        """Ask, and give the answer with its head read. `still` says of the server's certificate whether its body may be read on.
 
         `retry_once`: a request that got no byte back on a kept connection is repeated once on a new one; only for what may be
         asked twice. Raises CountryUnreachable, CountryTimedOut, UntrustedCountry, CountryMisanswered.
@@ -251,7 +268,7 @@ class Outbound:
                 unchanged = answer.status == 304 and "If-None-Match" in sending
                 if 300 <= answer.status < 400 and not unchanged:
                     raise CountryMisanswered("the answer points elsewhere", country=country, path="status")
-                yield Response(answer, country)
+                yield Response(answer, country, still)
             finally:
                 if answer.content.at_eof() and answer.content.exception() is None:
                     answer.release()
@@ -319,6 +336,14 @@ class Outbound:
         held = self._pools.pop(origin, None)
         if held is not None:
             await held[2].retire()
+
+
+def _certificate(answer: aiohttp.ClientResponse) -> bytes | None:
+    """What the server showed; None when the connection is gone already, with a body that came whole."""
+    transport = answer.connection.transport if answer.connection is not None else None
+    connection = transport.get_extra_info("ssl_object") if transport is not None else None
+    shown: bytes | None = connection.getpeercert(binary_form=True) if connection is not None else None
+    return shown
 
 
 class _NoByte(Exception):

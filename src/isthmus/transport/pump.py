@@ -23,6 +23,7 @@ from isthmus.transport.inbound import Request
 
 READ_BYTES = 512 << 10
 STALL_S = 60.0  # how long the asker may take for one piece; the whole has no deadline
+ASK_S = 2.0  # how often it is asked whether a transfer may go on, however long one instance takes
 
 MayGoOn = Callable[[], Awaitable[bool]]
 
@@ -45,7 +46,7 @@ class Sent:
 async def pump(
     answer: Answer, request: Request, send: Send, receive: Receive, *, may_go_on: MayGoOn | None = None
 ) -> Sent:
-    """Send an answer. Before each further instance `may_go_on` is asked; False cuts the connection.
+    """Send an answer. Before each further instance, and every other second, `may_go_on` is asked; False cuts the connection.
 
     What fails before the first byte is raised, so that an error can still be answered; what fails later is told in `Sent`.
     """
@@ -58,16 +59,18 @@ async def pump(
         return Sent(answer.status, 0, 0, None, complete=True)
     transfer = _Transfer(answer, send, may_go_on)
     moving = asyncio.create_task(transfer.move())
-    watching = asyncio.create_task(_watch(receive, transfer))
+    beside = {asyncio.create_task(_watch(receive, transfer))}
+    if may_go_on is not None:
+        beside.add(asyncio.create_task(_stop(may_go_on, transfer)))
     try:
-        await asyncio.wait({moving, watching}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({moving, *beside}, return_when=asyncio.FIRST_COMPLETED)
         if moving.done():
             await moving
     finally:
-        moving.cancel()
-        watching.cancel()
-        await asyncio.gather(moving, watching, return_exceptions=True)
-    if transfer.why == "stalled" and (abort := request.scope.get("extensions", {}).get("isthmus.abort")):
+        for task in (moving, *beside):
+            task.cancel()
+        await asyncio.gather(moving, *beside, return_exceptions=True)
+    if transfer.why in ("stalled", "stopped") and (abort := request.scope.get("extensions", {}).get("isthmus.abort")):
         abort()
     return transfer.sent()
 
@@ -78,6 +81,16 @@ async def _watch(receive: Receive, transfer: _Transfer) -> None:
         pass
     if not transfer.ending:
         transfer.why = "hang-up"
+
+
+async def _stop(may_go_on: MayGoOn, transfer: _Transfer) -> None:
+    """Wait until the transfer may not go on: who reads slowly does not keep what is no longer for him."""
+    while True:
+        await asyncio.sleep(ASK_S)
+        if not await may_go_on():
+            break
+    if not transfer.ending:
+        transfer.why = "stopped"
 
 
 class _Transfer:

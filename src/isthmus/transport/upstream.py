@@ -1,4 +1,5 @@
-"""HTTP requests to what lies behind Country A: a PACS, a FHIR repository. Inside the country, named in the settings, never by a peer.
+"""HTTP requests to what lies behind Country A: a PACS, a FHIR repository, a national repository of audit
+events. Inside the country, named in the settings, never by a peer.
 
 No redirect is followed, no cookie kept, no proxy taken from the environment. What an answer was packed with is unpacked here and none of
 its headers is passed on. Back-pressure is the socket's: nothing is read that nobody takes.
@@ -123,6 +124,23 @@ class Upstream:
                 if attempt + 1 == ATTEMPTS or silent or cost.spent or "limit_bytes" in error.facts:
                     raise
         raise AssertionError("unreachable")
+
+    async def post(self, path: str, body: bytes, *, content_type: str, accept: str) -> Reply:
+        """Hand something over, once, and read what is said to it. Raises NationalInfrastructureUnavailable."""
+        cost, headers = self.allowance(), {"Accept": accept, "Content-Type": content_type}
+        async with self._turns, cost.running():
+            try:
+                async with asyncio.timeout(self.source.search_s):
+                    answer = await self._entered().post(
+                        self._url(path, ()), data=body, headers=headers, allow_redirects=False
+                    )
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise NationalInfrastructureUnavailable(f"{self.source.name} does not answer: {_why(error)}") from error
+            try:
+                reply = Streaming(answer, self.source.name)
+                return Reply(reply.status, reply.headers, await reply.read(cost))
+            finally:
+                answer.close() if not answer.content.at_eof() else answer.release()
 
     @contextlib.asynccontextmanager
     async def stream(

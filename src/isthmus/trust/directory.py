@@ -80,7 +80,7 @@ class Directory:
     def _look(self, *, at_hand_alone: bool) -> bool:
         self._looked = time.monotonic()
         before, found = self._held, None
-        self._adopt()
+        self.recall()
         try:
             if self._place.at_hand or not at_hand_alone:
                 found = self._place.text(self._clock().timestamp())
@@ -237,6 +237,16 @@ class Directory:
             for key in participant.tls
         )
 
+    def may_stay(self, der: bytes) -> bool:
+        """Whether a peer may keep a connection open. When the list has run out it may: what it asks is refused in words."""
+        try:
+            self.peer(der)
+        except UntrustedCountry:
+            return False
+        except TrustListStale:
+            return True
+        return True
+
     def _named(self, ncp_id: str) -> Participant:
         for participant in self.current.participants:
             if participant.ncp_id == ncp_id:
@@ -252,7 +262,7 @@ class Directory:
 
     # accepting
 
-    def _adopt(self) -> None:
+    def recall(self) -> None:
         """Take over what was accepted before a restart, or by another process of the node since; and whose wait was ended."""
         if self._db is None:
             return
@@ -309,6 +319,11 @@ class Directory:
         except TrustListStale:
             return None
         return _Held(listed, self._db.read_now(_known))
+
+
+def waiting_in(db: Database, hold_s: int, second: int) -> dict[str, int]:
+    """What waits in a node's database, for who only looks."""
+    return waiting(db.read_now(_known), hold_s, second)
 
 
 def _stored(connection: Connection) -> tuple[int, str, str] | None:

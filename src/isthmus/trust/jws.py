@@ -21,7 +21,7 @@ from joserfc.jwk import Key, import_key
 
 from isthmus.errors import InvalidAssertion, InvalidToken, IsthmusError, TrustProblem
 from isthmus.trust.encoding import base64url, unbase64url
-from isthmus.trust.keys import ALGORITHMS, SigningKey, StatementKey
+from isthmus.trust.keys import ALGORITHMS, FOREIGN_ALGORITHMS, SigningKey, StatementKey
 from isthmus.trust.strict_json import read_object
 
 HEADER = frozenset({"alg", "kid", "typ"})
@@ -106,6 +106,28 @@ def read_signed(token: str, key_of: Callable[[str], StatementKey | None], typ: s
     return payload
 
 
+def read_foreign(token: str, key_of: Callable[[str, str], StatementKey | None]) -> dict[str, Any]:
+    """Read the claims of a token of an identity service, which knows nothing of our frame.
+
+    The header is `alg` and, where it says them, `kid` and `typ`; the JSON is as strict as ours. `key_of(alg, kid)` gives the one key of
+    that name and algorithm; which claims there are is the caller's question. Raises BadSignature. Source: OIDC Core §3.1.3.7; RFC 8725.
+    """
+    if len(token) > MAX_BYTES:
+        raise BadSignature(f"longer than {MAX_BYTES} bytes")
+    segment, middle, _ = _segments(token)
+    head = _texts(segment)
+    if "alg" not in head or head.keys() - HEADER or head["alg"] not in FOREIGN_ALGORITHMS:
+        raise BadSignature("the header has other members than alg, kid and typ, or an algorithm that is not accepted")
+    if head.get("typ", "JWT").upper() != "JWT":
+        raise BadSignature("a token of another type")
+    key = key_of(head["alg"], head.get("kid", ""))
+    if key is None:
+        raise BadSignature("signed with a key that is not known")
+    payload = _decoded(middle)
+    _verify(token, {"alg": head["alg"], "kid": key.kid}, key, payload)
+    return _object(payload)
+
+
 def read_statement(
     token: str,
     *,
@@ -179,13 +201,21 @@ def _object(content: bytes) -> dict[str, Any]:
 
 def _header(segment: str) -> dict[str, str]:
     """Exactly `alg`, `kid`, `typ`, each once, judged before the library sees the token."""
-    if len(segment) > 512:
-        raise BadSignature("the header is longer than 512 bytes")
-    header = _object(_decoded(segment))
-    if header.keys() != HEADER or not all(isinstance(value, str) and value for value in header.values()):
+    header = _texts(segment)
+    if header.keys() != HEADER:
         raise BadSignature("the header does not consist of alg, kid and typ")
     if header["alg"] not in ALGORITHMS:
         raise BadSignature("an algorithm that is not accepted")
+    return header
+
+
+def _texts(segment: str) -> dict[str, str]:
+    """A header of a few texts."""
+    if len(segment) > 512:
+        raise BadSignature("the header is longer than 512 bytes")
+    header = _object(_decoded(segment))
+    if not all(isinstance(value, str) and value for value in header.values()):
+        raise BadSignature("the header has members that are no text")
     return header
 
 

@@ -32,10 +32,17 @@ ALGORITHMS: Mapping[str, tuple[str, str | None]] = {
     "PS256": ("RSA", None),
     "RS384": ("RSA", None),
 }
+FOREIGN_ALGORITHMS: Mapping[str, tuple[str, str | None]] = {
+    # what identity services sign with
+    **ALGORITHMS,
+    "RS256": ("RSA", None),
+    "EdDSA": ("OKP", "Ed25519"),
+}
 USES = frozenset({"httpsig", "trc", "receipt", "client_auth", "at", "hpa", "nok"})
 GOOD_STATUSES = frozenset({"current", "previous"})  # previous: for verification alone
 _MEMBERS = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
 RSA_MIN_BITS = 3072
+FOREIGN_RSA_MIN_BITS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,26 @@ def check_public_jwk(jwk: Mapping[str, Any], uses: frozenset[str]) -> str:
     if alg == "RS384" and uses != {"client_auth"}:
         raise ValueError("RS384 is accepted for client_auth alone")
     return alg
+
+
+def foreign_key(jwk: Mapping[str, Any], alg: str) -> StatementKey | None:
+    """A key of an identity service's set, for one algorithm; None when it is not good for it. Source: RFC 7517 §4."""
+    kty, crv = FOREIGN_ALGORITHMS[alg]
+    kid = jwk.get("kid", "")
+    fits = (
+        jwk.get("kty") == kty
+        and jwk.get("crv") == crv
+        and jwk.get("alg", alg) == alg
+        and jwk.get("use", "sig") == "sig"
+    )
+    if not fits or not isinstance(kid, str) or not all(isinstance(jwk.get(name), str) for name in _MEMBERS[kty]):
+        return None
+    try:
+        if kty == "RSA" and int.from_bytes(unbase64url(jwk["n"])).bit_length() < FOREIGN_RSA_MIN_BITS:
+            return None
+    except ValueError:
+        return None
+    return StatementKey(kid, frozenset(), alg, {name: jwk[name] for name in _MEMBERS[kty]})
 
 
 def new_signing_key(kid: str, *, demo: bool) -> SigningKey:

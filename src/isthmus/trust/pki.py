@@ -11,7 +11,6 @@ Source: trust.md §2.3, §6.1; field-faults F54.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from base64 import b64encode
@@ -33,7 +32,6 @@ from cryptography.hazmat.primitives.serialization import (
 from isthmus.errors import SettingsProblem
 from isthmus.trust.certificates import spki_sha256
 from isthmus.trust.issue import issue_authority, issue_node
-from isthmus.trust.jws import read_signed
 from isthmus.trust.keys import (
     SigningKey,
     load_log_key,
@@ -46,9 +44,10 @@ from isthmus.trust.keys import (
     write_public_key,
     write_signing_key,
 )
+from isthmus.trust.operator.lists import publish, read_body, replace_file
+from isthmus.trust.operator.lists import set_status as _with_status
 from isthmus.trust.settings_text import HOST, CountryPorts, ncp_id, node_settings, with_ports
-from isthmus.trust.strict_json import read_object
-from isthmus.trust.trustlist import MAX_BYTES, SERVICES, TYP, write_trust_list
+from isthmus.trust.trustlist import SERVICES
 
 LIFE = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=60)
@@ -135,10 +134,7 @@ def sign_again(
 def set_status(out: Path, country: str, status: str, *, now: datetime) -> Made:
     """Suspend or resume a country (`suspended`, `active`): signs the next list. Raises SettingsProblem."""
     body = _body(out)
-    found = [participant for participant in body["participants"] if participant["country"] == country]
-    if not found:
-        raise SettingsProblem(f"the trust list has no country {country}", reason="usage")
-    found[0]["status"] = status
+    _with_status(body, country, status)
     return _sign(out, body, _operator_key(out), now)
 
 
@@ -218,7 +214,7 @@ def _participant(
         "policy": {
             "min_loa": "substantial",
             "patient_presence": ["id-document", "ehic", "unable"],
-            "btg": answers,
+            "btg": False,
             "optout_btg": False,
             "patients_per_day": 200,
         },
@@ -257,7 +253,7 @@ def _write_settings(out: Path, countries: Sequence[str], ports: Mapping[str, Cou
         text = node_settings(
             country, number, ports[country], answers=_answers(number), portal_port=portal_port if number == 2 else None
         )
-        _replace(out / country.lower() / "isthmus.toml", text.encode())
+        replace_file(out / country.lower() / "isthmus.toml", text.encode())
 
 
 def _move_settings(out: Path, countries: Sequence[str], ports: Mapping[str, CountryPorts], portal_port: int) -> None:
@@ -271,7 +267,7 @@ def _move_settings(out: Path, countries: Sequence[str], ports: Mapping[str, Coun
         except SettingsProblem as error:
             raise SettingsProblem(f"{file}: {error.message}", key=str(error.facts.get("key", ""))) from error
         if after != before:
-            _replace(file, after.encode())
+            replace_file(file, after.encode())
 
 
 def _renew(out: Path, body: Mapping[str, Any], now: datetime) -> None:
@@ -284,17 +280,14 @@ def _renew(out: Path, body: Mapping[str, Any], now: datetime) -> None:
         if held.not_valid_after_utc - now < RENEW_BEFORE:
             public = _private(file.with_name("tls.key")).public_key()
             fresh = issue_node(participant["country"], public, authority, authority_key, now, now + LIFE)
-            _replace(file, fresh.public_bytes(Encoding.PEM))
+            replace_file(file, fresh.public_bytes(Encoding.PEM))
 
 
 def _sign(out: Path, body: Mapping[str, Any], key: SigningKey, now: datetime) -> Made:
-    issued = int(now.timestamp())
-    life = int(LIFE.total_seconds())
-    signed = {**body, "seq": body["seq"] + 1, "issued": issued, "next_update": issued + life, "env": "demo"}
-    _replace(out / "trustlist.jws", write_trust_list(signed, key).encode())
+    signed = publish(out / "trustlist.jws", body, key, env="demo", life_s=int(LIFE.total_seconds()), now=now)
     codes = [participant["country"] for participant in body["participants"]]
     settings = {code: out / code.lower() / "isthmus.toml" for code in codes}
-    return Made(out, out / "trustlist.jws", out / "ca.pem", settings, signed["seq"])
+    return Made(out, out / "trustlist.jws", out / "ca.pem", settings, signed.listed.seq)
 
 
 def _operator_key(out: Path) -> SigningKey:
@@ -302,20 +295,8 @@ def _operator_key(out: Path) -> SigningKey:
 
 
 def _body(out: Path) -> dict[str, Any]:
-    """The list as we signed it last: what somebody else put in its place is not signed again."""
     operator = load_public_key(out / "operator" / "operator.jwk", "demo", frozenset({"trustlist"}))
-    try:
-        token = (out / "trustlist.jws").read_text("ascii").strip()
-        return read_object(read_signed(token, {operator.kid: operator}.get, TYP, MAX_BYTES))
-    except (OSError, ValueError) as error:
-        raise SettingsProblem(f"{out} holds no trust list of practice countries") from error
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """A reader sees the old file or the new one."""
-    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    write_private(fresh, content)
-    os.replace(fresh, file)
+    return read_body(out / "trustlist.jws", operator)
 
 
 def _pem(key: EllipticCurvePrivateKey) -> bytes:

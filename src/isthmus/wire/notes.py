@@ -3,7 +3,9 @@
 A checkpoint is three lines (origin, size, root) and signatures under them; a cosignature is one more line, with its time. Text that
 could be read in two ways is no note.
 
-Source: C2SP signed-note; C2SP tlog-checkpoint; C2SP tlog-cosignature; C2SP tlog-witness.
+The headers `NCP-Log` and `NCP-Checkpoint` stand on requests and answers; unsigned, the first is a claim, to be proven.
+
+Source: trust.md §2.6; C2SP signed-note; C2SP tlog-checkpoint; C2SP tlog-cosignature; C2SP tlog-witness.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ SIGNATURES_MAX = 64
 PLAIN, COSIGNATURE = 1, 4  # what the signature says: this is my log's end; I have seen it
 ID_BYTES, KEY_BYTES, SIGNATURE_BYTES, TIME_BYTES, ROOT_BYTES = 4, 32, 64, 8, 32
 _NAME = re.compile(r"[^\s+\x00-\x20\x7f]{1,255}")
+_LEAF = re.compile(r'origin="([^"\s\\+\x00-\x20\x7f]{1,255})", seq=(0|[1-9][0-9]{0,17}), leaf=:([A-Za-z0-9+/=]{44}):')
 _SIZE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
@@ -207,6 +210,39 @@ class Submission:
         if any(len(each) != ROOT_BYTES for each in proof):
             raise ValueError("a line of the proof is no hash")
         return cls(int(size), proof, Note.read(note))
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Where a record lies in a log, as that log's owner says: the header `NCP-Log`."""
+
+    origin: str
+    seq: int
+    leaf: bytes
+
+    def write(self) -> str:
+        return f'origin="{self.origin}", seq={self.seq}, leaf=:{_b64(self.leaf)}:'
+
+    @classmethod
+    def read(cls, text: str) -> Leaf:
+        """Raises ValueError."""
+        found = _LEAF.fullmatch(text)
+        raw = _unb64(found[3]) if found else b""
+        if found is None or len(raw) != ROOT_BYTES:
+            raise ValueError("not a place in a log")
+        return cls(found[1], int(found[2]), raw)
+
+
+def write_shown(note: Note) -> str:
+    """A checkpoint as the header `NCP-Checkpoint` shows it."""
+    return f":{_b64(note.write().encode())}:"
+
+
+def read_shown(text: str) -> Note:
+    """Raises ValueError."""
+    if len(text) > NOTE_MAX_BYTES or not text.startswith(":") or not text.endswith(":"):
+        raise ValueError("not a checkpoint in a header")
+    return Note.read(_unb64(text[1:-1]).decode("utf-8"))
 
 
 def read_lines(text: str) -> tuple[Line, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +45,9 @@ from isthmus.model.people import HealthProfessional, Organisation, Patient
 from isthmus.model.queries import REGIONS, DocumentQuery, ImagesQuery, PatientQuery
 from isthmus.model.report.document import ImagingReport
 from isthmus.sandbox import Sandbox
-from isthmus.signin.sessions import Sessions
+from isthmus.signin.away import Away
+from isthmus.signin.provider import Attempt, Elsewhere, Wish
+from isthmus.signin.sessions import Sessions, cookie_name
 from isthmus.storage.database import open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.testing.studies import CT_IMAGE, SyntheticStudy
@@ -107,11 +109,23 @@ class FakeDirectory:
 class FakeAccounts:
     """A radiologist and a nurse, with the same password."""
 
-    def check(self, login: str, password: str, now: datetime) -> HealthProfessional:
-        if login not in (LOGIN, "nurse") or password != PASSWORD:
+    name, label = "accounts", ""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def begin(self, wish: Wish) -> Elsewhere | None:
+        return None
+
+    async def finish(self, said: Mapping[str, str], wish: Wish, attempt: Attempt | None) -> HealthProfessional:
+        login = said.get("login", "")
+        if login not in (LOGIN, "nurse") or said.get("password") != PASSWORD or wish.again not in ("", login):
             raise InsufficientRights("wrong", reason="sign-in")
         role = DOCTOR.role if login == LOGIN else "2221"
-        return replace(DOCTOR, sub=login, role=role, auth_time=int(now.timestamp()))
+        return replace(DOCTOR, sub=login, role=role, auth_time=int(self._clock().timestamp()))
+
+    async def close(self) -> None:
+        return None
 
 
 @dataclass
@@ -403,7 +417,8 @@ def portal_in(folder: Path) -> FakePortal:
         directory,
         note,
         Sessions(db, clock),
-        FakeAccounts(),
+        {"accounts": FakeAccounts(clock)},
+        Away(master, cookie_name("BB", PUBLIC), clock),
         Visits(db, master, clock),
         spool,
         Flights(verbs, spool, settings.limits.parallel_images),

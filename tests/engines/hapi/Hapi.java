@@ -75,7 +75,7 @@ public class Hapi {
     RestfulServer repository = new RestfulServer(R4);
     repository.setResourceProviders(new Patients(), new Documents(), new Reports(),
         new HashMapResourceProvider<>(R4, Binary.class), new HashMapResourceProvider<>(R4, Bundle.class),
-        new HashMapResourceProvider<>(R4, ImagingStudy.class));
+        new HashMapResourceProvider<>(R4, ImagingStudy.class), new HashMapResourceProvider<>(R4, AuditEvent.class));
     FifoMemoryPagingProvider pages = new FifoMemoryPagingProvider(100);
     pages.setDefaultPageSize(20);
     pages.setMaximumPageSize(100);

@@ -3,7 +3,7 @@
 A checkpoint is signed only with the proof that it continues the one before. A database that was put back, cut or forked gets no
 signature any more, whoever has the disk.
 
-Source: trust.md §4.3, T77, T78; C2SP tlog-checkpoint; decision 0026.
+Source: trust.md §4.3, T77, T78; C2SP tlog-checkpoint.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Source: architecture.md §7; trust.md §2.14; interfaces.md §6, §12.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -29,6 +29,7 @@ from isthmus.country_b.visit import Visits
 from isthmus.errors import DocumentNotFound, InsufficientRights, IsthmusError, MalformedRequest, UnsupportedRequest
 from isthmus.pages.forms import read_form, require_own_page, require_page_token
 from isthmus.sandbox import Sandbox
+from isthmus.signin.away import Away
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions
 from isthmus.terminology.designations import Dictionary
@@ -68,6 +69,8 @@ def _route(path: str, needs: Needs, get: Page | None = None, post: Page | None =
 ROUTES = (
     _route("/", Needs.NOBODY, login.front),
     _route("/sign-in", Needs.NOBODY, login.sign_in_page, login.sign_in),
+    _route("/sign-in/callback", Needs.NOBODY, login.come_back),
+    _route("/sign-in/again", Needs.SESSION, login.again_page, login.again),
     _route("/sign-out", Needs.SESSION, None, login.sign_out),
     _route("/language", Needs.NOBODY, None, login.set_language),
     _route("/terms", Needs.NOBODY, None, login.set_terms),
@@ -93,7 +96,8 @@ def portal_app(
     settings: Settings,
     client: Client,
     sessions: Sessions,
-    accounts: SignInProvider,
+    providers: Mapping[str, SignInProvider],
+    away: Away,
     visits: Visits,
     spool: Spool,
     flights: Flights,
@@ -111,7 +115,8 @@ def portal_app(
         client.directory,
         client.trail.note,
         sessions,
-        accounts,
+        providers,
+        away,
         visits,
         spool,
         flights,

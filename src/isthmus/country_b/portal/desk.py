@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from isthmus.country_b.visit import Visits
 from isthmus.errors import SettingsProblem
 from isthmus.pages.static import Static
 from isthmus.sandbox import Sandbox
+from isthmus.signin.away import Away
 from isthmus.signin.provider import SignInProvider
 from isthmus.signin.sessions import Sessions, cookie_name
 from isthmus.terminology.designations import Dictionary
@@ -43,7 +44,8 @@ class Desk:
     directory: Countries
     note: Callable[[Note], Awaitable[Any]]
     sessions: Sessions
-    accounts: SignInProvider
+    providers: Mapping[str, SignInProvider]
+    away: Away
     visits: Visits
     spool: Spool
     flights: Flights
