@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 from tests.journeys.test_forms import visited
-from tests.national.fhir.behind import entry, patient_node, studies
+from tests.national.fhir.behind import cda, entry, patient_node, studies
 
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
@@ -22,6 +22,8 @@ from isthmus.storage.database import open_index
 from isthmus.storage.schema.archive import documents, formed
 from isthmus.testing.engines.fhir_repository import FhirRepository, fhir_repository
 from isthmus.testing.two_countries import CountryA, TwoCountries, at_hand
+from isthmus.wire.packs.pack import load_pack
+from isthmus.wire.report.document import read_report
 
 REPORT = "ct-eleni"
 
@@ -65,12 +67,13 @@ def _without_reports(country: CountryA) -> None:
 
 def _fill(repository: FhirRepository) -> None:
     told = reports()
-    for number, name in enumerate(("eleni", "ilias")):
+    for number, name in enumerate(("eleni", "ilias", "ottilie")):
         repository.put(patient_node(f"p{number}", PEOPLE[name]))
     repository.put_binary("b1", "application/fhir+json", told[REPORT].document.read_bytes())
     repository.put(entry("d1", ("application/fhir+json", "Binary/b1"), patient="p0"))
     pdf = told["dx-ilias"].document.read_bytes()
     repository.put(entry("d2", ("application/pdf", pdf), patient="p1"))
+    repository.put(entry("d3", ("text/xml", told["us-ottilie"].document.read_bytes()), patient="p2"))
 
 
 def _examination(given: Given) -> Any:
@@ -108,6 +111,36 @@ def test_a_pdf_of_the_repository_opens_as_it_is_held(given: Given, tmp_path: Pat
     visited(given.countries, "ilias", "get", report["id"], "--form", "original", "--out", tmp_path / "x")
 
     assert (tmp_path / "x").read_bytes() == pdf
+
+
+@pytest.mark.parametrize(("person", "name"), [("ilias", "dx-ilias"), ("ottilie", "us-ottilie")])
+def test_a_pdf_and_a_cda_of_the_repository_come_as_the_european_document_and_as_they_are_held(
+    given: Given, tmp_path: Path, person: str, name: str
+) -> None:
+    told = [one for one in visited(given.countries, person, "list")["examinations"] if one["reports"]]
+    (report,) = told[0]["reports"]
+    for form in ("structured", "original"):
+        visited(given.countries, person, "get", report["id"], "--form", form, "--out", tmp_path / form)
+    read = read_report((tmp_path / "structured").read_bytes(), load_pack())
+
+    assert report["forms"] == ["structured", "original"]
+    assert (tmp_path / "original").read_bytes() == reports()[name].document.read_bytes()
+    assert read.header.patient.identifier == PEOPLE[person].identifier
+
+
+def test_a_cda_that_calls_itself_very_restricted_is_as_if_it_were_not_there(given: Given) -> None:
+    before = visited(given.countries, "eleni", "list")
+    letter = cda(PEOPLE["eleni"])
+    secret = letter.replace(b"<recordTarget>", b'<confidentialityCode code="V"/><recordTarget>')
+
+    given.repository.put(entry("d9", ("text/xml", secret), patient="p0"))
+    hidden = visited(given.countries, "eleni", "list")
+    given.repository.put(entry("d9", ("text/xml", letter), patient="p0"))
+    shown = visited(given.countries, "eleni", "list")
+    given.repository.delete("DocumentReference", "d9")
+
+    assert hidden["examinations"] == before["examinations"]
+    assert len([r for one in shown["examinations"] for r in one["reports"]]) == 2
 
 
 def test_what_is_taken_back_there_is_gone_here(given: Given) -> None:

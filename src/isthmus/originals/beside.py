@@ -30,6 +30,7 @@ class Beside:
     started: str | None = None  # FHIR dateTime
     description: str | None = None
     confidentiality: str | None = None  # HL7 Confidentiality
+    status: str | None = None  # of a DiagnosticReport
 
     def __repr__(self) -> str:  # never in a log
         return "Beside(…)"

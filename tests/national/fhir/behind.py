@@ -134,6 +134,9 @@ class Behind:
     def get(self, id_: str, patient: Patient = MINE) -> DocumentContent:
         return self.run(self.connector.get_document(patient.identifier, id_))
 
+    def issued(self, id_: str, patient: Patient = MINE) -> DocumentContent:
+        return self.run(self.connector.get_issued(patient.identifier, id_))
+
     def again(self) -> None:
         """The node is started anew."""
         self.run(self.connector.close())

@@ -41,6 +41,11 @@ def _only(behind: Behind) -> Document:
     return document
 
 
+def _lies_as(document: Document) -> str:
+    """The media type in which the repository holds it."""
+    return document.issued or document.media_type
+
+
 # what is offered, and how it is told
 
 
@@ -77,16 +82,13 @@ def test_a_pdf_is_told_by_its_entry(behind: Behind, repository: FhirRepository) 
 
     document = _only(behind)
 
-    assert (document.kind, document.title, document.created) == (
-        DocumentKind.REPORT_PDF,
-        "CT of the chest",
-        "2026-01-06",
-    )
+    assert (document.kind, document.issued) == (DocumentKind.REPORT_FHIR, PDF_TYPE)
+    assert (document.title, document.created) == ("CT of the chest", "2026-01-06")
     assert document.accession_numbers == (Identifier("urn:oid:2.999.5.1", "A1"),)
     assert (document.study_instance_uids, document.period_start) == ((STUDY_UID,), "2026-01-05")
     assert (document.report_status, document.authors, document.language) == ("final", ("Dr Radio",), "el")
     assert document.unique_id == Identifier("urn:ietf:rfc:3986", "urn:oid:2.999.9.7")
-    assert document.size_bytes == len(PDF)
+    assert document.size_bytes == len(behind.get(document.id).body)
 
 
 def test_every_way_to_hold_bytes_gives_them(behind: Behind, repository: FhirRepository) -> None:
@@ -101,12 +103,11 @@ def test_every_way_to_hold_bytes_gives_them(behind: Behind, repository: FhirRepo
 
     listed = behind.listed()
 
-    kinds = [DocumentKind.REPORT_PDF, DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA, DocumentKind.REPORT_FHIR]
-    assert sorted(d.kind for d in listed) == sorted(kinds)
-    bodies = {document.kind: behind.get(document.id).body for document in listed}
-    assert bodies[DocumentKind.REPORT_CDA] == cda()
-    assert json.loads(bodies[DocumentKind.REPORT_FHIR])["identifier"] == json.loads(bundle)["identifier"]
-    assert {behind.get(d.id).body for d in listed if d.kind is DocumentKind.REPORT_PDF} == {PDF, PDF + b"inline"}
+    assert sorted(_lies_as(document) for document in listed) == sorted([PDF_TYPE, PDF_TYPE, XML, FHIR])
+    bodies = {_lies_as(document): behind.issued(document.id).body for document in listed}
+    assert bodies[XML] == cda()
+    assert json.loads(bodies[FHIR])["identifier"] == json.loads(bundle)["identifier"]
+    assert {behind.issued(d.id).body for d in listed if _lies_as(d) == PDF_TYPE} == {PDF, PDF + b"inline"}
 
 
 def test_a_binary_that_comes_as_a_resource_is_unwrapped(behind: Behind, repository: FhirRepository) -> None:
@@ -115,26 +116,26 @@ def test_a_binary_that_comes_as_a_resource_is_unwrapped(behind: Behind, reposito
     repository.bodies["Binary/b1"] = json.dumps(wrapped).encode()
     repository.put(entry("d1", (PDF_TYPE, "Binary/b1")))
 
-    assert behind.get(_only(behind).id).body == PDF
+    assert behind.issued(_only(behind).id).body == PDF
 
 
 @pytest.mark.parametrize(
-    ("declared", "body", "kind"),
+    ("declared", "body", "form"),
     [
-        ("application/pdf", cda(), DocumentKind.REPORT_CDA),
-        ("text/xml", PDF, DocumentKind.REPORT_PDF),
-        ("application/pdf", report(), DocumentKind.REPORT_FHIR),
+        ("application/pdf", cda(), XML),
+        ("text/xml", PDF, PDF_TYPE),
+        ("application/pdf", report(), FHIR),
         ("application/json; charset=utf-8", b"\xef\xbb\xbf\n" + report(), None),
-        ("Application/PDF", PDF, DocumentKind.REPORT_PDF),
-        ("application/hl7-cda+xml", cda(), DocumentKind.REPORT_CDA),
+        ("Application/PDF", PDF, PDF_TYPE),
+        ("application/hl7-cda+xml", cda(), XML),
     ],
 )
 def test_a_document_is_what_its_bytes_are(
-    behind: Behind, repository: FhirRepository, declared: str, body: bytes, kind: DocumentKind | None
+    behind: Behind, repository: FhirRepository, declared: str, body: bytes, form: str | None
 ) -> None:
     repository.put(entry("d1", (declared, body)))
 
-    assert [document.kind for document in behind.listed()] == ([kind] if kind else [])
+    assert [_lies_as(document) for document in behind.listed()] == ([form] if form else [])
 
 
 def test_of_several_forms_the_structured_one_is_the_document(behind: Behind, repository: FhirRepository) -> None:
@@ -146,7 +147,7 @@ def test_of_several_forms_the_structured_one_is_the_document(behind: Behind, rep
 def test_a_form_that_cannot_be_read_leaves_the_next(behind: Behind, repository: FhirRepository) -> None:
     repository.put(entry("d1", (PDF_TYPE, PDF), (FHIR, b'{"resourceType":"Bundle"}'), (XML, b"<html/>")))
 
-    assert _only(behind).kind is DocumentKind.REPORT_PDF
+    assert _lies_as(_only(behind)) == PDF_TYPE
 
 
 _MANIFEST: Node = {"content": [{"attachment": {"contentType": "application/dicom", "url": "Binary/b1"}}]}
@@ -302,7 +303,7 @@ def test_a_diagnostic_report_is_its_presented_form(both: Behind, repository: Fhi
 
     document = _only(both)
 
-    assert (document.kind, document.title, document.status) == (DocumentKind.REPORT_PDF, "CT of the chest", "current")
+    assert (document.issued, document.title, document.status) == (PDF_TYPE, "CT of the chest", "current")
     assert (document.report_status, document.authors) == ("final", ("Dr Radio",))
     assert (document.study_instance_uids, document.accession_numbers) == (
         (STUDY_UID,),
@@ -312,7 +313,7 @@ def test_a_diagnostic_report_is_its_presented_form(both: Behind, repository: Fhi
         Identifier("urn:oid:2.999.9", "77"),
         "2026-01-05T10:15:00+02:00",
     )
-    assert both.get(document.id).body == PDF
+    assert both.issued(document.id).body == PDF
 
 
 def test_a_diagnostic_report_is_only_asked_for_where_the_settings_say_so(
@@ -358,7 +359,7 @@ def test_a_report_and_its_document_are_one(both: Behind, repository: FhirReposit
 
     document = _only(both)
 
-    assert both.get(document.id).body == (PDF + b"2" if linked else PDF)
+    assert both.issued(document.id).body == (PDF + b"2" if linked else PDF)
 
 
 # numbers, versions, and what is gone
@@ -418,7 +419,7 @@ def test_bytes_that_change_behind_an_entry_are_never_given_under_the_old_number(
 
     new = _only(behind)
     assert new.id != old.id
-    assert behind.get(new.id).body == PDF + b"corrected"
+    assert behind.issued(new.id).body == PDF + b"corrected"
 
 
 def test_an_entry_that_changed_since_it_was_listed_gives_its_bytes_still(
@@ -428,7 +429,7 @@ def test_an_entry_that_changed_since_it_was_listed_gives_its_bytes_still(
     document = _only(behind)
     repository.put(entry("d1", (PDF_TYPE, PDF), description="new"))
 
-    assert behind.get(document.id).body == PDF
+    assert behind.issued(document.id).body == PDF
 
 
 def test_what_replaces_and_what_is_replaced_are_both_offered(behind: Behind, repository: FhirRepository) -> None:
@@ -438,7 +439,7 @@ def test_what_replaces_and_what_is_replaced_are_both_offered(behind: Behind, rep
     repository.put(entry("new", (PDF_TYPE, PDF + b"new"), relatesTo=[relation]))
     repository.put(entry("addendum", (PDF_TYPE, PDF + b"addendum"), relatesTo=[appended]))
 
-    told = {behind.get(document.id).body: document for document in behind.listed()}
+    told = {behind.issued(document.id).body: document for document in behind.listed()}
 
     old, new, addendum = told[PDF], told[PDF + b"new"], told[PDF + b"addendum"]
     assert (old.status, new.status, new.replaces) == ("superseded", "current", old.id)
@@ -485,7 +486,7 @@ def test_a_document_that_was_given_to_another_patient_is_theirs_under_another_nu
     assert theirs.unique_id != mine.unique_id
     with pytest.raises(DocumentNotFound):
         behind.get(theirs.id)
-    assert behind.get(theirs.id, STRANGER).body == PDF
+    assert behind.issued(theirs.id, STRANGER).body == PDF
 
 
 def test_what_comes_back_has_its_number_again(behind: Behind, repository: FhirRepository) -> None:
@@ -518,7 +519,7 @@ def test_documents_of_a_merged_record_are_the_survivors(behind: Behind, reposito
     repository.put(patient_node("p0", MINE, active=False, link=link))
     repository.put(entry("d1", (PDF_TYPE, PDF), patient="p0"))
 
-    assert behind.get(_only(behind).id).body == PDF
+    assert behind.issued(_only(behind).id).body == PDF
 
 
 # whose a document is
@@ -604,7 +605,7 @@ def test_a_document_whose_bytes_are_gone_is_not_listed_again_until_they_are_back
 
     assert behind.listed() == []
     repository.put_binary("b1", PDF_TYPE, PDF)
-    assert behind.get(_only(behind).id).body == PDF
+    assert behind.issued(_only(behind).id).body == PDF
     assert _only(behind).id == document.id
 
 
@@ -618,7 +619,7 @@ def test_documents_of_others_that_a_repository_answers_with_are_nobodys_business
     answer = {"resourceType": "Bundle", "type": "searchset", "entry": everything}
     repository.alter = lambda path, held: answer if path.startswith("DocumentReference?") else held
 
-    assert [behind.get(document.id).body for document in behind.listed()] == [PDF]
+    assert [behind.issued(document.id).body for document in behind.listed()] == [PDF]
 
 
 # bytes that cannot be had

@@ -102,7 +102,7 @@ def test_an_entry_that_cannot_be_given_hides_nothing(made: Behind, repository: F
     assert [document.kind for document in made.listed()] == [DocumentKind.REPORT_FHIR]
     repository.put(entry("d1", ("application/pdf", PDF), context=related))
 
-    assert [document.kind for document in made.listed()] == [DocumentKind.REPORT_PDF]
+    assert [document.issued for document in made.listed()] == ["application/pdf"]
 
 
 @pytest.mark.parametrize(

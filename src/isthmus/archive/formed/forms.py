@@ -9,45 +9,34 @@ Decision 0016. Source: architecture.md §5.6; wire.md §1.5 (a PDF of a report),
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import orjson
 from sqlalchemy import Connection, Row, select
 
 from isthmus.archive import index, register
 from isthmus.archive.containers import read_slice
 from isthmus.archive.formed import rows
-from isthmus.archive.formed.rows import Made
+from isthmus.archive.formed.maker import Made, Maker
 from isthmus.archive.studies import custodian
 from isthmus.config import Settings
-from isthmus.errors import IsthmusError, MalformedRequest, NationalInfrastructureUnavailable
+from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.fhir.elements import MEDIA_TYPE
 from isthmus.model.confidentiality import highest
 from isthmus.model.documents import WITHDRAWN, DocumentKind
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import Organisation, Patient
 from isthmus.originals.beside import Beside
-from isthmus.originals.child import Asked, made_report
 from isthmus.sandbox import MIB, Sandbox
 from isthmus.sources import Source
 from isthmus.storage.database import Database
 from isthmus.storage.schema.archive import documents
-from isthmus.terminology.designations import codes_of
-from isthmus.terminology.mapping import NO_CODES, Transcoder
-from isthmus.terminology.reports import transcode_document
 from isthmus.wire.packs.pack import Pack
-from isthmus.wire.report.document import ReportIndex, report_index
 
-LOG = logging.getLogger("isthmus.archive")
-EDITION: Final = 2  # of what is made: one higher, and everything is made anew
-READ_S: Final = 30.0
 INSTANCE_MAX: Final = 64 * MIB
-NOTHING: Final = Made(b"", "")
 
 
 class Forms:
@@ -57,16 +46,15 @@ class Forms:
         self, settings: Settings, database: Database, clock: Callable[[], datetime], pack: Pack, sandbox: Sandbox
     ) -> None:
         self._blobs: Path = settings.path(settings.blobs)
-        self._database, self._clock, self._pack, self._sandbox = database, clock, pack, sandbox
+        self._database, self._clock = database, clock
         sources = (*settings.sources.reports, *settings.sources.images)
         self._sources = {source.name: source for source in reversed(sources)}
         self._first = next((one for one in sources if one.kind == "files"), Source())
-        self._codes = codes_of(settings, self._sources.values())
-        self._mapped_by = " ".join(sorted({c.fingerprint[:12] for c in self._codes.values() if c.fingerprint}))
+        self._maker = Maker(settings, self._sources.values(), pack, sandbox)
 
     def missing(self, connection: Connection, patient: int) -> bool:
         """Whether anything is to be made before the reports of a patient are listed."""
-        made_for = self._made_for(register.patient_of(connection, patient))
+        made_for = self._maker.made_for(register.patient_of(connection, patient))
         return bool(rows.unlooked(connection, patient) or rows.unformed(connection, patient, made_for))
 
     def make(self, patient: int) -> None:
@@ -74,7 +62,7 @@ class Forms:
         for uid in self._database.read_now(lambda c: rows.unlooked(c, patient)):
             self._look(uid)
         whom = self._database.read_now(lambda c: register.patient_of(c, patient))
-        for number in self._database.read_now(lambda c: rows.unformed(c, patient, self._made_for(whom))):
+        for number in self._database.read_now(lambda c: rows.unformed(c, patient, self._maker.made_for(whom))):
             self._form(number, whom)
 
     def patients_of(self, study_instance_uids: Iterable[str]) -> list[int]:
@@ -92,7 +80,7 @@ class Forms:
                 continue
             whom = self._database.read_now(lambda c: register.patient_of(c, instance.patient_id))  # noqa: B023  # at once
             source = self._source(instance.source)
-            made = self._made(self._bytes(instance), self._beside(whom, source), source)
+            made = self._maker.make(self._bytes(instance), self._beside(whom, source), source, self._now())
             self._database.write_now(lambda c: self._born(c, instance, made, whom))  # noqa: B023  # at once
 
         def seen(connection: Connection) -> None:
@@ -109,7 +97,7 @@ class Forms:
             return
         if held is not None:
             rows.give_up(connection, held.number)
-        now = self._clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        now, said = self._now(), made.said
         columns: dict[str, Any] = {
             "kind": DocumentKind.REPORT_FHIR.value,
             "state": "served" if made.body else WITHDRAWN,
@@ -123,13 +111,12 @@ class Forms:
             "size": instance.size,
             "sha256": instance.sha256,
         }
-        said: ReportIndex | None = report_index(made.body, self._pack) if made.body else None
         columns |= {"title": said.title if said else "", "created": (said.created if said else "") or now}
         columns |= {"language": said.language if said else None, "facts": "{}"}
         if said is not None:
             columns["facts"] = index.document_facts(said, said.status, said.version, through=instance.source)
         number = index.insert_document(connection, columns)
-        rows.keep(connection, number, made, self._made_for(whom), instance.study_instance_uid)
+        rows.keep(connection, number, made, self._maker.made_for(whom), instance.study_instance_uid)
 
     def _form(self, number: int, whom: Patient) -> None:
         """Make the document of one report, and keep it if it is still the same report of the same patient."""
@@ -140,13 +127,13 @@ class Forms:
         facts = orjson.loads(row.facts)
         source = self._source(facts.get("through", ""))
         beside = self._beside(whom, source, None if row.foreign_id else row, facts)
-        made = self._made(self._bytes(instance if instance is not None else row), beside, source)
+        made = self._maker.make(self._bytes(instance if instance is not None else row), beside, source, self._now())
         study = instance.study_instance_uid if instance is not None else None
 
         def kept(connection: Connection) -> None:
             now = _row(connection, number)
             if (now.patient_id, now.sha256) == (row.patient_id, row.sha256):
-                rows.keep(connection, number, made, self._made_for(whom), study)
+                rows.keep(connection, number, made, self._maker.made_for(whom), study)
 
         self._database.write_now(kept)
 
@@ -171,22 +158,6 @@ class Forms:
             confidentiality=highest(told.get("sensitivity", ())),
         )
 
-    def _made(self, data: bytes, beside: Beside, source: Source) -> Made:
-        """What a child makes of it, with the codes of its source mapped; nothing where it cannot."""
-        now = self._clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        asked = Asked(self._pack.name, now, beside)
-        try:
-            given = self._sandbox.run_now("report", data, asked.options, deadline_s=READ_S, error=MalformedRequest)
-            body = made_report(given)
-        except IsthmusError as error:
-            LOG.warning("no European document can be made of a report: %s", error.facts.get("fault", error.message))
-            return NOTHING
-        codes = self._codes.get(source.name, NO_CODES)
-        transcoder = Transcoder(codes, source.coding_schemes)
-        body = transcode_document(body, transcoder)
-        profile = "report_minimal" if orjson.loads(body).get("type") == "collection" else "report"
-        return Made(body, profile, tuple(dict.fromkeys(transcoder.unmapped)), codes.told, source.name)
-
     def _bytes(self, place: Row[Any]) -> bytes:
         """The bytes as issued, as they were kept. Raises NationalInfrastructureUnavailable."""
         if place.size > INSTANCE_MAX:
@@ -199,9 +170,8 @@ class Forms:
             raise NationalInfrastructureUnavailable("a report's bytes are not those that were kept")
         return data
 
-    def _made_for(self, patient: Patient) -> str:
-        """What a document is made for: this edition, whom the register knows, and the tables of national codes."""
-        return " ".join(filter(None, (str(EDITION), _digest(patient), self._mapped_by)))
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def _source(self, name: str) -> Source:
         return self._sources.get(name, self._first)
@@ -214,7 +184,3 @@ def _row(connection: Connection, number: int) -> Row[Any]:
 def _is_same(held: Row[Any] | None, instance: Row[Any]) -> bool:
     """Whether a report was made of these very bytes, for this patient."""
     return held is not None and (held.sha256, held.patient_id) == (instance.sha256, instance.patient_id)
-
-
-def _digest(patient: Patient) -> str:
-    return hashlib.sha256(msgspec.json.encode(patient)).hexdigest()

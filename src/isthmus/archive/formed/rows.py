@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,25 +16,15 @@ from sqlalchemy import Connection, Row, and_, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from isthmus.archive import index
+from isthmus.archive.formed.maker import Made
 from isthmus.fhir.elements import MEDIA_TYPE
+from isthmus.model.confidentiality import beyond_normal, highest
 from isthmus.model.documents import WITHDRAWN, Document, DocumentKind
 from isthmus.originals.instances import ENCAPSULATED, STRUCTURED
 from isthmus.storage.schema.archive import documents, formed, instances, looked, studies
-from isthmus.terminology.mapping import Unmapped
 
 ISSUED = (DocumentKind.REPORT_PDF.value, DocumentKind.REPORT_CDA.value)
 CLASSES = (*sorted(STRUCTURED), *ENCAPSULATED)
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What was made of a report; without bytes where nothing could be made of it."""
-
-    body: bytes
-    profile: str  # of the pack: a document, or a collection around what was issued
-    unmapped: tuple[Unmapped, ...] = ()  # national codes in it that no table knows
-    mapped_by: str = ""
-    source: str = ""
 
 
 def unformed(connection: Connection, patient: int, made_for: str) -> list[int]:
@@ -113,8 +103,16 @@ def note_look(connection: Connection, study_instance_uid: str, generation: int) 
     connection.execute(statement.on_conflict_do_update(index_elements=["study_instance_uid"], set_=values))
 
 
-def keep(connection: Connection, number: int, made: Made, made_for: str, study_instance_uid: str | None) -> None:
-    """Keep what was made of a report, in place of what was made before."""
+def keep(
+    connection: Connection,
+    number: int,
+    made: Made,
+    made_for: str,
+    study_instance_uid: str | None = None,
+    *,
+    bytes_too: bool = True,
+) -> None:
+    """Keep what was made of a report, in place of what was made before; of a report that lies elsewhere without its bytes."""
     values: dict[str, Any] = {
         "document": number,
         "study_instance_uid": study_instance_uid,
@@ -122,14 +120,15 @@ def keep(connection: Connection, number: int, made: Made, made_for: str, study_i
         "profile": made.profile,
         "size": len(made.body),
         "sha256": hashlib.sha256(made.body).hexdigest(),
-        "body": zlib.compress(made.body),
+        "body": zlib.compress(made.body) if bytes_too else b"",
     }
     statement = insert_or(formed).values(**values)
     connection.execute(statement.on_conflict_do_update(index_elements=["document"], set_=values))
     if made.body:
         mine = documents.c.number == number
         facts = orjson.loads(connection.execute(select(documents.c.facts).where(mine)).scalar_one())
-        told = {"unmapped": len(made.unmapped), "mapped_by": made.mapped_by}
+        label = highest((*facts.get("sensitivity", ()), *(made.said.sensitivity if made.said else ())))
+        told = {"unmapped": len(made.unmapped), "mapped_by": made.mapped_by, "sensitivity": beyond_normal(label)}
         connection.execute(update(documents).where(mine).values(facts=index.facts(facts | told)))
         index.note_unmapped(connection, f"report {number}", made.source, made.unmapped)
 
@@ -161,7 +160,7 @@ def as_formed(connection: Connection, patient: int, found: Iterable[Document]) -
     """
     found = _with_labels(connection, patient, found)
     f, d = formed.c, documents.c
-    columns = select(f.document, f.profile, f.size, d.container)
+    columns = select(f.document, f.profile, f.size, d.source, d.foreign_id)
     rows = connection.execute(
         columns.join(documents, d.number == f.document).where(d.patient_id == patient, f.size > 0)
     )
@@ -206,7 +205,7 @@ def _formed(document: Document, row: Any) -> Document:
         media_type=MEDIA_TYPE,
         size_bytes=row.size,
         profile=row.profile,
-        issued=document.media_type if row.container else None,
+        issued=None if row.foreign_id and not row.source else document.media_type,  # an instance is had as one
     )
 
 

@@ -15,11 +15,14 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
 from isthmus.archive import queries, register
+from isthmus.archive.formed import rows as formed
+from isthmus.archive.formed.maker import Maker
 from isthmus.config import Settings
 from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable, SettingsProblem
 from isthmus.fhir import search
@@ -32,6 +35,7 @@ from isthmus.national.fhir import rows
 from isthmus.national.fhir.client import Client
 from isthmus.national.fhir.contents import MEDIA_TYPES, NotOffered, Reader, Said, log_refusal
 from isthmus.national.fhir.entries import COMPOSITION, KINDS, RADIOLOGY, REFERENCE, REPORT, TYPE_OF
+from isthmus.national.fhir.forms import Forms
 from isthmus.national.fhir.patients import Person, find_people, other_identifiers
 from isthmus.national.fhir.told import Teller, Told
 from isthmus.sandbox import Sandbox
@@ -61,6 +65,7 @@ class Repository:
         self._sandbox = Sandbox()
         self._teller = Teller(self._client, self._pack)
         self._reader = Reader(self._client, self._sandbox, self._pack)
+        self._forms = Forms(Maker(settings, [source], self._pack, self._sandbox), index_database, source)
         self._turns = asyncio.Semaphore(max(1, source.parallel))
         self._refused: OrderedDict[tuple[str, str, PatientIdentifier], datetime] = OrderedDict()
 
@@ -84,7 +89,7 @@ class Repository:
         told = await self._told(person)
         known = await self._index.read(lambda c: rows.held_by(c, self._held_by, patient))
         noted = await _all(
-            self._noted(one, person, rows.is_as_told(known.get(one.reference), one), known) for one in told
+            self._noted(one, person, self._is_noted(known.get(one.reference), one, person), known) for one in told
         )
         numbers = _numbered(told, noted)
         pack = query.pack or self._pack.name
@@ -94,6 +99,12 @@ class Repository:
         return _related(listed, told, numbers, families)
 
     async def get_document(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        return await self._content(patient, id, issued=False)
+
+    async def get_issued(self, patient: PatientIdentifier, id: str) -> DocumentContent:
+        return await self._content(patient, id, issued=True)
+
+    async def _content(self, patient: PatientIdentifier, id: str, *, issued: bool) -> DocumentContent:
         row = await self._index.read(lambda c: queries.find_document(c, patient, id, self._held_by))
         person = await self._person(patient) if row is not None else None
         if row is None or person is None:
@@ -104,8 +115,13 @@ class Repository:
         said = await self._given(told[0], person, row) if told else None
         if said is None:
             raise DocumentNotFound("this patient has no such document")
-        document = _labelled(queries.document_of(row), told[0])
-        return DocumentContent(document, MEDIA_TYPES[document.kind], said.body, etag=said.sha256)
+        made = b"" if issued else await self._forms.note(row.number, told[0], said, person)
+        document = queries.document_of(row)
+        if made:
+            (document,) = await self._index.read(lambda c: formed.as_formed(c, row.patient_id, [document]))
+            etag = await asyncio.to_thread(lambda: sha256(made).hexdigest())
+            return DocumentContent(_labelled(document, told[0]), document.media_type, made, etag=etag)
+        return DocumentContent(_labelled(document, told[0]), MEDIA_TYPES[document.kind], said.body, etag=said.sha256)
 
     async def _given(self, told: Told, person: Person, row: Row[Any]) -> Said | None:
         """The document under a row's number, when it is still the one: not another's, not gone, not other bytes."""
@@ -170,7 +186,12 @@ class Repository:
             if said is None:
                 log_refusal(self.source.name, told.reference, "gone")
                 return None
-            return await self._kept(told, said, person), said.sha256
+            number = await self._kept(told, said, person)
+            await self._forms.note(number, told, said, person)
+            return number, said.sha256
+
+    def _is_noted(self, row: Row[Any] | None, told: Told, person: Person) -> bool:
+        return row is not None and rows.is_as_told(row, told) and self._forms.is_noted(row, person)
 
     def _refuse(self, told: Told, person: Person, reason: str) -> None:
         log_refusal(self.source.name, told.reference, reason)

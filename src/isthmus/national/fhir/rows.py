@@ -16,11 +16,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from isthmus.archive import index, queries, register
+from isthmus.archive.formed import rows as forms
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import Identifier, PatientIdentifier
 from isthmus.national.fhir.contents import MEDIA_TYPES, Said
 from isthmus.national.fhir.told import Told
-from isthmus.storage.schema.archive import documents
+from isthmus.storage.schema.archive import documents, formed
 
 WITHDRAWN = "withdrawn"
 
@@ -28,10 +29,19 @@ WITHDRAWN = "withdrawn"
 def held_by(connection: Connection, source: str, patient: PatientIdentifier) -> Mapping[str, Row[Any]]:
     """The rows of a patient's documents as they stand, by the source's name of each without version."""
     anchor = register.anchor_row(connection, patient)
-    rows = select(documents).where(
-        documents.c.patient_id == anchor, documents.c.source == source, documents.c.state == "served"
-    )
+    rows = _rows().where(documents.c.patient_id == anchor, documents.c.source == source, documents.c.state == "served")
     return {row.family: row for row in connection.execute(rows.order_by(documents.c.number))}
+
+
+def row_of(connection: Connection, number: int) -> Row[Any]:
+    """A document's row, with what was noted of what is made of it: `made_for`, the digest `made`, and `made_size`."""
+    return connection.execute(_rows().where(documents.c.number == number)).one()
+
+
+def _rows() -> Any:
+    f = formed.c
+    noted = f.made_for, f.sha256.label("made"), f.size.label("made_size")
+    return select(documents, *noted).outerjoin(formed, f.document == documents.c.number)
 
 
 def is_as_told(row: Row[Any] | None, told: Told) -> bool:
@@ -40,7 +50,13 @@ def is_as_told(row: Row[Any] | None, told: Told) -> bool:
 
 
 def listed(connection: Connection, source: str, patient: PatientIdentifier, pack: str) -> list[Document]:
-    return queries.documents_of(connection, register.anchor_row(connection, patient), pack, source)
+    """Every document of a patient that is noted of a source, as it is offered."""
+    anchor = register.anchor_row(connection, patient)
+    return (
+        []
+        if anchor is None
+        else forms.as_formed(connection, anchor, queries.documents_of(connection, anchor, pack, source))
+    )
 
 
 def families(connection: Connection, source: str, patient: PatientIdentifier) -> Mapping[str, str]:
@@ -62,6 +78,7 @@ def keep(connection: Connection, source: str, patient: PatientIdentifier, told: 
     if before is not None:
         gone = {"state": WITHDRAWN, "status": "superseded", "foreign_id": None}
         connection.execute(update(documents).where(documents.c.number == before.number).values(**gone))
+        forms.erase(connection, before.number)
     unique = _never_used(connection, said, anchor, source)
     document = said.document
     made = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

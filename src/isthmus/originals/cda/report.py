@@ -144,8 +144,10 @@ def _patient(root: Element, cda: CdaDocument, known: Beside) -> Patient:
     if known.patient is None:
         return people.patient_of(root, cda, known.number)
     said = people.patient_of(root, cda, known.patient.identifier)
-    if known.patient.identifier in cda.patients or not _differs(said, known.patient):
-        return replace(said, former=known.patient.former)
+    theirs = {known.patient.identifier, *known.patient.former, *known.patient.others}
+    if theirs.intersection(cda.patients) or not _differs(said, known.patient):
+        others = tuple(one for one in said.others if one not in known.patient.former)
+        return replace(said, others=others, former=known.patient.former)
     raise MalformedRequest("the document names another patient", path="recordTarget")
 
 
@@ -168,7 +170,7 @@ def _header(root: Element, cda: CdaDocument, patient: Patient, known: Beside) ->
         title=index.title,
         date=index.created or known.created or "",
         type=coded if coded is not None and coded.system == LOINC else None,
-        status=index.status or "unknown",
+        status=index.status or known.status or "unknown",
         language=index.language or known.language,
         version=index.version,
         authors=people.authors(root),
