@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select, update
@@ -18,9 +18,10 @@ from tests.originals.made import CDA_HEAD, ENCAPSULATED_CDA, cda, code, encapsul
 from tests.originals.made import report as sr
 
 from isthmus.archive import index, register
-from isthmus.archive.corrections import reports, studies
+from isthmus.archive.corrections import people, reports, studies
 from isthmus.archive.doors.offers import Offers
 from isthmus.archive.formed import rows
+from isthmus.archive.formed.forms import Forms
 from isthmus.archive.queries import list_unmapped
 from isthmus.archive.register import Traits
 from isthmus.archive.reports import Envelope, Reports
@@ -33,6 +34,7 @@ from isthmus.model.people import HumanName
 from isthmus.model.queries import DocumentQuery
 from isthmus.model.report.document import ImagingReport
 from isthmus.national.files import Files
+from isthmus.sandbox import Sandbox
 from isthmus.storage.schema.archive import documents, formed, instances
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.report.document import original_of, read_report
@@ -347,3 +349,72 @@ def test_a_report_goes_with_its_study_when_the_source_before_the_archive_tells_i
 
     assert [(d.id, d.status) for d in listed(node)] == [(before.id, WITHDRAWN)]
     assert listed(node, stranger) == []
+
+
+def test_a_cda_that_names_a_number_merged_into_another_is_a_report_of_who_took_it_over(node: Node) -> None:
+    former = PatientIdentifier(f"urn:oid:{ISSUER}", "old")
+    traits = Traits((HumanName("Neuova", ("Eva",)),), "1970-01-01", "female")
+    node.bring(dicom())
+    node.database.write_now(lambda c: register.put(c, former, traits))
+    node.database.write_now(lambda c: people.merge(c, former, EVA))
+    node.database.write_now(lambda c: register.put(c, EVA, traits))
+    take(node, cda(section("19005-8", "Beurteilung", "Unauffällig"), head=CDA_HEAD.replace("1234567", "old")), "xml")
+
+    (document,) = listed(node)
+    patient = read(node, document).header.patient
+
+    assert (document.kind, document.issued) == (DocumentKind.REPORT_FHIR, "text/xml")
+    assert (patient.identifier, patient.former) == (EVA, (former,))
+    assert former not in patient.others
+
+
+def test_a_report_of_an_instance_that_could_not_be_made_is_made_when_the_register_is_put_right(node: Node) -> None:
+    letter = cda(section("19005-8", "Beurteilung", "Unauffällig"), head=CDA_HEAD.replace("1234567", "old-card"))
+    node.bring(dicom(PatientName="Neuova^Eva"))
+    node.bring(
+        instance(lambda **more: encapsulated(letter, ENCAPSULATED_CDA, **more), PatientName="Neuova^Eva"),
+    )
+    (before,) = listed(node)
+    for family in ("Andere", "Testova"):
+        traits = Traits((HumanName(family, ("Eva",)),), "1970-01-01", "female")
+        node.database.write_now(lambda c, traits=traits: register.put(c, EVA, traits))  # type: ignore[misc]  # at once
+        (after,) = listed(node)
+
+    assert (before.status, after.status, after.id) == (WITHDRAWN, "current", before.id)
+    assert read(node, after).examination.impressions[0].text == "Unauffällig"
+    assert after.study_instance_uids[-1] == STUDY
+
+
+@dataclass
+class Astray:
+    """A child that a file has taken over: it gives what is no document."""
+
+    given: bytes
+
+    def run_now(self, task: str, data: bytes, options: Any, **limits: Any) -> bytes:
+        return self.given if PDF in data else SANDBOX.run_now(task, data, options, **limits)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"[]",
+        b"no JSON",
+        b'{"entry":[{"resource":[]}]}',
+        b'{"resourceType":"Bundle","type":"document","entry":[]}',
+        b"!\xff",
+    ],
+)
+def test_one_bad_file_is_one_report_of_which_nothing_can_be_made(node: Node, given: bytes) -> None:
+    node.bring(dicom(), instance(lambda **more: encapsulated(PDF, **more)))
+    take(node, PDF, "pdf", EVA)
+    take(node, cda(section("19005-8", "Beurteilung", "Unauffällig")), "xml")
+    whose = node.database.read_now(lambda c: register.patient_row(c, EVA))
+    assert whose is not None
+
+    Forms(node.settings, node.database, lambda: NOW, load_pack(), cast("Sandbox", Astray(given))).make(whose[0])
+
+    assert {document.kind for document in listed(node) if document.status == "current"} == {
+        DocumentKind.REPORT_PDF,
+        DocumentKind.REPORT_FHIR,
+    }

@@ -269,6 +269,12 @@ def insert_document(connection: Connection, columns: Mapping[str, Any]) -> int:
     return int(number[0]) if number else 0
 
 
+def change_document(connection: Connection, number: int, columns: Mapping[str, Any]) -> int:
+    """Say otherwise what a document is; it keeps its number."""
+    connection.execute(update(documents).where(documents.c.number == number).values(**columns))
+    return number
+
+
 def supersede(connection: Connection, kind: str, family: str, but: int) -> None:
     """Say of every other version of a document that it is no longer the current one."""
     others = (documents.c.kind == kind) & (documents.c.family == family) & (documents.c.number != but)

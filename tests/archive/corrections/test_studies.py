@@ -8,13 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.archive.conftest import dicom
+from tests.archive.conftest import NOW, SANDBOX, dicom
 from tests.archive.corrections.conftest import EVA, IDA, IDAS, Kept
+from tests.originals.made import CDA_HEAD, cda, code, evidence, heading, report, section, text
 
 from isthmus.archive.containers import erase
-from isthmus.archive.corrections import studies
+from isthmus.archive.corrections import reports, studies
 from isthmus.archive.corrections.studies import What
+from isthmus.archive.doors.offers import Offers
 from isthmus.errors import DocumentNotFound, ImagesNotFound, PatientNotFound, SettingsProblem
+from isthmus.wire.packs.pack import load_pack
 
 
 @pytest.fixture
@@ -143,3 +146,22 @@ def test_what_was_erased_is_noughts_and_is_let_in_again_after_a_restore(two: Kep
         assert not any(file.read(row.size))
     assert [v.outcome for v in two.bring(dicom(1))] == ["accepted"]
     assert two.served(EVA) == ["001", "002"]
+
+
+def test_who_moves_a_study_is_told_where_each_report_that_names_it_is_put_right(two: Kept) -> None:
+    seen = heading("121070", "Findings", text(code("121071"), "No haemorrhage"))
+    of = evidence("2.25.10", "2.25.11", "2.25.100001")
+    uids = {"StudyInstanceUID": "2.25.20", "SeriesInstanceUID": "2.25.12", "IssuerOfPatientID": ""}
+    two.bring(report(seen, CurrentRequestedProcedureEvidenceSequence=of, **uids))
+    node = two.node
+    Offers(node.settings, node.database, lambda: NOW, load_pack(), SANDBOX).make(["2.25.20"])
+    two.report(cda(section("19005-8", "Befund", "-"), head=CDA_HEAD.replace("2.25.1", "2.25.10")), "xml")
+
+    done = two.move(IDA, study="2.25.10")
+
+    names, instance = sorted((told for told in done.told if told.startswith("Report")), key=len)
+    number = names.split()[1]
+    assert node.database.read_now(lambda c: reports.find(c, number, ("served",))).number == int(number)
+    assert "an instance of study 2.25.20" in instance
+    assert two.move(IDA, study="2.25.20").instances == 1
+    assert not [told for told in two.move(EVA, study="2.25.10").told if "2.25.20" in told and "stays with" in told]

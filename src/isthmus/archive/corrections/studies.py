@@ -27,6 +27,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.pieces import FileRange
 from isthmus.storage.ranges import RangeSource
 from isthmus.storage.schema.archive import documents, instances, rejections, studies
+from isthmus.storage.schema.archive import formed as formed_reports
 
 OFFERED, HELD, REJECTED, NOTE, DELETED, UNASSIGNED = "served", "corrected", "rejected", "note", "deleted", "unassigned"
 LIVING = (OFFERED, HELD, REJECTED, NOTE, UNASSIGNED)
@@ -127,11 +128,24 @@ def _give(connection: Connection, row: Row[Any], patient: int, *, offered: bool)
 
 
 def _reports_about(connection: Connection, study: str, patient: int) -> list[str]:
-    """Reports that name a study and stand with somebody else: to be looked at too."""
-    d = documents.c
+    """Reports that name a study and stand with somebody else: to be looked at too, each where it can be put right."""
+    d, f = documents.c, formed_reports.c
     about = d.kind.startswith("report"), d.state == "served", d.facts.contains(f'"{study}"', autoescape=True)
-    rows = connection.execute(select(d.number).where(*about, d.patient_id != patient).order_by(d.number)).scalars()
-    return [f"Report {number} names this study and stays with the other patient; move it too if it is wrong." for number in rows]  # fmt: skip
+    columns = select(d.number, d.source, d.foreign_id, f.study_instance_uid).outerjoin(
+        formed_reports, f.document == d.number
+    )
+    rows = connection.execute(columns.where(*about, d.patient_id != patient).order_by(d.number))
+    return [_stays(row) for row in rows if row.source or row.study_instance_uid != study]
+
+
+def _stays(row: Any) -> str:
+    """How a report that stays is put right: where it lies, with the study that it is an instance of, or by itself."""
+    which, how = f"Report {row.number}", "move it too"
+    if row.source:
+        which, how = f"{which}, which lies in {row.source.rpartition('/')[2]},", "correct it there"
+    elif row.foreign_id:
+        which, how = f"{which}, an instance of study {row.study_instance_uid},", "move that study too"
+    return f"{which} names this study and stays with the other patient; {how} if it is wrong."
 
 
 def delete_(connection: Connection, what: What) -> Done:

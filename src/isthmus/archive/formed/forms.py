@@ -55,13 +55,13 @@ class Forms:
     def missing(self, connection: Connection, patient: int) -> bool:
         """Whether anything is to be made before the reports of a patient are listed."""
         made_for = self._maker.made_for(register.patient_of(connection, patient))
-        return bool(rows.unlooked(connection, patient) or rows.unformed(connection, patient, made_for))
+        return bool(rows.unlooked(connection, patient, made_for) or rows.unformed(connection, patient, made_for))
 
     def make(self, patient: int) -> None:
         """Make what is missing for a patient. Raises NationalInfrastructureUnavailable when a stored file cannot be read."""
-        for uid in self._database.read_now(lambda c: rows.unlooked(c, patient)):
-            self._look(uid)
         whom = self._database.read_now(lambda c: register.patient_of(c, patient))
+        for uid in self._database.read_now(lambda c: rows.unlooked(c, patient, self._maker.made_for(whom))):
+            self._look(uid)
         for number in self._database.read_now(lambda c: rows.unformed(c, patient, self._maker.made_for(whom))):
             self._form(number, whom)
 
@@ -75,10 +75,9 @@ class Forms:
             lambda c: (rows.generation_of(c, uid), rows.report_instances(c, uid))
         )
         for instance in found:
-            held = self._database.read_now(lambda c: rows.born_of(c, instance.sop_instance_uid))  # noqa: B023  # at once
-            if _is_same(held, instance):
+            whom, settled = self._database.read_now(lambda c: self._settled(c, instance))  # noqa: B023  # at once
+            if settled:
                 continue
-            whom = self._database.read_now(lambda c: register.patient_of(c, instance.patient_id))  # noqa: B023  # at once
             source = self._source(instance.source)
             made = self._maker.make(self._bytes(instance), self._beside(whom, source), source, self._now())
             self._database.write_now(lambda c: self._born(c, instance, made, whom))  # noqa: B023  # at once
@@ -90,13 +89,19 @@ class Forms:
 
         self._database.write_now(seen)
 
+    def _settled(self, connection: Connection, instance: Row[Any]) -> tuple[Patient, bool]:
+        whom, held = (
+            register.patient_of(connection, instance.patient_id),
+            rows.born_of(connection, instance.sop_instance_uid),
+        )
+        return whom, rows.is_settled(connection, held, instance, self._maker.made_for(whom))
+
     def _born(self, connection: Connection, instance: Row[Any], made: Made, whom: Patient) -> None:
         """A report that is an instance: a document of its own, for as long as the instance is served."""
         held = rows.born_of(connection, instance.sop_instance_uid)
-        if _is_same(held, instance):  # somebody else was quicker
+        made_for = self._maker.made_for(whom)
+        if rows.is_settled(connection, held, instance, made_for):  # somebody else was quicker
             return
-        if held is not None:
-            rows.give_up(connection, held.number)
         now, said = self._now(), made.said
         columns: dict[str, Any] = {
             "kind": DocumentKind.REPORT_FHIR.value,
@@ -115,8 +120,13 @@ class Forms:
         columns |= {"language": said.language if said else None, "facts": "{}"}
         if said is not None:
             columns["facts"] = index.document_facts(said, said.status, said.version, through=instance.source)
-        number = index.insert_document(connection, columns)
-        rows.keep(connection, number, made, self._maker.made_for(whom), instance.study_instance_uid)
+        if held is not None and _is_same(held, instance):  # nothing could be made of it, and the register has changed
+            number = index.change_document(connection, held.number, columns)
+        else:
+            if held is not None:
+                rows.give_up(connection, held.number)
+            number = index.insert_document(connection, columns)
+        rows.keep(connection, number, made, made_for, instance.study_instance_uid)
 
     def _form(self, number: int, whom: Patient) -> None:
         """Make the document of one report, and keep it if it is still the same report of the same patient."""
@@ -181,6 +191,6 @@ def _row(connection: Connection, number: int) -> Row[Any]:
     return connection.execute(select(documents).where(documents.c.number == number)).one()
 
 
-def _is_same(held: Row[Any] | None, instance: Row[Any]) -> bool:
-    """Whether a report was made of these very bytes, for this patient."""
-    return held is not None and (held.sha256, held.patient_id) == (instance.sha256, instance.patient_id)
+def _is_same(held: Row[Any], instance: Row[Any]) -> bool:
+    """Whether a report is of these very bytes, for this patient."""
+    return bool((held.sha256, held.patient_id) == (instance.sha256, instance.patient_id))

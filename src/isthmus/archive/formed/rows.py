@@ -40,17 +40,36 @@ def unformed(connection: Connection, patient: int, made_for: str) -> list[int]:
     return list(connection.execute(statement.order_by(d.number)).scalars())
 
 
-def unlooked(connection: Connection, patient: int) -> list[str]:
-    """The studies of a patient that have changed since they were looked at for reports."""
+def unlooked(connection: Connection, patient: int, made_for: str) -> list[str]:
+    """The studies of a patient that have changed since they were looked at for reports, or have one of which nothing could be made
+    for another state of the register."""
     same = and_(
         looked.c.study_instance_uid == studies.c.study_instance_uid, looked.c.generation == studies.c.generation
     )
     statement = (
         select(studies.c.study_instance_uid)
         .outerjoin(looked, same)
-        .where(studies.c.patient_id == patient, studies.c.source == "", looked.c.generation.is_(None))
+        .where(studies.c.patient_id == patient, studies.c.source == "")
+        .where(or_(looked.c.generation.is_(None), studies.c.study_instance_uid.in_(_failed(patient, made_for))))
     )
     return list(connection.execute(statement.order_by(studies.c.study_instance_uid)).scalars())
+
+
+def _failed(patient: int, made_for: str) -> Any:
+    """The studies of a patient with an instance of which nothing could be made for another state of the register."""
+    f, d, i = formed.c, documents.c, instances.c
+    served = (i.sop_instance_uid == d.foreign_id) & (i.patient_id == d.patient_id) & (i.state == "served")
+    failed = select(f.study_instance_uid).join(documents, d.number == f.document).join(instances, served)
+    return failed.where(d.patient_id == patient, d.source == "", f.size == 0, f.made_for != made_for)
+
+
+def is_settled(connection: Connection, held: Row[Any] | None, instance: Row[Any], made_for: str) -> bool:
+    """Whether a report was made of these very bytes for this patient, or none can be as the register stands."""
+    if held is None or (held.sha256, held.patient_id) != (instance.sha256, instance.patient_id):
+        return False
+    f = formed.c
+    failed = select(f.document).where(f.document == held.number, f.size == 0, f.made_for != made_for)
+    return connection.execute(failed).first() is None
 
 
 def generation_of(connection: Connection, study_instance_uid: str) -> int:
