@@ -286,10 +286,12 @@ class Node:
         self._closing.append(opened.close)
 
     def _hand_on(self) -> None:
-        """The trail to the national repositories of the settings."""
+        """The trail to the national repositories of the settings, and what it held of people to nobody once its term is over."""
         from isthmus.audit.forward import open_outboxes
+        from isthmus.audit.retention import Retention
 
         ground = self.ground
+        self.beside.append(Retention(ground.state, ground.trail, ground.master, ground.settings.audit, now).run)
         for outbox, repository in open_outboxes(ground.settings, ground.state, ground.master, ground.directory, now):
             self.beside.append(partial(outbox.run, ground.settings.folder))
             self._closing.append(repository.close)

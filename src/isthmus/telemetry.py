@@ -68,6 +68,7 @@ WAITING = Gauge(
     ("repository",),
     registry=REGISTRY,
 )
+ERASED = Counter("isthmus_audit_erased", "Records of the trail erased after their term", registry=REGISTRY)
 
 
 class _Unfailing:
@@ -241,6 +242,13 @@ def forwarding(repository: str, words: str) -> None:
     """Something about handing the trail on that an operator has to know: once, not at every try."""
     if structlog.is_configured():
         log().warning("audit forwarding", repository=repository, message=words)
+
+
+def retained(through: str, records: int) -> None:
+    """The term of some months of the trail is over: what they held of people is erased."""
+    ERASED.inc(records)
+    if structlog.is_configured():
+        log().info("audit retention", through=through, records=records)
 
 
 def metrics_text() -> bytes:

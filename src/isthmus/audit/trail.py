@@ -146,8 +146,8 @@ class Trail:
         future = self._submit(lambda page: self._both(page, intent, outcome), also)
         return await asyncio.shield(asyncio.wrap_future(future))
 
-    async def note(self, note: Note) -> None:
-        await asyncio.shield(asyncio.wrap_future(self._submit(lambda page: _noted(page, note))))
+    async def note(self, note: Note, also: Also | None = None) -> None:
+        await asyncio.shield(asyncio.wrap_future(self._submit(lambda page: _noted(page, note), also)))
 
     async def recover(self) -> int:
         """Close the exchanges of writers that are gone; gives their number. The trail's own thread does it every 20 s."""
@@ -162,8 +162,8 @@ class Trail:
     def record_now(self, intent: Intent, outcome: Outcome, also: Also | None = None) -> Opened:
         return self._submit(lambda page: self._both(page, intent, outcome), also).result()
 
-    def note_now(self, note: Note) -> None:
-        self._submit(lambda page: _noted(page, note)).result()
+    def note_now(self, note: Note, also: Also | None = None) -> None:
+        self._submit(lambda page: _noted(page, note), also).result()
 
     def recover_now(self) -> int:
         dead, count = self._transact(self._mend)

@@ -20,6 +20,8 @@ from isthmus.errors import IsthmusError
 
 SALT_BYTES = LEAF_BYTES = 32
 PROBLEMS_MAX = 100
+RETENTION = "retention"  # the note of what was erased: everything up to a month, and that month
+KEEP_MIN_MONTHS = 36
 CLEAR = ("kind", "closes", "exchange_id", "patient_tag", "writer")
 
 
@@ -36,6 +38,11 @@ class Row:
     exchange_id: str
     patient_tag: str | None
     writer: str
+
+    @property
+    def erased(self) -> bool:
+        """Whether retention took what was sealed; the leaf stays. Source: T105."""
+        return not self.sealed
 
     @property
     def place(self) -> bytes:
@@ -127,6 +134,20 @@ def opened(row: Row, unseal: Unseal) -> tuple[dict[str, Any] | None, str | None]
     return record, None
 
 
+def months_between(earlier: str, later: str) -> int:
+    """From one `YYYY-MM` to another; of a moment its first seven signs."""
+    years, months = (int(later[a:b]) - int(earlier[a:b]) for a, b in ((0, 4), (5, 7)))
+    return years * 12 + months
+
+
+def _is_lawful(last: Row, retained: dict[str, Any] | None) -> bool:
+    """Whether what is erased was erased by a retention, after its term. Source: EHDS Art. 9."""
+    if retained is None:
+        return False
+    through = retained["details"]["through"]
+    return last.key_id <= through and months_between(through, retained["at"]) > KEEP_MIN_MONTHS
+
+
 def verify(
     rows: Iterable[Row],
     *,
@@ -168,6 +189,8 @@ class _Verification:
     def __init__(self, unseal: Unseal, alive: frozenset[str], parts: Parts) -> None:
         self._unseal, self._alive, self._parts = unseal, alive, parts
         self._open: dict[int, Row] = {}
+        self._erased: Row | None = None  # the last, which is of the newest month
+        self._retained: dict[str, Any] | None = None
         self.verified = Verified()
 
     def problem(self, number: int | None, what: str) -> None:
@@ -175,7 +198,11 @@ class _Verification:
             self.verified.problems.append(Problem(number, what))
 
     def row(self, row: Row) -> None:
-        record, wrong = opened(row, self._unseal)
+        record, wrong = (None, None) if row.erased else opened(row, self._unseal)
+        if row.erased:
+            self._erased = row
+        elif record is not None and record.get("event") == RETENTION:
+            self._retained = record
         if wrong:
             self.problem(row.number, wrong)
         elif record is not None and record.get("transaction") == "consent" and record["patient"]:
@@ -199,6 +226,8 @@ class _Verification:
                 self.problem(number, f"what is kept beside the record is missing or was changed: {name}")
 
     def close(self) -> None:
+        if self._erased is not None and not _is_lawful(self._erased, self._retained):
+            self.problem(self._erased.number, "the record is erased, and no retention after its term says so")
         self.verified.open = len(self._open)
         for number, row in self._open.items():
             if row.writer not in self._alive:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.commands.audit_patient import for_patient
+from isthmus.commands.audit_retain import retain
 from isthmus.commands.output import Json, emit, settings_of, show, table
 from isthmus.model.amounts import amount
 
@@ -23,6 +24,7 @@ NOT_INTACT = 6
 
 app = typer.Typer(no_args_is_help=True)
 app.command("for-patient")(for_patient)
+app.command("retain")(retain)
 
 
 @app.callback()

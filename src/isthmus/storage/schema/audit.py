@@ -14,7 +14,9 @@ audit_trail = Table(
     STATE,
     Column("number", Integer, primary_key=True, autoincrement=False),  # the tree's size before this record
     Column("leaf", LargeBinary(32), nullable=False),
-    Column("sealed", LargeBinary, nullable=False),  # salt and canonical record, under the month's key
+    Column(
+        "sealed", LargeBinary, nullable=False
+    ),  # salt and canonical record, under the month's key; empty once erased
     Column("key_id", String(16), nullable=False),
     Column("kind", String(8), nullable=False),  # intent, outcome, event
     Column("closes", Integer, nullable=True),  # number of the intent
@@ -52,12 +54,18 @@ audit_writer = Table(  # who writes now; its lock file lies in writers/
     Column("renewed", UtcDateTime, nullable=False),
 )
 
+
+def no(verb: str) -> str:
+    """The trigger that refuses this verb. Retention alone lifts it, and puts it back in the same transaction."""
+    return (
+        f"CREATE TRIGGER audit_trail_no_{verb.lower()} BEFORE {verb} ON audit_trail "
+        "BEGIN SELECT RAISE(ABORT, 'the trail is only added to'); END"
+    )
+
+
 for _verb in ("UPDATE", "DELETE"):
     event.listen(
         audit_trail,
         "after_create",
-        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy leaves DDL untyped
-            f"CREATE TRIGGER audit_trail_no_{_verb.lower()} BEFORE {_verb} ON audit_trail "
-            "BEGIN SELECT RAISE(ABORT, 'the trail is only added to'); END"
-        ).execute_if(dialect="sqlite"),
+        DDL(no(_verb)).execute_if(dialect="sqlite"),  # type: ignore[no-untyped-call]  # SQLAlchemy leaves DDL untyped
     )
