@@ -187,6 +187,7 @@ class Node:
     def _mount_border(self) -> None:
         from isthmus.consent.directives import Directives
         from isthmus.country_a.api import border_app
+        from isthmus.country_a.emergency.duties import Duties
 
         settings, ground = self.ground.settings, self.ground
         assert settings.border is not None  # asked before
@@ -197,6 +198,7 @@ class Node:
 
             national = open_sources(settings, self.index, now)
             self.beside.append(partial(keep_up, self.index, ground.trail, settings.ncp_id))
+            self.beside.append(Duties.of(settings, ground.state, ground.master, ground.trail, now).keep)
             self._closing.append(national.close)
         app = border_app(
             settings=settings,

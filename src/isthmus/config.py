@@ -137,6 +137,32 @@ class Consent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notices:
+    """How patients of Country A are told of an emergency access: by mail where they left an address, else by the country's service.
+
+    Without either no emergency is answered in env prod. The words are neutral; whatever happened stands behind the sign-in.
+    """
+
+    mail_server: str = setting("host of a mail submission server", "")
+    mail_port: int = setting("its port", 587)
+    mail_tls: bool = setting("STARTTLS is required, its certificate verified", default=True)
+    mail_from: str = setting("sender's address", "")
+    mail_user: str = setting("user at the mail server; empty: none", "")
+    mail_password: str = setting("password there; best given as file:PATH", "")
+    webhook: str = setting(
+        "address of the country's notification service: POST of {patient, subject, text} as JSON", ""
+    )
+    webhook_authorization: str = setting("Authorization header for it; best given as file:PATH", "")
+    authority: str = setting("PEM file of the authorities of both; empty: the system's", "")
+    page: str = setting("address of the page where patients see who looked; stands for {page} in the text", "")
+    subject: str = setting("subject, in the country's languages", "A message about your health data")
+    text: str = setting(
+        "text, in the country's languages",
+        "Your health data were opened in a way that you should know of. Sign in to see who did it, and why: {page}",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spool:
     """Country B's encrypted store of what arrived, for the time of a visit."""
 
@@ -190,6 +216,7 @@ class Settings:
     signin: SignIn = setting("sign-in", factory=SignIn)
     consent: Consent = setting("directives", factory=Consent)
     audit: Audit = setting("the trail", factory=Audit)
+    notices: Notices = setting("how patients are told", factory=Notices)
     sources: Sources = setting("what lies behind Country A", factory=Sources)
     intake: Intake | None = setting("what comes into the archive from outside", None)
     spool: Spool = setting("arrivals", factory=Spool)

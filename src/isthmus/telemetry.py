@@ -51,6 +51,12 @@ INTAKE = Counter(
     ("sender", "transaction", "verdict"),
     registry=REGISTRY,
 )
+EMERGENCIES = Counter(
+    "isthmus_emergencies",
+    "Emergency accesses: declared, and what of them needs somebody to look",
+    ("country", "word"),
+    registry=REGISTRY,
+)
 ALARM = Gauge("isthmus_alarm", "1 while this is not as it should be", ("word", "what"), registry=REGISTRY)
 EXPIRES = Gauge(
     "isthmus_expires_seconds", "How long a key, certificate or list still holds", ("what",), registry=REGISTRY
@@ -151,6 +157,13 @@ def limited(limit: str, *, country: str, verdict: Literal["stopped", "alarm"], e
     LIMITS.labels(limit, country, verdict).inc()
     if structlog.is_configured():
         log().warning("limit", limit=limit, country=country, verdict=verdict, exchange_id=exchange_id)
+
+
+def emergency(*, country: str, word: str) -> None:
+    """An emergency was declared (`declared`), or something about one needs somebody: a figure, and a line that names nobody."""
+    EMERGENCIES.labels(country, word).inc()
+    if structlog.is_configured():
+        log().warning("emergency", country=country, word=word)
 
 
 def tolerated(*, country: str, transaction: str, words: Iterable[str]) -> None:

@@ -160,7 +160,7 @@ ROWS = (
     Row("loa", lambda a: a.knock(a.border.bb.hpa_claims() | {"acr": "low"}), 403, "insufficient_user_authentication", "loa",
         "www-authenticate", "acr_values="),
     Row("role", _by_clerk, 403, "invalid_scope", "role"),
-    Row("purpose", lambda a: a.knock(a.border.bb.hpa_claims(purpose=Purpose.BTG)), 403, "invalid_scope", "purpose"),
+    Row("purpose", lambda a: a.knock(a.border.bb.hpa_claims(purpose=Purpose.PATRQT)), 403, "invalid_scope", "purpose"),
     Row("presence", _presence, 403, "invalid_grant", "presence"),
     Row("token-missing", lambda a: a.border.ask("/fhir/Bundle/x"), 401, "login", "token", "www-authenticate", "Bearer"),
     Row("token", lambda a: a.border.ask("/fhir/Bundle/x", token="x"), 401, "security", "token", "www-authenticate", "invalid_token"),

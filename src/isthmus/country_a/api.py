@@ -20,12 +20,15 @@ from isthmus.config import Settings
 from isthmus.conformance.overheard import Our, Overheard, asker_of
 from isthmus.conformance.watch import Watch
 from isthmus.consent.directives import Directives
+from isthmus.consent.emergency import Emergencies
+from isthmus.consent.notices import Notices
 from isthmus.consent.records import SUBJECTS
 from isthmus.country_a import capability, documents, images, patients, tokens
 from isthmus.country_a.counting import Counting
+from isthmus.country_a.emergency.declaring import declare
 from isthmus.country_a.gate import Gate, Visit
 from isthmus.country_a.handles import Handles
-from isthmus.country_a.holdings import may_give
+from isthmus.country_a.holdings import Deciding, may_give
 from isthmus.country_a.log import Log
 from isthmus.country_a.passes import Admitted, Introduced, Known, Needs
 from isthmus.country_a.studies import imaging_study, metadata, qido
@@ -89,6 +92,7 @@ class Border:
     base: str  # of FHIR, absolute
     dicomweb: str
     arriving: Path  # what is written anew on its way
+    emergencies: Emergencies
     log: Log | None
 
     @property
@@ -116,9 +120,10 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
     known, ours = visit.known, border.directory.ours
     if border.signing is None:
         raise UnsupportedRequest("this node gives no tokens", reason="no-route")
-    asked = await tokens.read_request(known, request, ours, border.directory, border.handles)
+    asked = await tokens.read_request(known, request, ours, border.directory, border.handles, btg=border.gate.btg)
     if asked.is_care:
         await border.gate.decide_first(known, asked.asker)
+    await declare(asked.asker, known.peer.country, known.exchange_id, border.emergencies, border.gate.trail)
     did = secrets.token_urlsafe(16)
     remember = tokens.remembering(asked, known)
 
@@ -322,14 +327,15 @@ def border_app(
     signing = load_signing_key(settings.path(settings.keys.at), settings.env) if national is not None else None
     handles = Handles(state, master, clock)
     counting = Counting(state, master, settings.limits, settings.env, clock)
+    can_tell = settings.env != "prod" or Notices(settings).ways
+    deciding = Deciding(directives, national, settings.consent, lambda: directory.ours, clock, can_tell=can_tell)
     gate = Gate(
-        directory=directory, trail=trail, handles=handles, directives=directives, national=national,
-        counting=counting,
-        law=settings.consent, clock=clock, grid=grid, log=log,
+        directory=directory, trail=trail, handles=handles, deciding=deciding, counting=counting, clock=clock, grid=grid,
+        log=log,
     )  # fmt: skip
     border = Border(
         gate, directory, handles, counting, national, signing, sandbox, f"{public}/fhir", f"{public}/dicom-web",
-        settings.folder / "arriving", log,
+        settings.folder / "arriving", Emergencies(state, master, clock), log,
     )  # fmt: skip
 
     def below(path: str) -> str:

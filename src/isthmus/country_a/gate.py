@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import anyio
 from sqlalchemy import Connection
@@ -20,15 +20,14 @@ from sqlalchemy import Connection
 from isthmus import telemetry
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Opened, Trail
-from isthmus.config import Consent
-from isthmus.consent.decision import Decision, DirectiveSet, joined
-from isthmus.consent.rules import Rules
+from isthmus.consent.decision import Decision
 from isthmus.country_a.counting import Counting
 from isthmus.country_a.floods import Floods
 from isthmus.country_a.handles import Handles
+from isthmus.country_a.holdings import Deciding
 from isthmus.country_a.log import Log, claimed
 from isthmus.country_a.passes import GATE, Admitted, Asker, Introduced, Known, Needs
-from isthmus.country_a.tokens import TOKEN_LIFE_S, decide_for
+from isthmus.country_a.tokens import TOKEN_LIFE_S
 from isthmus.errors import (
     InsufficientRights,
     InvalidToken,
@@ -36,8 +35,6 @@ from isthmus.errors import (
     ServiceNotOffered,
     UntrustedCountry,
 )
-from isthmus.model.identifiers import PatientIdentifier
-from isthmus.national.connector import KnowsCorrections, KnowsIdentifiers, NationalConnector
 from isthmus.transport.answers import Answer, Receive, Send
 from isthmus.transport.grid import Grid
 from isthmus.transport.inbound import Request
@@ -55,12 +52,6 @@ IMAGES = "RAD-107"
 P = TypeVar("P")
 
 Also = Callable[[Connection], None]
-
-
-class DirectiveSource(Protocol):
-    """What patients said. `consent/directives.py`."""
-
-    async def of(self, patient: PatientIdentifier) -> DirectiveSet: ...
 
 
 @dataclass
@@ -153,18 +144,15 @@ class Gate:
         directory: Directory,
         trail: Trail,
         handles: Handles,
-        directives: DirectiveSource,
-        national: NationalConnector | None,
+        deciding: Deciding,
         counting: Counting,
-        law: Consent,
         clock: Callable[[], datetime],
         grid: Grid,
         log: Log | None = None,
     ) -> None:
         self.log = log
         self.directory, self.trail, self.handles, self.counting = directory, trail, handles, counting
-        self._directives, self._national, self._law, self._clock = directives, national, law, clock
-        self._floods, self.grid = Floods(), grid
+        self._floods, self.grid, self.deciding, self._clock = Floods(), grid, deciding, clock
 
     @asynccontextmanager
     async def admit(
@@ -273,52 +261,18 @@ class Gate:
         asker = introduced.asker
         if asker.patient is None or asker.handle is None:
             raise InsufficientRights("a token of the care stage is needed", reason="scope")
-        decision = await self._decide(introduced)
+        decision = await self.deciding.decide(introduced)
         return Admitted(seal=GATE, introduced=introduced, patient=asker.patient, handle=asker.handle, decision=decision)
 
-    async def _decide(self, introduced: Introduced) -> Decision:
-        """Asked anew at every request: what the patient said a second ago counts."""
-        asker = introduced.asker
-        if asker.patient is None or self._national is None:
-            raise InsufficientRights("a token of the care stage is needed", reason="scope")
-        former = await self._former(asker.patient)
-        said_under = (asker.patient, *(former or ()))
-        said = [await self._directives.of(identifier) for identifier in said_under]
-        beside = [await self._directives.of(other) for other in await self._others(asker.patient, said_under)]
-        directives = joined(said, self._clock(), beside)
-        country = introduced.known.peer.country
-        decision = decide_for(asker, country, directives, self._rules(), self._clock(), self._national.zone)
-        if former is None:  # nobody's number any more: nothing may be given under it
-            return replace(decision, everything_denied=True, version=f"{decision.version} merged")
-        return decision
-
-    def _rules(self) -> Rules:
-        """What the country says: its own entry of the list, and its settings."""
-        ours, law = self.directory.ours, self._law
-        return Rules(
-            opt_in=law.regime != "opt-out", presence=ours.policy.patient_presence, services=ours.services,
-            btg=ours.policy.btg, optout_btg=ours.policy.optout_btg, v_btg=law.v_btg, absolute=frozenset(law.absolute),
-        )  # fmt: skip
-
-    async def _former(self, patient: PatientIdentifier) -> Sequence[PatientIdentifier] | None:
-        """Under which other identifiers this patient may have said something. Decision 0012."""
-        national = self._national
-        return await national.former_identifiers(patient) if isinstance(national, KnowsCorrections) else ()
-
-    async def _others(
-        self, patient: PatientIdentifier, but: Sequence[PatientIdentifier]
-    ) -> Sequence[PatientIdentifier]:
-        """Under which further identifiers the same person is found, and may have restricted something."""
-        national = self._national
-        if national is None or not isinstance(national, KnowsIdentifiers):
-            return ()
-        known = await national.other_identifiers(patient)
-        return [one for one in known if one not in but]
+    @property
+    def btg(self) -> bool:
+        """Whether emergencies are answered: the country's entry says so, and its patients can be told."""
+        return self.deciding.rules.btg
 
     async def decide_first(self, known: Known, asker: Asker) -> None:
         """The decision of the care stage: refuses by role, purpose and presence; its filter is asked for later, each time."""
         introduced = Introduced(seal=GATE, known=known, asker=asker, jti="", did="", scope=frozenset())
-        await self._decide(introduced)
+        await self.deciding.decide(introduced)
 
     def watching(
         self,
@@ -343,7 +297,7 @@ class Gate:
                 if anyio.current_time() - asked < ASK_AGAIN_S:
                     return True
                 asked = anyio.current_time()
-                decision = await self._decide(admitted.introduced)
+                decision = await self.deciding.decide(admitted.introduced)
                 if decision.version != version and not await still(decision):
                     return False
             except IsthmusError:

@@ -1,16 +1,24 @@
-"""Everything the patient has: the decision needs it whole, before anything is filtered, counted or sent."""
+"""Everything the patient has, and everything they said: a decision needs both whole, before anything is filtered, counted or sent."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
 
-from isthmus.consent.decision import Decision
-from isthmus.country_a.passes import Admitted
+from isthmus.config import Consent
+from isthmus.consent.decision import Decision, DirectiveSet, decide, joined
+from isthmus.consent.rules import Rules
+from isthmus.consent.speaking import Recipient
+from isthmus.country_a.passes import Admitted, Introduced
+from isthmus.errors import InsufficientRights
 from isthmus.model.documents import Document
+from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.queries import DocumentQuery, ImagesQuery
-from isthmus.national.connector import KnowsCorrections, NationalConnector
+from isthmus.national.connector import KnowsCorrections, KnowsIdentifiers, NationalConnector
 from isthmus.transport.answers import Answer
+from isthmus.trust.trustlist import Participant
 
 
 async def all_documents(admitted: Admitted, national: NationalConnector) -> list[Document]:
@@ -44,3 +52,72 @@ async def steady(query: ImagesQuery, national: NationalConnector) -> Callable[[]
 async def may_give(admitted: Admitted, decision: Decision, query: ImagesQuery, national: NationalConnector) -> bool:
     """Whether this decision shows the study. Asked again while a transfer runs."""
     return decision.shows_study(query.study_instance_uid, await all_documents(admitted, national))
+
+
+class DirectiveSource(Protocol):
+    """What patients said. `consent/directives.py`."""
+
+    async def of(self, patient: PatientIdentifier) -> DirectiveSet: ...
+
+
+class Deciding:
+    """Decides for whoever asks, anew at every request: what the patient said a second ago counts."""
+
+    def __init__(
+        self,
+        directives: DirectiveSource,
+        national: NationalConnector | None,
+        law: Consent,
+        ours: Callable[[], Participant],
+        clock: Callable[[], datetime],
+        *,
+        can_tell: bool,
+    ) -> None:
+        self._directives, self._national, self._law = directives, national, law
+        self._ours, self._clock, self._can_tell = ours, clock, can_tell
+
+    @property
+    def rules(self) -> Rules:
+        """What the country says: its own entry of the list, and its settings. No emergency where patients cannot be told of it."""
+        ours, law = self._ours(), self._law
+        return Rules(
+            opt_in=law.regime != "opt-out", presence=ours.policy.patient_presence, services=ours.services,
+            btg=ours.policy.btg and self._can_tell, optout_btg=ours.policy.optout_btg, v_btg=law.v_btg,
+            absolute=frozenset(law.absolute),
+        )  # fmt: skip
+
+    async def decide(self, introduced: Introduced) -> Decision:
+        """What may be given. Raises what `consent.decision.decide` does, and InsufficientRights without a patient."""
+        asker, country = introduced.asker, introduced.known.peer.country
+        if asker.patient is None or self._national is None:
+            raise InsufficientRights("a token of the care stage is needed", reason="scope")
+        who = Recipient(country, asker.organisation, asker.sub, asker.role, asker.purpose)
+        return await self.decide_about(asker.patient, who, asker.presence)
+
+    async def decide_about(self, patient: PatientIdentifier, who: Recipient, presence: str) -> Decision:
+        """The same for anybody who might ask."""
+        said, merged = await self.said_by(patient)
+        zone = self._national.zone if self._national is not None else UTC
+        decision = decide(who=who, presence=presence, directives=said, rules=self.rules, now=self._clock(), zone=zone)
+        if merged:  # nobody's number any more: nothing may be given under it
+            return replace(decision, everything_denied=True, version=f"{decision.version} merged")
+        return decision
+
+    async def said_by(self, patient: PatientIdentifier) -> tuple[DirectiveSet, bool]:
+        """What a person said under every number they have or had; and whether this one is nobody's any more. Decision 0012."""
+        former = await _former(self._national, patient)
+        under = (patient, *(former or ()))
+        said = [await self._directives.of(number) for number in under]
+        others = [number for number in await _others(self._national, patient) if number not in under]
+        beside = [await self._directives.of(number) for number in others]
+        return joined(said, self._clock(), beside), former is None
+
+
+async def _former(national: NationalConnector | None, patient: PatientIdentifier) -> Sequence[PatientIdentifier] | None:
+    """Under which other identifiers this patient may have said something. Decision 0012."""
+    return await national.former_identifiers(patient) if isinstance(national, KnowsCorrections) else ()
+
+
+async def _others(national: NationalConnector | None, patient: PatientIdentifier) -> Sequence[PatientIdentifier]:
+    """Under which further identifiers the same person is found, and may have restricted something."""
+    return await national.other_identifiers(patient) if isinstance(national, KnowsIdentifiers) else ()

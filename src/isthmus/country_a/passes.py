@@ -44,6 +44,8 @@ class Asker:
     presence: str = ""
     handle: str | None = field(default=None, repr=False)
     patient: PatientIdentifier | None = None
+    emergency: str = field(default="", repr=False)  # with BTG: the reason, its code before its words
+    since: int = 0  # with BTG: when it was declared
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from isthmus.audit.events import Intent
-from isthmus.consent.decision import Decision, DirectiveSet, decide
 from isthmus.consent.roles import Act, acts_of
-from isthmus.consent.rules import Rules
-from isthmus.consent.speaking import Recipient
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.passes import Asker, Known
 from isthmus.errors import (
@@ -29,14 +26,14 @@ from isthmus.errors import (
 )
 from isthmus.model.assurance import LOA, reaches
 from isthmus.model.codes import ACT_REASON, ISCO_08
-from isthmus.model.context import PointOfCare, Purpose
+from isthmus.model.context import FRESH, Emergency, PointOfCare, Purpose
 from isthmus.model.people import HealthProfessional
 from isthmus.transport.answers import Answer, json_answer
 from isthmus.transport.inbound import Request
 from isthmus.trust.jws import INNER_MAX_BYTES, MAX_BYTES, KeyFor, Statement, read_statement, sign
 from isthmus.trust.keys import SigningKey, StatementKey
 from isthmus.trust.replay import remember
-from isthmus.trust.trustlist import Participant
+from isthmus.trust.trustlist import Participant, Policy
 from isthmus.wire import assertions
 from isthmus.wire.tokens import IDENTIFY_SCOPES, care_scope, read_token_request, write_token
 
@@ -65,7 +62,9 @@ class Asked:
         return self.asker.patient is not None
 
 
-async def read_request(known: Known, request: Request, ours: Participant, keys: Keys, handles: Handles) -> Asked:
+async def read_request(
+    known: Known, request: Request, ours: Participant, keys: Keys, handles: Handles, *, btg: bool
+) -> Asked:
     """Verify a token request: client assertion, professional, role, purpose; then the relationship and its handle.
 
     Raises the error of each in this order. Nothing is remembered yet.
@@ -83,7 +82,7 @@ async def read_request(known: Known, request: Request, ours: Participant, keys: 
     hpa = desk.read(inner_hpa, frozenset({assertions.HPA_TYPE}), "hpa", "hpa-invalid", assertions.HPA_LIFE_S)
     professional, purpose, point = assertions.read_hpa(hpa.claims)
     _strong_enough(professional, ours.policy.min_loa, known.now)
-    _may(professional.role, purpose, Act.IDENTIFY if inner_trc is None else Act.LIST)
+    _may(professional.role, purpose, Act.IDENTIFY if inner_trc is None else Act.LIST, btg=btg)
     organisation = professional.organisation.identifier or professional.organisation.name
     asker = Asker(
         peer=known.peer.ncp_id, sub=professional.sub, name=professional.name, role=professional.role,
@@ -95,7 +94,10 @@ async def read_request(known: Known, request: Request, ours: Participant, keys: 
             asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, " ".join(IDENTIFY_SCOPES))
         )
     trc = desk.read(inner_trc, frozenset({assertions.TRC_TYPE}), "trc", "trc-invalid", assertions.TRC_LIFE_S)
-    asker = await _with_patient(asker, assertions.read_trc(trc.claims), professional, point, handles)
+    relationship = assertions.read_trc(trc.claims)
+    asker = await _with_patient(asker, relationship, professional, point, handles)
+    if (emergency := relationship.relationship.emergency) is not None:
+        asker = _in_emergency(asker, emergency, relationship.relationship.confirmed_at, professional, ours.policy)
     latest = min(latest, trc.expires_at)
     if latest <= int(known.now.timestamp()):
         raise InvalidAssertion("the relationship has ended", reason="trc-invalid")
@@ -114,7 +116,11 @@ def intent_of(asked: Asked, known: Known, address: str) -> Intent:
         role=asked.asker.role,
         purpose=asked.asker.purpose,
         patient=asked.asker.patient,
-        details={"stage": "care" if asked.is_care else "identify", "hpa": asked.statements[1].jti},
+        details={
+            "stage": "care" if asked.is_care else "identify",
+            "hpa": asked.statements[1].jti,
+            **({"reason": asked.asker.emergency} if asked.asker.emergency else {}),
+        },
         address=address,
     )
 
@@ -136,14 +142,6 @@ def remembering(asked: Asked, known: Known) -> Callable[[Connection], None]:
             )
 
     return also
-
-
-def decide_for(
-    asker: Asker, country: str, directives: DirectiveSet, rules: Rules, now: datetime, zone: Any
-) -> Decision:
-    """What may be given to this professional, now. Asked at every request."""
-    who = Recipient(country, asker.organisation, asker.sub, asker.role, asker.purpose)
-    return decide(who=who, presence=asker.presence, directives=directives, rules=rules, now=now, zone=zone)
 
 
 def write_answer(asked: Asked, known: Known, ours: Participant, signing: SigningKey, did: str) -> Answer:
@@ -205,11 +203,29 @@ def _strong_enough(professional: HealthProfessional, least: str, now: datetime) 
         )
 
 
-def _may(role: str, purpose: Purpose, act: Act) -> None:
-    if act not in acts_of(role):
+def _may(role: str, purpose: Purpose, act: Act, *, btg: bool) -> None:
+    acts = acts_of(role)
+    if act not in acts or (purpose is Purpose.BTG and Act.BREAK_GLASS not in acts):
         raise InsufficientRights("this role may not do this here", reason="role")
-    if purpose is not Purpose.TREAT:
-        raise InsufficientRights("this purpose of use is not answered yet", reason="purpose")
+    if purpose is Purpose.PATRQT or (purpose is Purpose.BTG and not btg):
+        raise InsufficientRights("this purpose of use is not answered here", reason="purpose")
+
+
+def _in_emergency(
+    asker: Asker, emergency: Emergency, declared: datetime, professional: HealthProfessional, policy: Policy
+) -> Asker:
+    """The emergency was declared by somebody who had just signed in, and at the very sign-in that is vouched for.
+
+    Source: trust.md §3.5 (2).
+    """
+    signed_in = int(emergency.signed_in_at.timestamp())
+    age = declared.timestamp() - signed_in
+    if signed_in != professional.auth_time or not 0 <= age <= FRESH.total_seconds():
+        raise WeakAuthentication(
+            "an emergency is declared within five minutes of a sign-in",
+            acr_values=f"http://eidas.europa.eu/LoA/{policy.min_loa}",
+        )
+    return replace(asker, emergency=f"{emergency.reason}: {emergency.words}", since=int(declared.timestamp()))
 
 
 async def _with_patient(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -25,6 +25,24 @@ class PointOfCare:
     country: str
 
 
+EMERGENCY_REASONS = ("unconscious", "life-threat", "safety-of-others", "other")
+EMERGENCY_WORDS_MIN, EMERGENCY_WORDS_MAX = 20, 400
+EMERGENCY_LIFE = timedelta(minutes=60)
+FRESH = timedelta(minutes=5)  # how old a sign-in may be when an emergency is declared
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """Why a professional sets the patient's restrictions aside, and when they signed in for it.
+
+    Source: trust.md §2.5 (TRC btg), §3.5.
+    """
+
+    reason: str  # one of EMERGENCY_REASONS
+    words: str = field(repr=False)  # the patient may read them
+    signed_in_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class TreatmentRelationship:
     """What the professional confirms before anything is asked about a patient.
@@ -42,3 +60,4 @@ class TreatmentRelationship:
     encounter: str  # opaque
     confirmed_at: datetime
     point_of_care: PointOfCare
+    emergency: Emergency | None = None  # with purpose BTG alone

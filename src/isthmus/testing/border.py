@@ -23,7 +23,7 @@ from isthmus.conformance.evidence import Exchange
 from isthmus.consent.directives import Directives
 from isthmus.country_a.api import border_app
 from isthmus.country_a.log import Log
-from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
+from isthmus.model.context import Emergency, PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.people import HealthProfessional, Organisation, Patient
 from isthmus.sandbox import Sandbox
 from isthmus.storage.database import open_state
@@ -41,6 +41,7 @@ from isthmus.wire import assertions
 from isthmus.wire.tokens import write_token_request
 
 COUNTRIES = ("AA", "BB", "CC")
+UNCONSCIOUS = "GCS 7 after a fall, no relatives present."
 FINE = Grid(1, 1, 1)  # nobody looks at the time here; a test that does gives `Grid()`
 POINT = PointOfCare("urn:oid:2.999.2.4.1", "Hospital of Country B", "BB")
 DOCTOR = HealthProfessional(
@@ -110,10 +111,11 @@ class Peer:
         )
 
     def trc_claims(
-        self, patient: Patient, professional: HealthProfessional = DOCTOR, purpose: Purpose = Purpose.TREAT, method: str = "id-document"
+        self, patient: Patient, professional: HealthProfessional = DOCTOR, purpose: Purpose = Purpose.TREAT, method: str = "id-document",
+        emergency: Emergency | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         now = self.clock()
-        bond = TreatmentRelationship(purpose, method, "AA", now, "1", "en", True, "encounter-1", now, POINT)
+        bond = TreatmentRelationship(purpose, method, "AA", now, "1", "en", True, "encounter-1", now, POINT, emergency)
         return assertions.write_trc(bond, patient, **self.frame, sub=professional.sub, sid=professional.session)
 
     def client_claims(self, hpa: str, trc: str | None = None, **more: Any) -> dict[str, Any]:
@@ -274,6 +276,22 @@ class PracticeBorder:
         trc = who.trc_claims(replace(patient, handle=handle), professional)
         reply = await self.knock(who.request(who.hpa_claims(professional), trc), who)
         return str(reply.json()["access_token"]), handle
+
+    async def declare(
+        self,
+        patient: Patient,
+        professional: HealthProfessional = DOCTOR,
+        *,
+        words: str = UNCONSCIOUS,
+        signed_in_s: int = 60,
+    ) -> tuple[Reply, str]:
+        """A token request of the care stage in an emergency, and the patient's handle."""
+        signed_in = int(self.clock().timestamp()) - signed_in_s
+        who = replace(professional, auth_time=signed_in)
+        handle = await self.find(patient, await self.token(professional))
+        emergency = Emergency("unconscious", words, datetime.fromtimestamp(signed_in, UTC))
+        trc = self.bb.trc_claims(replace(patient, handle=handle), who, Purpose.BTG, "unable", emergency)
+        return await self.knock(self.bb.request(self.bb.hpa_claims(who, Purpose.BTG), trc)), handle
 
 
 def _pairs(query: Mapping[str, str] | Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:

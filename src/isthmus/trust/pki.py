@@ -214,7 +214,7 @@ def _participant(
         "policy": {
             "min_loa": "substantial",
             "patient_presence": ["id-document", "ehic", "unable"],
-            "btg": False,
+            "btg": answers,
             "optout_btg": False,
             "patients_per_day": 200,
         },

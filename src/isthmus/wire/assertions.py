@@ -14,7 +14,16 @@ from typing import Any
 from isthmus.errors import InvalidAssertion, MalformedRequest
 from isthmus.fhir import elements as el
 from isthmus.model.codes import ACT_REASON, ISCO_08
-from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
+from isthmus.model.context import (
+    EMERGENCY_LIFE,
+    EMERGENCY_REASONS,
+    EMERGENCY_WORDS_MAX,
+    EMERGENCY_WORDS_MIN,
+    Emergency,
+    PointOfCare,
+    Purpose,
+    TreatmentRelationship,
+)
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HealthProfessional, Organisation, Patient
 
@@ -183,7 +192,13 @@ def write_trc(
             "point_of_care": _write_point(relationship.point_of_care),
         },
     }
-    frame = _frame(issuer, sub, audience, x5t, jti, issued, confirmed + TRC_LIFE_S)
+    if relationship.emergency is not None:
+        trc["btg"] = {
+            "reason": relationship.emergency.reason,
+            "text": relationship.emergency.words,
+            "reauth_at": int(relationship.emergency.signed_in_at.timestamp()),
+        }
+    frame = _frame(issuer, sub, audience, x5t, jti, issued, confirmed + _life_s(relationship.purpose))
     return frame | {"extensions": {"ehdsi": {"trc": trc}}}
 
 
@@ -203,8 +218,8 @@ def read_trc(claims: dict[str, Any]) -> Trc:
         raise InvalidAssertion("a part of the relationship is missing", reason="trc-invalid")
     if not given and method != "unable":
         raise InvalidAssertion("the notice was not given, and the patient could have taken it", reason="trc-invalid")
-    expires = el.number(claims, "exp") or 0
-    if expires > (confirmed or 0) + TRC_LIFE_S:
+    expires, purpose = el.number(claims, "exp") or 0, _read_purpose(el.text(trc, "purpose") or "", "trc-invalid")
+    if expires > (confirmed or 0) + _life_s(purpose):
         raise InvalidAssertion("it outlives the relationship", reason="trc-invalid")
     try:
         identifier = PatientIdentifier(
@@ -213,7 +228,7 @@ def read_trc(claims: dict[str, Any]) -> Trc:
     except MalformedRequest:
         raise InvalidAssertion("the patient's identifier is missing", reason="trc-invalid") from None
     relationship = TreatmentRelationship(
-        purpose=_read_purpose(el.text(trc, "purpose") or "", "trc-invalid"),
+        purpose=purpose,
         method=method or "",
         document_country=el.text(proof, "document_country") or "",
         verified_at=_instant(verified or 0),
@@ -223,8 +238,33 @@ def read_trc(claims: dict[str, Any]) -> Trc:
         encounter=el.text(bond, "encounter") or "",
         confirmed_at=_instant(confirmed or 0),
         point_of_care=_read_point(el.child(bond, "point_of_care"), "trc-invalid"),
+        emergency=_read_emergency(trc, purpose),
     )
     return Trc(relationship, handle or "", identifier, sub or "", sid or "")
+
+
+def _life_s(purpose: Purpose) -> int:
+    """How long the relationship holds; an emergency's is half as long. Source: trust.md §2.5, §3.5."""
+    return int(EMERGENCY_LIFE.total_seconds()) if purpose is Purpose.BTG else TRC_LIFE_S
+
+
+def _read_emergency(trc: el.Node, purpose: Purpose) -> Emergency | None:
+    """Why, in a code and in words: with BTG, and with nothing else."""
+    said = el.child(trc, "btg")
+    if (purpose is Purpose.BTG) != bool(said):
+        raise InvalidAssertion("an emergency and its reason come together, or not at all", reason="trc-invalid")
+    if not said:
+        return None
+    reason, words, signed_in = (
+        el.text(said, "reason"),
+        " ".join((el.text(said, "text") or "").split()),
+        el.number(said, "reauth_at"),
+    )
+    if reason not in EMERGENCY_REASONS or signed_in is None:
+        raise InvalidAssertion("the reason of the emergency is missing", reason="trc-invalid")
+    if not EMERGENCY_WORDS_MIN <= len(words) <= EMERGENCY_WORDS_MAX:
+        raise InvalidAssertion("the reason of the emergency is not in words", reason="trc-invalid")
+    return Emergency(reason, words, _instant(signed_in))
 
 
 def _instant(seconds: int) -> datetime:

@@ -76,6 +76,7 @@ _TOKEN: Final = Pattern(
 )
 _EMERGENCY: Final = coding(DCM, "110127", "Emergency Override Started")
 _ALERT: Final = coding(DCM, "110113", "Security Alert")
+_OVERRIDES: Final = {"110127": _EMERGENCY, "110138": coding(DCM, "110138", "Emergency Override Stopped")}
 _SEARCHES: Final = {  # the profile of a search, by side
     "ITI-78": {"A": f"{PDQM}Query.Audit.Supplier", "B": f"{PDQM}Query.Audit.Consumer"},
     "ITI-67": {"A": f"{MHD}FindDocumentReferences.Audit.Responder", "B": f"{MHD}FindDocumentReferences.Audit.Consumer"},
@@ -87,6 +88,8 @@ _HOME: Final = {  # what is no exchange with another country
     "correction": Pattern(coding(DCM, "110103", "DICOM Instances Accessed"), (_interaction("update"),), "U", APPLICATION, holds=True),
     "trial": Pattern(_REST, (_interaction("read"),), "R", APPLICATION),
     "ITI-81": Pattern(coding(DCM, "110101", "Audit Log Used"), (_iti("ITI-81"),), "R", APPLICATION),
+    "notice": Pattern(_REST, (_interaction("create"),), "C", APPLICATION),
+    "review": Pattern(_REST, (_interaction("read"),), "R", APPLICATION),
     "capability": Pattern(_REST, (_interaction("capabilities"),), "R", DESTINATION, SOURCE),
 }  # fmt: skip
 _NOTES: Final = {  # what is no exchange at all
@@ -102,6 +105,8 @@ def pattern_of(record: Mapping[str, Any], *, failed: bool) -> Pattern:
         other = Pattern(coding(DCM, "110100", "Application Activity"), (coding("", str(record["event"])),), "E", APPLICATION)  # fmt: skip
         return _NOTES.get(record["event"], other)
     transaction = record["transaction"]
+    if transaction == "emergency":
+        return Pattern(_ALERT, (_OVERRIDES.get(record["details"].get("event", ""), _EMERGENCY),), "E", APPLICATION)
     found = _HOME.get(transaction) or _crossing(transaction, record)
     if transaction == "ITI-71" and failed:
         found = replace(found, type=_ALERT)
