@@ -75,10 +75,15 @@ def at(node: Any, *names: str) -> list[Any]:
     return at(node[names[0]], *names[1:]) if names[0] in node else []
 
 
+FUNCTIONS = {"custodian": "CST"}  # which of several that stand at one place, by what they are to it
+
+
 def standing_at(place: str, *bodies: bytes) -> list[Any]:
     kind, *names = re.sub(r"\[\w+\]", "", place).split(".")
     held = [one for body in bodies for one in at(json.loads(body), "entry", "resource") if one["resourceType"] == kind]
-    return at(held, *names)
+    found = at(held, *names)
+    function = FUNCTIONS.get(place.partition("performer[")[2].rstrip("]"))
+    return [one for one in found if function in (None, *at(one, "function", "coding", "code"))]
 
 
 @pytest.mark.parametrize("place", [one.place for one in UNUSED])

@@ -42,9 +42,13 @@ AUTHOR = Person(
 )
 ASKER = replace(AUTHOR, name=HumanName("Asker", ("Ann",)), identifier=Identifier("urn:oid:2.999.9", "P-2"))
 VALIDATOR = replace(AUTHOR, name=HumanName("Second", ("Sam",)), identifier=Identifier("urn:oid:2.999.9", "P-3"))
+MAKER = replace(AUTHOR, name=HumanName("Graphy", ("Rita",)), identifier=Identifier("urn:oid:2.999.9", "P-4"))
 SCANNER = Device(
     "Scanner 3", Identifier("urn:oid:2.999.10", "D-3"), Code(SNOMED, "90003000", "CT scanner"), "Acme", "Spiral 9", "SN1", "4.2", "0123"
 )  # fmt: skip
+SECOND_SCANNER = replace(
+    SCANNER, name="Scanner 4", identifier=Identifier("urn:oid:2.999.10", "D-4"), serial_number="SN2"
+)
 HEAD = Site("Head", Code(SNOMED, "69536005", "Head"))
 CONTRAST = Medication(
     "Iohexol",
@@ -158,7 +162,12 @@ FULL = ImagingReport(
         sex_for_clinical_use=Code("http://terminology.hl7.org/CodeSystem/sex-parameter-for-clinical-use", "female-typical"),
     ),
     Examination(
-        studies=(replace(STUDY, patient=EVA, custodian=None, procedure_code=Code(SNOMED, "303653007", "CT of head")),),
+        studies=(
+            replace(
+                STUDY, patient=EVA, custodian=None, procedure_code=Code(SNOMED, "303653007", "CT of head"),
+                series=(replace(STUDY.series[0], performers=(MAKER,), devices=(SECOND_SCANNER,)), *STUDY.series[1:]),
+            ),
+        ),  # fmt: skip
         procedures=(
             Procedure(
                 Statement("CT of the head", Code(SNOMED, "303653007", "CT of head")),

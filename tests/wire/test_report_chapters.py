@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from tests.wire.made_reports import CONTRAST, FULL, HEAD, RASH, REPORTS
+from tests.wire.made_reports import CONTRAST, FULL, HEAD, MAKER, RASH, REPORTS, SECOND_SCANNER
 
 from isthmus.conformance.requirement import Kind, Severity, examine
 from isthmus.conformance.requirements import all as groups
@@ -294,3 +294,28 @@ def test_a_report_of_very_many_specimens_and_reasons_is_read_soon() -> None:
 
     assert process_time() - started < 20
     assert (len(read.specimens), len(read.order.reasons)) == (20_001, 20_000)
+
+
+def test_who_and_what_made_a_series_is_told_with_it_and_in_words() -> None:
+    bundle = orjson.loads(write_report(FULL, PACK))
+    (first, second) = _resources(FULL, "ImagingStudy")[0]["series"]
+    composition = bundle["entry"][0]["resource"]
+    words = next(s for s in composition["section"] if s["code"]["coding"][0]["code"] == "18726-0")["text"]["div"]
+    series = _there_and_back(FULL).examination.studies[0].series
+
+    assert [one["function"]["coding"][0]["code"] for one in first["performer"]] == ["PRF", "DEV"]
+    assert "performer" not in second
+    assert [(s.performers, s.devices) for s in series] == [((MAKER,), (SECOND_SCANNER,)), ((), ())]
+    assert "Rita Graphy" in words
+    assert "Scanner 4" in words
+
+
+def test_a_series_that_names_an_organisation_or_nobody_is_read_without_them() -> None:
+    bundle = orjson.loads(write_report(FULL, PACK))
+    study = next(e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "ImagingStudy")
+    organisation = next(e["fullUrl"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Organization")
+    study["series"][0]["performer"] = [{"actor": {"reference": organisation}}, {"actor": {"display": "Somebody"}}, {}]
+
+    read = read_report(orjson.dumps(bundle), PACK).examination.studies[0].series[0]
+
+    assert (read.performers, read.devices) == ((), ())

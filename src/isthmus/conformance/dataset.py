@@ -59,16 +59,6 @@ class Unused:
 
 UNUSED: Final = (
     Unused(
-        "ImagingStudy.series.performer[performer]",
-        ("A.5.1.8.1", "A.5.1.8.2", "A.5.1.8.3", "A.6.8.1", "A.6.8.2", "A.6.8.5"),
-        "with the procedure, and with a key image that names its own; who made which series is not told",
-    ),
-    Unused(
-        "ImagingStudy.series.performer[device]",
-        ("A.5.1.7", "A.6.5"),
-        "with the procedure, and with a key image that names its own; which device made which series is not told",
-    ),
-    Unused(
         "ImagingStudy.series.performer[custodian]",
         ("B.1.3.1", "B.1.3.2", "B.1.3.3"),
         "in Composition.custodian of the manifest, once for the study; a custodian of one series alone is not told",

@@ -62,7 +62,8 @@ def _asker(r: ImagingReport) -> list[Person]:
 
 
 def _performers(r: ImagingReport) -> list[Person]:
-    return [person for one in r.examination.procedures for person in one.performers]
+    done = [one.performers for one in r.examination.procedures] + [one.performers for one in _series(r)]
+    return [person for people in done for person in people]
 
 
 def _of_images(r: ImagingReport) -> list[KeyImage]:
@@ -95,7 +96,8 @@ def _sites(r: ImagingReport) -> list[Site]:
 
 
 def _devices(r: ImagingReport) -> list[Device]:
-    return [device for one in r.examination.procedures for device in one.devices]
+    used = [one.devices for one in r.examination.procedures] + [one.devices for one in _series(r)]
+    return [device for devices in used for device in devices]
 
 
 def _dated(r: ImagingReport) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import Organisation, Patient
+from isthmus.model.report.devices import Device
+from isthmus.model.report.header import Person
 
 BY_PRODUCTS = frozenset(
     {"SR", "KO", "PR", "SEG", "DOC", "AU", "REG", "RWV", "PLAN", "CTPROTOCOL"}
@@ -40,6 +42,8 @@ class Series:
     body_site: Code | None = None
     laterality: Code | None = None
     started: str | None = None  # FHIR dateTime; with offset only when one is known
+    performers: tuple[Person, ...] = ()  # of a report: who made it, and with what
+    devices: tuple[Device, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from isthmus.model.people import Organisation, Patient
 from isthmus.wire.packs.pack import Pack
 
 
-def write_series(series: Series, pack: Pack, *, frames: str, endpoint: list[Node] | None = None) -> Node:
+def write_series(
+    series: Series, pack: Pack, *, frames: str, endpoint: list[Node] | None = None, performers: list[Node] | None = None
+) -> Node:
     """Write a series with its instances; `frames` names the extension that counts frames there."""
     url, title = pack.extensions[frames], pack.extensions["key_object_title"]
     return el.without_nothing(
@@ -34,6 +36,7 @@ def write_series(series: Series, pack: Pack, *, frames: str, endpoint: list[Node
             "bodySite": write_code(series.body_site),
             "laterality": write_code(series.laterality),
             "started": series.started,
+            "performer": performers,
             "instance": [_write_instance(instance, pack.systems["uri"], url, title) for instance in series.instances],
         }
     )

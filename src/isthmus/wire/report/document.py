@@ -42,6 +42,7 @@ from isthmus.wire.report import (
     sections,
     specimen,
     statements,
+    studies,
 )
 from isthmus.wire.report.binding import Binder, Opened, write_code, write_identifier
 
@@ -52,7 +53,7 @@ def write_report(report: ImagingReport, pack: Pack, *, assembled: str | None = N
     done = report.examination
     images = key_images.write_key_images(binder)
     written = [
-        examination.write_studies(binder),
+        studies.write_studies(binder),
         order.write_order(binder),
         order.write_history(binder),
         examination.write_procedure(binder),
@@ -109,7 +110,7 @@ def _diagnostic_report(binder: Binder, told: list[Node]) -> Node:
     return {"resourceType": "DiagnosticReport"} | header.common(binder) | {
         "extension": [
             {"url": pack.extensions["composition"], "valueReference": binder.ref("composition")},
-            *examination.write_regions(done.regions, binder),
+            *studies.write_regions(done.regions, binder),
             *([{"url": pack.extensions["version"], "valueString": version}] if version else []),
             *_linked(binder, told),
         ],

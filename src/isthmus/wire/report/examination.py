@@ -9,17 +9,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from isthmus.fhir import elements as el
-from isthmus.fhir.elements import Node, coding, concept
+from isthmus.fhir.elements import Node
 from isthmus.model.codes import Code
-from isthmus.model.imaging import Study
 from isthmus.model.people import Patient
 from isthmus.model.report.examination import Examination, Procedure, Recommendation
 from isthmus.model.report.safety import Reaction
 from isthmus.model.report.statements import Finding, Statement
-from isthmus.wire.described import read_codings, read_regions, read_study, study_identifier, study_uid, write_series
-from isthmus.wire.described import write_procedure as requested
+from isthmus.wire.described import read_codings, read_regions
 from isthmus.wire.report import dose, safety, specimen
-from isthmus.wire.report.binding import Binder, Opened, absent, read_concept, write_code, write_statement
+from isthmus.wire.report.binding import Binder, Opened, read_concept, write_code, write_statement
 from isthmus.wire.report.key_images import read_images, write_images
 from isthmus.wire.report.statements import (
     is_condition,
@@ -30,6 +28,7 @@ from isthmus.wire.report.statements import (
     write_observation,
     write_site,
 )
+from isthmus.wire.report.studies import read_studies
 from isthmus.wire.report.words import MEANINGLESS, moment
 
 HOLDS: Final = {
@@ -40,8 +39,8 @@ HOLDS: Final = {
     "A.5.1.5": "Procedure.code.text, .coding.display",
     "A.5.1.6.1": "Procedure.bodySite; ImagingStudy.series.bodySite; extension[anatomical-region]",
     "A.5.1.6.2": "BodyStructure.locationQualifier; ImagingStudy.series.laterality",
-    "A.5.1.7": "Procedure.performer[imaging-device].actor → Device.identifier, .udiCarrier",
-    "A.5.1.8.1": "Procedure.performer[performer].actor → PractitionerRole → Practitioner.identifier",
+    "A.5.1.7": "Procedure.performer[imaging-device].actor → Device.identifier, .udiCarrier; ImagingStudy.series.performer[device]",
+    "A.5.1.8.1": "Procedure.performer[performer].actor → PractitionerRole → Practitioner.identifier; ImagingStudy.series.performer",
     "A.5.1.8.2": "… → Practitioner.name",
     "A.5.1.8.3": "… → PractitionerRole.organization",
     "A.5.1.9": "Procedure.note[1…]",
@@ -73,67 +72,6 @@ HOLDS: Final = {
     "A.5.6.2": "CarePlan.activity.detail.description",
 }  # fmt: skip
 """Where a report in FHIR holds each element of this chapter."""
-
-
-def write_regions(regions: Iterable[Code], binder: Binder) -> list[Node]:
-    """Region extensions; the spine in the report's own code. Source: wire.md C16, C24."""
-    pack = binder.pack
-    return [
-        {
-            "url": pack.extensions["region_report"],
-            "valueCodeableConcept": concept(
-                coding(
-                    region.system,
-                    pack.codes["spine_report"] if region.code in pack.aliases["spine"] else region.code,
-                    region.display,
-                )
-            ),
-        }
-        for region in regions
-    ]
-
-
-def write_studies(binder: Binder) -> Node:
-    """The section of the studies; no address in it. A study that nobody names is said to be not known. Source: REP-15, REP-21."""
-    studies = binder.report.examination.studies
-    if not studies:
-        return binder.section("imaging_study", [binder.words["unavailable"]], [binder.add("study", _unknown(binder))])
-    entries = [binder.add(f"study-{study.study_instance_uid}", _study(study, binder)) for study in studies]
-    lines = [
-        ", ".join(part for part in (study.description, "/".join(study.modalities), moment(study.started)) if part)
-        or study.study_instance_uid
-        for study in studies
-    ]
-    return binder.section("imaging_study", lines, entries)
-
-
-def _unknown(binder: Binder) -> Node:
-    identifier = study_identifier("", binder.pack) | {"value": None, "_value": absent(binder)}
-    return {
-        "resourceType": "ImagingStudy",
-        "identifier": [el.without_nothing(identifier)],
-        "status": "unknown",
-        "subject": binder.ref("patient"),
-    }
-
-
-def _study(study: Study, binder: Binder) -> Node:
-    pack = binder.pack
-    return {
-        "resourceType": "ImagingStudy",
-        "extension": write_regions(study.regions, binder),
-        "identifier": [study_identifier(study.study_instance_uid, pack)],
-        "status": "available",
-        "modality": [coding(pack.systems["dcm"], modality) for modality in study.modalities],
-        "subject": binder.ref("patient"),
-        "started": study.started,
-        "basedOn": binder.based_on(study),
-        "numberOfSeries": len(study.series) or None,
-        "numberOfInstances": study.instance_count or None,
-        "procedureCode": [requested(study, study.procedure)] if study.procedure or study.procedure_code else None,
-        "description": study.description,
-        "series": [write_series(series, pack, frames="frames_report") for series in study.series],
-    }
 
 
 def write_procedure(binder: Binder) -> Node:
@@ -265,7 +203,7 @@ def write_communication(binder: Binder) -> Node | None:
 
 def read_examination(opened: Opened, patient: Patient) -> Examination:
     """Read what was done, seen and meant; a study also when it is named by identifier alone."""
-    studies = _read_studies(opened, patient)
+    studies = read_studies(opened, patient)
     uids = frozenset(study.study_instance_uid for study in studies)
     performed, until = times_of(opened.diagnostic, "effective")
     given = (safety.read_medication(node, opened) for node in opened.entries("procedure", *safety.MEDICATIONS))
@@ -361,16 +299,3 @@ def _conclusion(opened: Opened, impressions: tuple[Finding, ...]) -> str | None:
     if told is not None and told != conclusion_of(impressions):
         return told
     return opened.note("impression")
-
-
-def _read_studies(opened: Opened, patient: Patient) -> tuple[Study, ...]:
-    studies: dict[str, Study] = {}
-    named = opened.entries("imaging_study", "ImagingStudy")
-    for reference in el.children(opened.diagnostic, "imagingStudy"):
-        found = opened.closed.find(reference, opened.diagnostic)
-        named.append(found if found is not None else {"identifier": reference.get("identifier")})
-    for node in named:
-        uid = study_uid(node, opened.pack)
-        if uid is not None:
-            studies.setdefault(uid, read_study(node, opened.closed, patient, opened.pack))
-    return tuple(studies.values())

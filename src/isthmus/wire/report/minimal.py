@@ -16,7 +16,7 @@ from isthmus.wire.packs.pack import Pack
 from isthmus.wire.people import write_reported_patient
 from isthmus.wire.report import header, presented_form
 from isthmus.wire.report.binding import Binder, absent, write_identifier
-from isthmus.wire.report.examination import write_regions
+from isthmus.wire.report.studies import write_regions
 
 
 def is_minimal(report: ImagingReport) -> bool:
