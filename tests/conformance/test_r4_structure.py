@@ -243,6 +243,34 @@ def _found(**members: Any) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "searchset", "link": [link], "entry": [entry]} | members
 
 
+def _entered(
+    url: str = "urn:uuid:0b4b7fa5-2b0c-4f5c-8d44-0a5a3b6d6f11", *, id: str | None = "1", reference: str = ""
+) -> dict[str, Any]:
+    """A collection with one patient, under this address, of this organisation."""
+    patient: dict[str, Any] = {"resourceType": "Patient", "active": True}
+    patient |= {"id": id} if id else {}
+    patient |= {"managingOrganization": {"reference": reference}} if reference else {}
+    return {"resourceType": "Bundle", "type": "collection", "entry": [{"fullUrl": url, "resource": patient}]}
+
+
+def _authored(reference: str) -> dict[str, Any]:
+    """A report with one more author."""
+    node: dict[str, Any] = orjson.loads(RESOURCES["report"])
+    node["entry"][0]["resource"]["author"].append({"reference": reference})
+    return node
+
+
+_REFERENCE = "Bundle.entry[0].resource.Patient.managingOrganization.reference"
+_AUTHOR = "Bundle.entry[0].resource.Composition.author[2].reference"
+SOUND: dict[str, dict[str, Any]] = {
+    "a reference to what a server has": _entered(reference="Organization/1"),
+    "a reference to an earlier version": _entered(reference="Organization/1/_history/2"),
+    "a reference to an address": _entered(reference="https://a.example/x"),
+    "an address at a server": _entered("https://a.example/fhir/Patient/1"),
+    "an address that is no server's": _entered("https://a.example/x"),
+    "an extension in an extension, by a word of that one": PATIENT
+    | {"extension": [{"url": "https://a.example/x", "extension": [{"url": "part", "valueString": "x"}]}]},
+}
 TEXT: dict[str, tuple[dict[str, Any], str]] = {
     "a system that is no address": (PATIENT | {"identifier": [{"system": "mine", "value": "1"}]}, "Patient.identifier[0].system"),
     "a type that is no resource": (
@@ -255,6 +283,29 @@ TEXT: dict[str, tuple[dict[str, Any], str]] = {
         _found(entry=[{"fullUrl": "urn:uuid:1", "resource": {"resourceType": "Patient", "active": True}, "search": {"mode": "match"}}]),
         "Bundle.entry[0].resource.id",
     ),
+    "an extension named by a word alone": (
+        PATIENT | {"extension": [{"url": "birthPlace", "valueString": "Athens"}]}, "Patient.extension[0].url",
+    ),
+    "an extension of a value named by a word alone": (
+        PATIENT | {"_birthDate": {"extension": [{"url": "birthTime", "valueString": "x"}]}}, "Patient.birthDate.extension[0].url",
+    ),
+    "an extension inside a value of another": (
+        PATIENT | {"extension": [{"url": "https://a.example/x", "valueCoding": {"code": "x", "extension": [{"url": "y", "valueString": "z"}]}}]},
+        "Patient.extension[0].valueCoding.extension[0].url",
+    ),
+    "a modifier extension named by a word alone": (
+        PATIENT | {"modifierExtension": [{"url": "not", "valueBoolean": True}]}, "Patient.modifierExtension[0].url",
+    ),
+    "a reference that names no id": (_entered(reference="Organization"), _REFERENCE),
+    "a reference that is a word": (_entered(reference="somewhere"), _REFERENCE),
+    "a reference to what is no resource": (_entered(reference="Hospital/1"), _REFERENCE),
+    "a reference by a bare number": (_entered(reference="2.999.1"), _REFERENCE),
+    "an address under another id": (_entered("https://a.example/fhir/Patient/2"), "Bundle.entry[0].fullUrl"),
+    "an address of another type": (_entered("https://a.example/fhir/Organization/1"), "Bundle.entry[0].fullUrl"),
+    "an address at a server of what has no id": (_entered("https://a.example/fhir/Patient/1", id=None), "Bundle.entry[0].fullUrl"),
+    "an address that is not absolute": (_entered("Patient/1"), "Bundle.entry[0].fullUrl"),
+    "an author who is not in the document": (_authored("https://a.example/fhir/Organization/1"), _AUTHOR),
+    "an author who is at some server": (_authored("Organization/1"), _AUTHOR),
     "a second link to itself": (_found(link=[{"relation": "self", "url": "https://a.example"}] * 2), "Bundle.link[1].relation"),
 }  # fmt: skip
 
@@ -265,6 +316,18 @@ def test_what_r4_says_in_its_text_alone_is_held_too(name: str) -> None:
 
     assert errors(PATIENT) == errors(_found()) == []
     assert ("R4-text", place) in errors(node)
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_what_the_text_allows_is_sound(name: str) -> None:
+    assert errors(SOUND[name]) == []
+
+
+def test_a_reference_of_no_form_outside_a_bundle_is_a_warning() -> None:
+    found = structure_faults({"resourceType": "Patient", "managingOrganization": {"reference": "somewhere"}})
+
+    told = [(one.requirement, one.severity.value) for one in found]
+    assert told == [("R4-text", "warning")]
 
 
 def test_a_document_without_any_entry_is_none() -> None:

@@ -12,8 +12,9 @@ import orjson
 import pytest
 from tests.conformance.packed import packed
 from tests.conformance.test_emitted import EMITTED, OUTCOMES
+from tests.conformance.test_r4_structure import SOUND, TEXT
 from tests.engines.judge.definitions import EXTENSIONS, OF_R4, definitions
-from tests.engines.judge.engine import Judge, judging
+from tests.engines.judge.engine import Judge, Judged, judging
 
 from isthmus.conformance.profiles.claims import profile_faults
 from isthmus.conformance.profiles.known import Profiles
@@ -171,3 +172,21 @@ def test_our_own_check_by_packages_and_the_engine_find_the_same_lacking(judge: J
     assert len(lacking) > 20
     assert {name for name in lacking if not ours[name]} == set()
     assert {name for name, rules in ours.items() if any(r.startswith("PROFILE-") for r in rules)} <= set(theirs)
+
+
+FORM_ALONE = {"a reference to what is no resource"}
+"""The engine looks at the form of a relative reference, and not whether R4 has the type."""
+
+
+def test_it_says_the_same_of_what_the_text_of_r4_asks_and_allows(judge: Judge) -> None:
+    asked = {name: orjson.dumps(node) for name, (node, _) in TEXT.items()}
+    allowed = {name: orjson.dumps(node) for name, node in SOUND.items()}
+
+    assert set(judge.wrong(asked)) == set(asked) - FORM_ALONE
+    assert unknown_apart(judge.wrong(allowed)) == {}
+
+
+def unknown_apart(said: dict[str, list[Judged]]) -> dict[str, list[Judged]]:
+    """Without what the engine says of extensions whose definition it was not given."""
+    told = {name: [one for one in found if "a.example" not in one.message] for name, found in said.items()}
+    return {name: found for name, found in told.items() if found}

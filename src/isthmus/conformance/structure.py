@@ -32,6 +32,8 @@ _REFERENCE: Final = re.compile(
 _NOT_ASKED: Final = frozenset({"dom-6"})
 """Best practices that no source of the border asks for: a narrative in every resource."""
 _IN_A_CONCEPT: Final = re.compile(r"\.coding\[\d+\]$")
+"""Where a system that is none is a warning, since the words of the concept may still say it; like a reference outside a Bundle, which may
+be answered where it is read."""
 _SHOWN_CODES: Final = 12
 _ADVICE: Final = {
     "R4-resource": "Name a resource type of R4 in resourceType.",
@@ -213,8 +215,8 @@ class _Walk:
 
     def rules(self, node: Node, keys: tuple[str, ...], path: str, at: _At) -> Iterator[Finding]:
         """The invariants of an element."""
-        for below, words in prose_faults(path, node):
-            doubt = path == "Coding" and _IN_A_CONCEPT.search(at.path)  # the words of the concept may still say it
+        for below, words in prose_faults(path, node, at.path):
+            doubt = _IN_A_CONCEPT.search(at.path) if path == "Coding" else at.closed is None and below == "reference"
             yield _fault("R4-text", f"{at.path}.{below}", words, Severity.WARNING if doubt else Severity.ERROR)
         around = Around(at.resource, at.outermost, at.find)
         for key in dict.fromkeys(keys):
