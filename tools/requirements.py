@@ -29,7 +29,6 @@ GROUPS = {
 OPEN = {
     "PID-11": "open: `$match` is not offered; it is optional, and is refused by name",
     "WAD-11": "holds at 1 GiB, the largest study that is proven; 4 GB have not been measured",
-    "WAD-17": "open: the XC-WADO form of an address is not offered",
     "WAD-21": "open: no hospital viewer is launched yet",
 }
 """What is not shown, or not whole, and why."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import orjson
 import pytest
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
 from tests.wire.made import MANIFEST
 from tests.wire.test_reports import REPORT
 
@@ -189,3 +192,70 @@ def test_wrong_usage_exits_2(words: list[str], tmp_path: Path, monkeypatch: pyte
     written(tmp_path, "a", MANIFEST_FHIR)
 
     assert run(["check", *words]) == 2
+
+
+# as people read it
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    run(["check", *map(str, words)])
+    return capsys.readouterr().out
+
+
+def image(number: int) -> bytes:
+    """An instance that says neither issuer nor time zone: two remarks."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", f"2.999.1.{number}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.Modality = "2.999.1", "2.999.2", "OT"
+    dataset.PatientID = "1"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"  # type: ignore[assignment]  # pydicom makes a UID of it
+    buffer = io.BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def test_in_a_large_folder_what_is_in_order_is_counted_and_a_remark_is_made_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(30):
+        written(tmp_path, f"{number:02}.dcm", image(number))
+    broken = written(tmp_path, "broken.json", damaged(lambda node: node.pop("timestamp")))
+
+    told = said(capsys, tmp_path)
+
+    assert "30 × DICOM instance: no error and no warning" in told
+    assert told.count("not said by the file") == 2
+    assert f"{broken}: FHIR manifest" in told
+    assert "bdl-10" in told
+    assert "29.dcm" not in told
+
+
+def test_of_a_few_files_each_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(capsys, written(tmp_path, "m.json", MANIFEST_FHIR), written(tmp_path, "k.dcm", MANIFEST_KOS))
+
+    assert "m.json: FHIR manifest: no error and no warning" in told
+    assert "k.dcm: DICOM manifest: no error and no warning" in told
+
+
+def test_a_data_set_that_is_no_file_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = written(tmp_path, "bare", image(1)[132:])
+    at_its_first_attribute = written(tmp_path, "bare2", image(1).partition(b"\x08\x00\x16\x00")[1] + bytes(20))
+
+    code, answer = check(capsys, bare, at_its_first_attribute)
+
+    assert (code, {one["rule"] for one in answer["findings"]}) == (6, {"DICOM-not-dicom"})
+    assert all("file meta information" in one["message"] for one in answer["findings"])
+
+
+def test_a_finding_that_stands_twice_at_one_place_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nameless(node: Any) -> None:
+        sections = [{"title": "a", "text": {"status": "generated", "div": "<div>a</div>"}} for _ in range(2)]
+        _of(node, "Composition")["section"] = sections
+
+    findings = check(capsys, written(tmp_path, "m.json", damaged(nameless)))[1]["findings"]
+
+    assert len(findings) == len({(one["rule"], one["path"], one["message"]) for one in findings})
+    assert "MFH-08" in {one["rule"] for one in findings}

@@ -9,11 +9,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from isthmus.conformance.evidence import Exchange
+from isthmus.conformance.requirement import Kind, examine
 from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.model.documents import DocumentContent, DocumentKind
 from isthmus.model.people import Patient
 from isthmus.testing.border import PracticeBorder, Reply, traits
 from isthmus.testing.register import CT, EMPTY, HIDDEN, MR, OPTED_OUT, RESTRICTED, SEEN, TWIN, add
+from isthmus.wire.packs.pack import load_pack
 
 OF_THE_EXCHANGE = ("x-request-id", "ncp-log", "ncp-checkpoint")
 
@@ -444,3 +447,59 @@ async def test_a_service_that_is_not_offered_is_said_before_any_patient(border: 
     reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
 
     assert (reply.status, reply.code, border.register.asked) == (501, "not-offered", [])
+
+
+# the same images by the address of XC-WADO
+
+COMMUNITY = "2.999.1.1"
+
+
+def by_location(rest: str, community: str = f"urn:oid:{COMMUNITY}") -> str:
+    return f"/homeCommunityId/{community}/RetrieveLocationUID/2.999.1.2.6.1/{rest}"
+
+
+def instances_in(reply: Reply) -> list[bytes]:
+    return [part.body for part in Exchange(path="", headers=reply.headers, answer=reply.body).parts]
+
+
+@pytest.mark.requirement("WAD-17")
+@pytest.mark.parametrize("tail", ["", f"/series/{CT}.1", f"/series/{CT}.1/instances/{CT}.1.2"])
+@pytest.mark.parametrize("form", ["study", "studies"])
+async def test_the_xc_wado_form_of_an_address_gives_the_same_bytes(
+    border: PracticeBorder, form: str, tail: str
+) -> None:
+    token, _ = await border.care(SEEN)
+
+    plain = await border.ask(f"/dicom-web/studies/{CT}{tail}", token=token, headers=STORED)
+    other = await border.ask(by_location(f"{form}/{CT}{tail}"), token=token, headers=STORED)
+
+    assert other.status == plain.status == 200
+    assert instances_in(other) == instances_in(plain) != []
+    assert examine(Kind.CONVERSATION, tuple(border.conversation[-2:]), load_pack()) == []
+
+
+@pytest.mark.requirement("WAD-17")
+async def test_an_address_elsewhere_in_it_is_not_followed(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+
+    reply = await border.ask(
+        by_location(f"study/{CT}"), token=token, headers=STORED, query={"retrieveurl": "https://evil.example/dicom-web"}
+    )
+
+    assert reply.status == 200
+    assert instances_in(reply)
+
+
+async def test_another_community_is_not_answered_for(border: PracticeBorder) -> None:
+    token, _ = await border.care(SEEN)
+
+    reply = await border.ask(by_location(f"study/{CT}", "urn:oid:2.999.3.1"), token=token, headers=STORED)
+
+    assert reply.status == 404
+
+
+async def test_the_xc_wado_form_needs_what_the_other_needs(border: PracticeBorder) -> None:
+    found = await border.ask(by_location(f"study/{CT}"), token=await border.token(), headers=STORED)
+    nobody = await border.ask(by_location(f"study/{CT}"), headers=STORED)
+
+    assert (found.status, nobody.status) == (403, 401)

@@ -58,10 +58,6 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
         r"Validation_VAL_Profile_M(in|ax)imum",
         "how often an element may be there by a profile of a draft, where no requirement of the border repeats it.",
     ),
-    "reference of another kind": (
-        r"Bundle_BUNDLE_Entry_NotFound",
-        "a reference that is neither relative nor `urn:uuid:` nor `urn:oid:`; MFH-22 and REP-02 hold those of manifests and reports.",
-    ),
     "system of a code that is bound": (
         r"Terminology_TX_NoValid",
         "where a value set is binding, its codes are held here, and not of which system each is.",

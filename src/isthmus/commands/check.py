@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -43,6 +44,8 @@ from isthmus.storage.ranges import RangeSource
 from isthmus.wire.packs.pack import DEFAULT_PACK, Pack, load_pack
 
 FAILED = 6
+LISTED_MAX = 20
+_IN_ORDER = ": no error and no warning"
 app = typer.Typer()
 
 
@@ -126,7 +129,7 @@ def _live(ctx: typer.Context, border: str, asked: Asked | None, packages: Packag
                 conversation, client.pack(country), Profiles(packages) if packages.held else None
             )
             judged, told = _of_packages(packages)
-            told += (replace(one, file=border) for one in found)
+            told += (replace(one, file=border) for one in dict.fromkeys(found))
             return Account((*judged, (border, f"border of {country}")), tuple(told))
 
     return asyncio.run(inside())
@@ -167,7 +170,7 @@ def _of_files(files: list[tuple[Path, bool]], pack: Pack, packages: Packages) ->
                     one, kind="text", findings=tuple(replace(f, severity=Severity.INFORMATION) for f in one.findings)
                 )
             judged.append((str(path), one.kind))
-            findings += (replace(finding, file=str(path)) for finding in one.findings)
+            findings += (replace(finding, file=str(path)) for finding in dict.fromkeys(one.findings))
             coverage += ((str(path), element) for element in one.coverage)
             if one.facts is not None:
                 facts.append(replace(one.facts, file=str(path)))
@@ -188,9 +191,14 @@ def _is_a_note(path: Path, one: Judged) -> bool:
 
 
 def _show(account: Account) -> None:
+    """What is wrong with each file; then what is in order, and what is remarked, each once however many files it is of."""
+    quiet: list[tuple[str, str]] = []
     for file, kind in account.judged:
-        rows = account.of(file)
-        show(f"{file}: {kind}{'' if rows else ', nothing to say'}")
+        rows, missing = account.grave(file), account.missing(file)
+        if not rows and not missing:
+            quiet.append((file, kind))
+            continue
+        show(f"{file}: {kind}{'' if rows else _IN_ORDER}")
         if rows:
             lines = table("severity", "rule", "where", "what", "what to do")
             for one in rows:
@@ -198,8 +206,19 @@ def _show(account: Account) -> None:
                     one.severity.value, f"{one.requirement} ({one.source})", one.path, one.statement, one.advice
                 )
             show(lines)
-        if missing := account.missing(file):
+        if missing:
             show(f"of the data set it does not tell: {missing}")
+    if len(quiet) > LISTED_MAX:
+        for kind, count in sorted(Counter(kind for _, kind in quiet).items()):
+            show(f"{count} × {kind}{_IN_ORDER}")
+    else:
+        for file, kind in quiet:
+            show(f"{file}: {kind}{_IN_ORDER}")
+    if remarks := account.remarks():
+        lines = table("remark", "where", "what", "files", "the first")
+        for one, count in remarks:
+            lines.add_row(f"{one.requirement} ({one.source})", one.path, one.statement, str(count), one.file)
+        show(lines)
     told = account.summary
     show(
         f"{len(account.judged)} judged: {told['error']} errors, {told['warning']} warnings, {told['information']} remarks"

@@ -5,8 +5,10 @@ Source: interfaces.md §2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from jinja2 import Environment
 from isthmus.conformance.dataset import Coverage
 from isthmus.conformance.requirement import Finding, Severity
 
+_NUMBER: Final = re.compile(r"\[\d+\]")
 _ORDER: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFORMATION: 2}
 
 
@@ -25,6 +28,19 @@ class Account:
     judged: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
     coverage: tuple[tuple[str, Coverage], ...] = ()
+    _by_file: Mapping[str, list[Finding]] = field(init=False, repr=False, compare=False)
+    _lacking: Mapping[str, list[Coverage]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_file: dict[str, list[Finding]] = {}
+        for one in sorted(self.findings, key=lambda f: (_ORDER[f.severity], f.path, f.requirement)):
+            by_file.setdefault(one.file, []).append(one)
+        lacking: dict[str, list[Coverage]] = {}
+        for file, element in self.coverage:
+            if not element.present and element.obligation in ("M", "R"):
+                lacking.setdefault(file, []).append(element)
+        object.__setattr__(self, "_by_file", by_file)
+        object.__setattr__(self, "_lacking", lacking)
 
     @property
     def summary(self) -> dict[str, int]:
@@ -36,14 +52,26 @@ class Account:
 
     def missing(self, file: str) -> str:
         """The elements that the data set asks for and this document does not tell: `A.1.1.3 (M), …`."""
-        asked = [c for of, c in self.coverage if of == file and not c.present and c.obligation in ("M", "R")]
-        return ", ".join(f"{c.element} ({c.obligation})" for c in asked)
+        return ", ".join(f"{c.element} ({c.obligation})" for c in self._lacking.get(file, ()))
 
     def of(self, file: str) -> list[Finding]:
         """The findings of a file, the gravest first."""
-        return sorted(
-            (f for f in self.findings if f.file == file), key=lambda f: (_ORDER[f.severity], f.path, f.requirement)
-        )
+        return self._by_file.get(file, [])
+
+    def grave(self, file: str) -> list[Finding]:
+        """Its errors and warnings."""
+        return [one for one in self.of(file) if one.severity is not Severity.INFORMATION]
+
+    def remarks(self) -> list[tuple[Finding, int]]:
+        """What is remarked, each once, and of how many files; the finding is that of the first."""
+        first: dict[tuple[str, ...], Finding] = {}
+        files: Counter[tuple[str, ...]] = Counter()
+        for file, _ in self.judged:
+            remarked = (f for f in self.of(file) if f.severity is Severity.INFORMATION)
+            said = {(f.requirement, _NUMBER.sub("[]", f.path), f.statement): f for f in remarked}
+            first = said | first
+            files.update(said.keys())
+        return [(first[what], files[what]) for what in sorted(first)]
 
     def as_json(self) -> dict[str, Any]:
         """The answer as scripts read it."""

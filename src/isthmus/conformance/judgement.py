@@ -23,6 +23,7 @@ from isthmus.conformance.profiles.known import Profiles
 from isthmus.conformance.requirement import Finding, Kind, Severity, document_of, examine
 from isthmus.conformance.requirements import all as groups
 from isthmus.conformance.structure import structure_faults
+from isthmus.dicom.faults import REASONS
 from isthmus.dicom.header import KEY_OBJECT_SELECTION, Header
 from isthmus.dicom.windows import Source
 from isthmus.errors import IsthmusError
@@ -44,6 +45,10 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 UNREADABLE: Final = "unreadable"
 _SEARCHES: Final = {"DocumentReference": Kind.SEARCH, "Patient": Kind.PATIENTS, "ImagingStudy": Kind.STUDIES}
 _ASKED: Final = re.compile(r"/([A-Z][A-Za-z]{1,63})(?:/_search)?$")
+_BARE: Final = re.compile(
+    rb"\x08\x00[\x00\x01\x05\x06\x08\x12-\x16\x18]\x00|\x02\x00[\x00\x01\x02\x10]\x00(?:UL|OB|UI)"
+)
+"""How a data set begins that is no file: at its first attributes, or at the meta information."""
 _ADVICE: Final = {
     "CAP": "Let the border answer as its capability statement and the contract say.",
     "PID": "Give of a patient what the contract names, and nothing to whom does not name one person.",
@@ -85,6 +90,11 @@ def judge(source: Source, pack: Pack, profiles: Profiles | None = None) -> Judge
         return _xml(data)
     if start[:1] in (b"{", b"["):
         return _json(data, pack, profiles)
+    if _BARE.match(head):
+        words = f"{REASONS['not-dicom'].rstrip('.')}: a data set without preamble and file meta information"
+        advice = "Export it as a file (PS3.10): a reader needs the transfer syntax, which stands in the file meta information."
+        found = Finding("DICOM-not-dicom", Severity.ERROR, words, "file", "PS3.10", advice)
+        return Judged(UNREADABLE, (found,))
     return unreadable("neither FHIR nor DICOM nor CDA nor PDF" if head else "an empty file")
 
 
@@ -130,7 +140,8 @@ def _xml(data: bytes) -> Judged:
 def _dicom(source: Source, pack: Pack) -> Judged:
     header, found = dicom_faults(source)
     if header is None:
-        return Judged(UNREADABLE, tuple(found))
+        broken = any(one.severity is Severity.ERROR for one in found)
+        return Judged(UNREADABLE if broken else "DICOM directory", tuple(found))
     if header.sop_class_uid == KEY_OBJECT_SELECTION and source.size_bytes <= MAX_BYTES:
         return _kos(source.read_at(0, source.size_bytes), header, found, pack)
     return Judged("DICOM instance", tuple(found), instance_facts(header))

@@ -33,7 +33,7 @@ from isthmus.country_a.log import Log
 from isthmus.country_a.passes import Admitted, Introduced, Known, Needs
 from isthmus.country_a.studies import imaging_study, metadata, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
-from isthmus.model.identifiers import checked_id
+from isthmus.model.identifiers import checked_id, plain_uid
 from isthmus.national.connector import NationalConnector
 from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
@@ -43,6 +43,7 @@ from isthmus.transport.grid import Grid
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey, load_signing_key
+from isthmus.wire.images import read_location_path
 from isthmus.wire.outcomes import outcome_headers, write_outcome
 from isthmus.wire.studies.qido import Level
 from isthmus.wire.tokens import DICOMWEB_SCOPE, IDENTIFY_SCOPES, write_token_error
@@ -342,7 +343,8 @@ def border_app(
         return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else "/"
 
     async def handle(request: Request, send: Send, receive: Receive) -> None:
-        route, rest = _route(below(request.path), request.method)
+        request, path = _by_location(request, below(request.path), directory.ours.home_community_id)
+        route, rest = _route(path, request.method)
         needs = route.needs
         if rest and needs.stage is Admitted:  # of which study or document: who saw what was wrong has to be found
             needs = replace(needs, details={**needs.details, "of": rest})
@@ -361,6 +363,18 @@ def _rendered(token_path: str, gate: Gate, error: IsthmusError, request: Request
         return json_answer(error.meaning.status, body, "application/json", (*headers, *gate.trust_header()))
     headers = (*outcome_headers(error), *gate.trust_header())
     return json_answer(error.meaning.status, write_outcome(error), "application/fhir+json; charset=utf-8", headers)
+
+
+def _by_location(request: Request, path: str, community: str) -> tuple[Request, str]:
+    """A retrieval in the form of XC-WADO is one in the form of WADO-RS, when it names our community; where else to ask, we know ourselves.
+
+    Source: RAD-160; WAD-17.
+    """
+    named = read_location_path(path)
+    if named is None or not community or named[0] != plain_uid(community):
+        return request, path
+    query = tuple(pair for pair in request.query if pair[0].lower() != "retrieveurl")
+    return replace(request, query=query), f"/dicom-web/studies/{named[1]}"
 
 
 def _transaction(path: str, method: str) -> str:

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Literal
 
 from isthmus.errors import ContentMismatch, CountryMisanswered, MalformedRequest, UnsupportedRequest
-from isthmus.model.identifiers import checked_uid
+from isthmus.model.identifiers import checked_uid, plain_uid
 from isthmus.model.media import Range, read_ranges
 from isthmus.model.pieces import Late, Mark, Piece, StoredInstance
 from isthmus.model.queries import ImagesQuery
@@ -28,6 +28,7 @@ WINDOW_BYTES = 256 * 1024
 HEAD_MAX_BYTES = 16 * 1024
 OUTSIDE_MAX_BYTES = 1024 * 1024
 _PADDING_MAX = 128
+_BY_LOCATION = re.compile(r"/homeCommunityId/([^/]+)/RetrieveLocationUID/(?:urn:oid:)?[0-9.]{1,64}/stud(?:y|ies)/(.+)")
 _NEVER = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
 _SENTENCE = f"ask for what is stored, with transfer-syntax=* (Accept: {IMAGES_ACCEPT})"
 
@@ -192,6 +193,16 @@ def read_path(segments: Sequence[str]) -> ImagesQuery | None:
     if len(segments) not in (2, 4, 6) or any(segments[2 * i] != names[i] for i in range(len(segments) // 2)):
         return None
     return ImagesQuery(*(checked_uid(segments[i], names[i // 2]) for i in range(1, len(segments), 2)))
+
+
+def read_location_path(path: str) -> tuple[str, str] | None:
+    """Read an address as XC-WADO writes it: the community that it names, and what follows `studies/`; None when it is another path.
+
+    Which location holds the images is the answering country's own affair: the UID has to be one, and is not looked at.
+    Source: RAD-160 (`study` in its examples, `studies` in its text); wire.md C18.
+    """
+    named = _BY_LOCATION.fullmatch(path)
+    return (plain_uid(named[1]), named[2]) if named is not None else None
 
 
 @dataclass(frozen=True, slots=True)
