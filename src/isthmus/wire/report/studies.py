@@ -131,8 +131,8 @@ def _performed(study: Study, node: Node, opened: Opened) -> Study:
         series=tuple(
             replace(
                 series,
-                performers=tuple(one for actor in made if (one := opened.person(actor)) is not None),
-                devices=tuple(one for actor in made if (one := opened.device(actor)) is not None),
+                performers=tuple(person for actor in made if (person := opened.person(actor)) is not None),
+                devices=tuple(device for actor in made if (device := opened.device(actor)) is not None),
             )
             if (made := actors.get(series.series_instance_uid))
             else series
