@@ -44,6 +44,7 @@ TASKS: Final[Mapping[str, str]] = MappingProxyType(
         "cda-header": "isthmus.originals.cda.child:header_task",
         "report": "isthmus.originals.child:report_task",
         "judged": "isthmus.conformance.child:judge_task",
+        "tree": "isthmus.originals.sr.tree:tree_task",
     }
 )
 """What a child can be asked to do: task → module:function. Each function takes a source and options, and gives pieces."""

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pydicom
 import pytest
-from tests.originals.made import encapsulated
+from tests.originals.made import dose_report, encapsulated
 from tests.originals.made import report as sr
 from tests.wire.made import MANIFEST
 from tests.wire.test_reports import REPORT
@@ -295,3 +295,25 @@ def test_a_file_beyond_any_manifest_is_not_read(tmp_path: Path, capsys: pytest.C
     assert convert(file, "manifest-fhir", tmp_path / "out.json") == 2
 
     assert "64 MiB" in capsys.readouterr().err
+
+
+@pytest.mark.fault("F27")
+def test_a_dose_report_becomes_text_and_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out, none = tmp_path / "dose.dcm", tmp_path / "dose.txt", tmp_path / "report.json"
+    file.write_bytes(dose_report())
+
+    codes = [convert(file, "text", out), convert(file, "report-fhir", none)]
+
+    assert (codes, none.exists()) == ([0, 2], False)
+    assert "but no report" in capsys.readouterr().err
+    assert out.read_text().startswith("X-Ray Radiation Dose Report\n")
+    assert "  Dose Area Product Total: 0.00012500 Gy.m2\n" in out.read_text()
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["PDF", "CDA", "DICOM that is cut", "report"])
+def test_what_has_no_content_tree_becomes_no_text(name: str, tmp_path: Path) -> None:
+    file, out = tmp_path / "nonsense", tmp_path / "out.txt"
+    file.write_bytes(NONSENSE[name][0])
+
+    assert (convert(file, "text", out), out.exists()) == (2, False)

@@ -7,15 +7,13 @@ Source: trust.md T63, T98; interfaces.md §2.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 from tests.conformance.test_emitted import EMITTED
 from tests.engines.judge.mutants import KINDS, places
-from tests.hostile.peak import peak_kib
+from tests.hostile.tried import Tried, try_out
 from tests.originals.mutants import INTERESTING, torn
 from tests.wire.made import MANIFEST
 
@@ -25,7 +23,6 @@ from isthmus.dicom.windows import BytesSource
 from isthmus.wire.kos import write_kos, write_plain_kos
 from isthmus.wire.packs.pack import load_pack
 
-HANG_S, MOST_MIB = 2.0, 500
 SHARDS: Final = (
     b"{",
     b"}",
@@ -41,34 +38,13 @@ SHARDS: Final = (
 FORMS: Final = ("FHIR", "KOS")
 
 
-@dataclass(frozen=True)
-class Tried:
-    """What came of a run: how many were judged, how many of them could be read, and the slowest in seconds of the processor."""
-
-    count: int
-    read: int
-    slowest_s: float
-    mib: float
-
-
 def run(form: str, seed: int, seconds: float) -> Tried:
-    """Judge mutants for so long. Raises AssertionError with seed and number for the first that breaks something, or takes too long."""
-    until, count, read, slowest = time.monotonic() + seconds, 0, 0, 0.0
-    before = peak_kib(anew=True)
-    for data in _mutants(form, seed):
-        began = time.process_time()
-        try:
-            judged = judge(BytesSource(data), load_pack())
-        except Exception as error:
-            raise AssertionError(f"{form} mutant {count} of seed {seed}: {type(error).__name__}: {error}") from error
-        took = time.process_time() - began
-        assert took < HANG_S, f"{form} mutant {count} of seed {seed} took {took:.1f} s"
-        count, read, slowest = count + 1, read + (judged.kind != UNREADABLE), max(slowest, took)
-        if time.monotonic() > until:
-            break
-    grown = (peak_kib() - before) / 1024
-    assert grown < MOST_MIB, f"{form}, seed {seed}: {grown:.0f} MiB more"
-    return Tried(count, read, slowest, grown)
+    """Judge mutants for so long. Raises AssertionError for the first that breaks something."""
+
+    def read(data: bytes) -> bool:
+        return judge(BytesSource(data), load_pack()).kind != UNREADABLE
+
+    return try_out(form, seed, _mutants(form, seed), seconds, read)
 
 
 def _mutants(form: str, seed: int) -> Iterator[bytes]:

@@ -105,6 +105,43 @@ def report(*content: Dataset, sop_class: str = COMPREHENSIVE, **attributes: Any)
     return part10(one)
 
 
+DOSE = "1.2.840.10008.5.1.4.1.1.88.67"
+
+
+def dose_report(**attributes: Any) -> bytes:
+    """An X-ray radiation dose report, as a modality writes it. Source: PS3.16 TID 10001, 10002, 10003."""
+    product = number(code("113722", meaning="Dose Area Product Total"), "0.00012500", code("Gy.m2", "UCUM", "Gy.m2"))
+    event = item(
+        "CONTAINER",
+        code("113706", meaning="Irradiation Event X-Ray Data"),
+        coded(code("113764", meaning="Acquisition Plane"), code("113622", meaning="Single Plane")),
+        item("UIDREF", code("113769", meaning="Irradiation Event UID"), UID="2.25.5.1"),
+        item("DATETIME", code("111526", meaning="DateTime Started"), DateTime="20260302091500"),
+        number(code("113733", meaning="KVP"), "74.0", code("kV", "UCUM", "kV")),
+        number(code("4711", "99MAKER", "Filter wheel"), "3", code("1", "UCUM", "no units")),
+        image(frames=[1, 2], relation="CONTAINS"),
+    )
+    content = (
+        coded(code("121058", meaning="Procedure reported"), code("113704", meaning="Projection X-Ray"), relation="HAS CONCEPT MOD"),
+        coded(code("121005", meaning="Observer Type"), code("121007", meaning="Device"), relation="HAS OBS CONTEXT"),
+        item("UIDREF", code("121012", meaning="Device Observer UID"), relation="HAS OBS CONTEXT", UID="2.25.6"),
+        item("CONTAINER", code("113702", meaning="Accumulated X-Ray Dose Data"), product),
+        event,
+        text(code("121106", meaning="Comment"), "Panel changed"),
+    )  # fmt: skip
+    more = {"VerificationFlag": "UNVERIFIED", "ConceptNameCodeSequence": Sequence([code("113701", meaning="X-Ray Radiation Dose Report")])}  # fmt: skip
+    return report(*content, sop_class=DOSE, **more | attributes)
+
+
+def nested(levels: int, scheme: str = "99OWN") -> Dataset:
+    """Containers in containers, with words before and after the inner one."""
+    inner = text(code("1", "99OWN", "Remark"), "bottom")
+    for level in range(levels, 0, -1):
+        before, after = (text(code("1", "99OWN", "Remark"), f"{word} {level}") for word in ("before", "after"))
+        inner = heading(f"L{level}", f"Level {level}", before, inner, after, scheme=scheme)
+    return inner
+
+
 def encapsulated(body: bytes, sop_class: str = ENCAPSULATED_PDF, **attributes: Any) -> bytes:
     """An encapsulated document, padded as DICOM pads it."""
     one = header(sop_class)
@@ -164,6 +201,24 @@ CDA_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 </serviceEvent></documentationOf>
 <relatedDocument typeCode="RPLC"><parentDocument><id root="2.999.8" extension="d1"/></parentDocument></relatedDocument>
 """
+
+
+CATALOGUE = """<section><code code="121181" codeSystem="1.2.840.10008.2.16.4"/><entry><act><id root="2.25.1"/>
+  <code code="113014" codeSystem="1.2.840.10008.2.16.4"/><entryRelationship><act><id root="2.25.1.1"/>
+  <code code="113015" codeSystem="1.2.840.10008.2.16.4"><qualifier><name code="121139"/><value code="CT"/></qualifier></code>
+  <entryRelationship><observation classCode="DGIMG"><id root="2.25.1.1.1"/></observation></entryRelationship>
+  </act></entryRelationship></act></entry></section>"""
+ENTRIES = """<entry><observation classCode="OBS"><code code="81827009" codeSystem="2.16.840.1.113883.6.96" displayName="Diameter"/>
+  <effectiveTime value="20260302"/><value xsi:type="PQ" value="12.5" unit="mm"/>
+  <interpretationCode code="H" codeSystem="2.16.840.1.113883.5.83"/>
+  <targetSiteCode code="10200004" codeSystem="2.16.840.1.113883.6.96" displayName="Liver"/>
+  <entryRelationship typeCode="SUBJ"><observation classCode="DGIMG"><id root="2.25.1.1.1"/>
+  <text><reference value="http://pacs.example/wado?objectUID=2.25.1.1.1"/></text></observation></entryRelationship>
+  </observation></entry>
+  <entry><observation><code code="121071" codeSystem="1.2.840.10008.2.16.4" displayName="Finding"/>
+  <value xsi:type="CD" code="50960005" codeSystem="2.16.840.1.113883.6.96" displayName="Bleeding"/></observation></entry>
+  <entry><observation><code code="121071" codeSystem="1.2.840.10008.2.16.4"/>
+  <value xsi:type="ED"><reference value="#f1"/></value></observation></entry>"""
 
 
 def cda(*sections: str, head: str = CDA_HEAD) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.originals.made import CDA_HEAD, cda, section
+from tests.originals.made import CATALOGUE, CDA_HEAD, ENTRIES, cda, section
 
 from isthmus.demo.reports import reports
 from isthmus.errors import MalformedRequest
@@ -114,24 +114,7 @@ def test_nested_sections_belong_to_the_chapter_they_stand_in_or_to_their_own() -
 
 
 def test_entries_are_findings_with_value_site_interpretation_and_images() -> None:
-    catalogue = """<section><code code="121181" codeSystem="1.2.840.10008.2.16.4"/><entry><act><id root="2.25.1"/>
-      <code code="113014" codeSystem="1.2.840.10008.2.16.4"/><entryRelationship><act><id root="2.25.1.1"/>
-      <code code="113015" codeSystem="1.2.840.10008.2.16.4"><qualifier><name code="121139"/><value code="CT"/></qualifier></code>
-      <entryRelationship><observation classCode="DGIMG"><id root="2.25.1.1.1"/></observation></entryRelationship>
-      </act></entryRelationship></act></entry></section>"""
-    entry = """<entry><observation classCode="OBS"><code code="81827009" codeSystem="2.16.840.1.113883.6.96" displayName="Diameter"/>
-      <effectiveTime value="20260302"/><value xsi:type="PQ" value="12.5" unit="mm"/>
-      <interpretationCode code="H" codeSystem="2.16.840.1.113883.5.83"/>
-      <targetSiteCode code="10200004" codeSystem="2.16.840.1.113883.6.96" displayName="Liver"/>
-      <entryRelationship typeCode="SUBJ"><observation classCode="DGIMG"><id root="2.25.1.1.1"/>
-      <text><reference value="http://pacs.example/wado?objectUID=2.25.1.1.1"/></text></observation></entryRelationship>
-      </observation></entry>
-      <entry><observation><code code="121071" codeSystem="1.2.840.10008.2.16.4" displayName="Finding"/>
-      <value xsi:type="CD" code="50960005" codeSystem="2.16.840.1.113883.6.96" displayName="Bleeding"/></observation></entry>
-      <entry><observation><code code="121071" codeSystem="1.2.840.10008.2.16.4"/>
-      <value xsi:type="ED"><reference value="#f1"/></value></observation></entry>"""
-
-    made = read(catalogue, section("59776-5", "Befund", '<content ID="f1">Runde Struktur.</content>', entry))
+    made = read(CATALOGUE, section("59776-5", "Befund", '<content ID="f1">Runde Struktur.</content>', ENTRIES))
     measured, coded, words = made.examination.findings
 
     assert (measured.name, measured.code, measured.value) == (

@@ -17,7 +17,4 @@ SECONDS = float(os.environ.get("ISTHMUS_FUZZ_SECONDS", "300"))
 def test_whatever_comes_is_judged_for_long(form: str) -> None:
     tried = run(form, int(time.time()), SECONDS)
 
-    print(
-        f"{form}: {tried.count} mutants in {SECONDS:g} s, {tried.read} of them read, "
-        f"the slowest in {tried.slowest_s:.2f} s, {tried.mib:.0f} MiB more"
-    )
+    print(f"{form} for {SECONDS:g} s: {tried}")

@@ -15,8 +15,6 @@ SECONDS = float(os.environ.get("ISTHMUS_FUZZ_SECONDS", "300"))
 @pytest.mark.timeout(SECONDS * 2 + 60)
 @pytest.mark.parametrize("form", SEEDS)
 def test_a_reader_survives_mutants_for_long(form: str) -> None:
-    seeds, pieces = SEEDS[form]
+    tried = run(form, int(time.time()), SECONDS)
 
-    count, read = run(seeds, pieces, int(time.time()), SECONDS)
-
-    print(f"{form}: {count} mutants in {SECONDS:g} s, {read} of them reports")
+    print(f"{form} for {SECONDS:g} s: {tried}")

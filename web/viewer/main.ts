@@ -336,7 +336,7 @@ class Desk {
     const { series, slides } = this.#stack;
     const links = series === undefined ? [] : undrawnLinks(series, (i) => this.#addressOf(i));
     const empty = slides.length === 0;
-    this.#overlay.note(links.length === 0 ? (empty ? say('no_pixels') : '') : say(empty ? 'not_drawn' : 'not_drawn_some', { n: links.length }), links);
+    this.#overlay.note(links.length === 0 ? (empty ? say('no_pixels') : '') : say(empty ? 'not_drawn' : 'not_drawn_some', { n: links.filter((l) => l.page !== true).length }), links);
     this.#port.element.querySelector('.port__note')?.classList.toggle('port__note--beside', !empty);
   }
 

@@ -6,6 +6,7 @@ export interface Instance {
   frames: number | null;
   sop_class: string;
   url?: string;
+  text?: string;
 }
 
 export interface Series {

@@ -14,6 +14,13 @@ const SVG = 'http://www.w3.org/2000/svg';
 const CORNERS = ['ts', 'te', 'bs', 'be'] as const;
 const SIDES = ['l', 'r', 't', 'b'] as const;
 
+/** What is offered beside an image: a file to keep, or a page to open. */
+export interface Link {
+  text: string;
+  href: string;
+  page?: boolean;
+}
+
 export class Overlay {
   readonly #corner: Record<string, HTMLElement> = {};
   readonly #note = document.createElement('div');
@@ -114,7 +121,7 @@ export class Overlay {
   }
 
   /** A sentence in place of, or beside, the image; with links when objects are offered for download. */
-  note(sentence: string, links: readonly { text: string; href: string }[] = [], retry?: () => void): void {
+  note(sentence: string, links: readonly Link[] = [], retry?: () => void): void {
     this.#note.replaceChildren();
     this.#note.classList.remove('port__note--beside');
     this.#note.hidden = sentence === '';
@@ -125,10 +132,10 @@ export class Overlay {
     this.#note.append(text);
     if (links.length > 0) {
       const list = document.createElement('ul');
-      for (const { text: label, href } of links) {
+      for (const { text: label, href, page } of links) {
         const entry = document.createElement('li');
         const link = document.createElement('a');
-        Object.assign(link, { href, textContent: label, download: '' });
+        Object.assign(link, { href, textContent: label }, page === true ? {} : { download: '' });
         entry.append(link);
         list.append(entry);
       }
@@ -159,11 +166,14 @@ export function positionWords(stack: Stack): string {
   return say('position', { n: stack.at + 1, total: stack.slides.length });
 }
 
-/** The objects of a series that are no pictures, as sentence and links. */
-export function undrawnLinks(series: Series, addressOf: (i: Series['instances'][number]) => string): { text: string; href: string }[] {
+/** The objects of a series that are no pictures, as sentence and links: to the file, and to a page where it can be read as text. */
+export function undrawnLinks(series: Series, addressOf: (i: Series['instances'][number]) => string): Link[] {
   return series.instances.flatMap((instance) => {
     const kind = undrawnKind(instance.sop_class);
-    return kind === undefined ? [] : [{ text: say('download_object', { kind: say(kind), n: instance.number ?? '' }), href: addressOf(instance) }];
+    if (kind === undefined) return [];
+    const names = { kind: say(kind), n: instance.number ?? '' };
+    const read = instance.text === undefined ? [] : [{ text: say('read_object', names), href: instance.text, page: true }];
+    return [...read, { text: say('download_object', names), href: addressOf(instance) }];
   });
 }
 

@@ -1,4 +1,5 @@
-"""`isthmus convert`: a manifest into its other encoding, a report into the European document. Needs no node and no network.
+"""`isthmus convert`: a manifest into its other encoding, a report into the European document, a structured object into text. Needs no node
+and no network.
 
 Source: interfaces.md §2.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -33,6 +35,7 @@ from isthmus.originals.beside import Beside
 from isthmus.originals.child import Asked, made_report
 from isthmus.originals.instances import is_instance
 from isthmus.originals.recognise import is_pdf
+from isthmus.originals.sr.tree import told_tree, written
 from isthmus.sandbox import Sandbox
 from isthmus.wire.kos import write_kos, write_plain_kos
 from isthmus.wire.kos_reading import read_kos
@@ -56,6 +59,7 @@ class Form(StrEnum):
     MANIFEST_FHIR = "manifest-fhir"
     MANIFEST_KOS = "manifest-kos"
     REPORT_FHIR = "report-fhir"
+    TEXT = "text"
 
 
 class Kind(StrEnum):
@@ -95,18 +99,22 @@ def convert(
     """Make of a manifest its other encoding, or of a report the European report document.
 
     A report is a FHIR document, a CDA document, a DICOM structured report, or a PDF, alone or in a DICOM file. What is said here of a
-    report must not contradict it. Nothing is written when something is wrong.
+    report must not contradict it. Of any structured DICOM object, a dose report too, all that it says can be had as text. Nothing is written
+    when something is wrong.
 
     \b
     Example:
       isthmus convert manifest.dcm --to manifest-fhir --out manifest.json
       isthmus convert manifest.json --to manifest-kos --out manifest.dcm
       isthmus convert sr.dcm --to report-fhir --out report.json
+      isthmus convert dose.dcm --to text --out dose.txt
       isthmus convert letter.pdf --to report-fhir --patient 'urn:oid:2.999.1|4711' --study 2.25.1 --out report.json
     """
     data, pack = _read(file), load_pack()
     kind = _kind(data)
-    if to is Form.REPORT_FHIR:
+    if to is Form.TEXT:
+        body, said = _text(data, kind), dict[str, Any]()
+    elif to is Form.REPORT_FHIR:
         body, said = _report(data, kind, pack, _known(patient, study or [], title, date, language))
     else:
         read = _manifest(data, kind, pack)
@@ -179,14 +187,24 @@ def _report(data: bytes, kind: Kind, pack: Pack, known: Beside) -> tuple[bytes, 
 
 def _made(data: bytes, asked: Asked) -> bytes:
     """What a child makes of a report of others. Raises MalformedRequest."""
+    return made_report(_in_a_child("report", data, asked.options))
+
+
+def _text(data: bytes, kind: Kind) -> bytes:
+    """What a structured object says. Raises MalformedRequest, UnsupportedRequest."""
+    if kind is not Kind.DICOM:
+        raise UnsupportedRequest(f"{kind.value} cannot become text: a structured DICOM object can", reason="body-media")
+    return written(told_tree(_in_a_child("tree", data, {}))).encode()
+
+
+def _in_a_child(task: str, data: bytes, options: Mapping[str, object]) -> bytes:
     sandbox = Sandbox()
     try:
-        given = sandbox.run_now("report", data, asked.options, deadline_s=READ_S, error=MalformedRequest)
+        return sandbox.run_now(task, data, options, deadline_s=READ_S, error=MalformedRequest)
     except MalformedRequest as problem:
-        raise MalformedRequest(f"this report cannot be read ({problem.facts.get('fault')})") from problem
+        raise MalformedRequest(f"this file cannot be read ({problem.facts.get('fault')})") from problem
     finally:
         sandbox.close()
-    return made_report(given)
 
 
 def _agrees(report: ImagingReport, known: Beside) -> None:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from isthmus.dicom import tags
+from isthmus.dicom.content import Item
 from isthmus.dicom.header import Code as Coded
 from isthmus.model.codes import DCM, DCMUID, LOINC, SNOMED, Code
 from isthmus.model.identifiers import is_uid
@@ -67,6 +69,12 @@ class Coding:
 
     def __init__(self, explained: Mapping[str, str]) -> None:
         self._explained = explained
+
+    @classmethod
+    def of(cls, root: Item) -> Coding:
+        """Those of a document, by its root."""
+        told = root.items(tags.CODING_SCHEME_IDENTIFICATION_SEQUENCE)
+        return cls({one.text(tags.CODING_SCHEME_DESIGNATOR): one.text(tags.CODING_SCHEME_UID) for one in told})
 
     def read(self, coded: Coded | None) -> Code | None:
         if coded is None:

@@ -21,7 +21,8 @@ from isthmus.wire import kos_values as values
 
 PDF, XML = "application/pdf", "text/xml"
 STRUCTURED: Final = frozenset(f"1.2.840.10008.5.1.4.1.1.88.{last}" for last in (11, 22, 33, 34, 35))
-"""Basic Text, Enhanced, Comprehensive, Comprehensive 3D, Extensible SR. Dose, CAD, procedure logs and key objects are no reports."""
+"""Basic Text, Enhanced, Comprehensive, Comprehensive 3D, Extensible SR. Dose, CAD, procedure logs and key objects are no reports: they
+are read as text where the study is seen. Decision 0022."""
 ENCAPSULATED: Final = {"1.2.840.10008.5.1.4.1.1.104.1": PDF, "1.2.840.10008.5.1.4.1.1.104.2": XML}
 """Encapsulated PDF and CDA; of other encapsulated documents (models) none is a report."""
 BOUNDS: Final = Bounds(max_depth=32, max_elements=500_000, max_non_pixel_bytes=64 << 20)
@@ -31,7 +32,7 @@ _SEQUENCES: Final = frozenset(
     {
         *(tags.VERIFYING_OBSERVER_SEQUENCE, tags.AUTHOR_OBSERVER_SEQUENCE, tags.OTHER_EVIDENCE_SEQUENCE),
         *(tags.REASON_FOR_REQUESTED_PROCEDURE_CODE_SEQUENCE, tags.CODING_SCHEME_IDENTIFICATION_SEQUENCE),
-        tags.LANGUAGE_CODE_SEQUENCE,
+        *(tags.LANGUAGE_CODE_SEQUENCE, tags.NUMERIC_VALUE_QUALIFIER_SEQUENCE),
     }
 )
 _PLAN: Final = plan_of(
@@ -57,15 +58,27 @@ def is_instance(data: bytes) -> bool:
 
 def read_instance(data: bytes) -> Item:
     """The values of an instance that is a report. Raises MalformedRequest, and UnsupportedRequest for one that is none."""
-    try:
-        _, root = read_content(data, BOUNDS, _PLAN)
-    except DicomFault as fault:
-        raise MalformedRequest(f"no DICOM document that can be read ({fault.reason})") from fault
+    root = _read(data)
     if not is_structured(root) and sop_class(root) not in ENCAPSULATED:
         raise UnsupportedRequest("a DICOM object, but no report", reason="body-media")
     if not is_uid(root.text(tags.SOP_INSTANCE_UID)) or not is_uid(root.text(tags.STUDY_INSTANCE_UID)):
         raise MalformedRequest("a DICOM report without its UIDs")
     return root
+
+
+def read_tree(data: bytes) -> Item:
+    """The values of an instance that is a tree of content items, of whatever SOP class. Raises MalformedRequest."""
+    root = _read(data)
+    if root.text(tags.VALUE_TYPE) != "CONTAINER":
+        raise MalformedRequest("a DICOM object without a content tree")
+    return root
+
+
+def _read(data: bytes) -> Item:
+    try:
+        return read_content(data, BOUNDS, _PLAN)[1]
+    except DicomFault as fault:
+        raise MalformedRequest(f"no DICOM document that can be read ({fault.reason})") from fault
 
 
 def sop_class(root: Item) -> str:

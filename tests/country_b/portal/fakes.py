@@ -332,11 +332,16 @@ class FakeCountry:
             ),
             *([element(0x00091000 + 0x10, "OB", bytes(size))] if size else []),
         )
-        self.objects[uid] = file_meta(KEY_OBJECT_SELECTION, uid, EXPLICIT_LE) + data_set(elements)
+        body = file_meta(KEY_OBJECT_SELECTION, uid, EXPLICIT_LE) + data_set(elements)
+        self.with_object(study, Series(series, "KO", (Instance(uid, KEY_OBJECT_SELECTION, 1),), 900), body)
+        return uid
+
+    def with_object(self, study: SyntheticStudy, series: Series, body: bytes) -> None:
+        """A series of one object more in a study."""
+        self.objects[series.instances[0].sop_instance_uid] = body
         for name, manifest in self.manifests.items():
             if manifest.study.study_instance_uid == study.study_instance_uid:
-                more = Series(series, "KO", (Instance(uid, KEY_OBJECT_SELECTION, 1),), 900)
-                made = replace(manifest.study, series=(*manifest.study.series, more))
+                made = replace(manifest.study, series=(*manifest.study.series, series))
                 self.manifests[name] = replace(manifest, study=made)
                 for listed in self.documents.values():
                     listed[:] = [
@@ -345,7 +350,6 @@ class FakeCountry:
                         else d
                         for d in listed
                     ]
-        return uid
 
 
 def _uids(uid: str) -> tuple[bytes, bytes]:

@@ -89,6 +89,9 @@ ROUTES = (
     _route("/visits/{visit}/studies/{study}/notes.json", Needs.CONFIRMED, images.notes),
     _route("/visits/{visit}/studies/{study}/series/{series}/thumbnail", Needs.CONFIRMED, images.thumbnail),
     _route("/visits/{visit}/studies/{study}/series/{series}/instances/{instance}", Needs.CONFIRMED, images.instance),
+    _route(
+        "/visits/{visit}/studies/{study}/series/{series}/instances/{instance}/text", Needs.CONFIRMED, report.tree_page
+    ),
 )
 
 

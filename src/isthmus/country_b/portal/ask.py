@@ -14,7 +14,7 @@ from isthmus.consent.roles import Act, acts_of
 from isthmus.country_b.portal.desk import Desk
 from isthmus.country_b.portal.words import Offer, sex
 from isthmus.country_b.visit import Visit
-from isthmus.errors import IsthmusError
+from isthmus.errors import IsthmusError, ServiceNotOffered
 from isthmus.model.codes import Code
 from isthmus.model.people import HumanName, Patient
 from isthmus.pages.language import LANGUAGES, Language, choose, choose_terms
@@ -138,6 +138,12 @@ class Ask:
     def sees_images(self) -> bool:
         """Whether images can be fetched at all: the country offers them, and the role may."""
         return self.offer.images and Act.PIXELS in acts_of(self.visiting.professional.role)
+
+    def require_images(self) -> None:
+        """Raises ServiceNotOffered, InsufficientRights where none can be fetched."""
+        self.visiting.require(Act.PIXELS)
+        if not self.offer.images:
+            raise ServiceNotOffered("this country does not share images", country=self.country)
 
     @property
     def patient(self) -> Patient:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Any
 
-from isthmus.consent.roles import Act
 from isthmus.country_b.flights import explained, stopped
 from isthmus.country_b.marks import Mark
 from isthmus.country_b.portal.ask import Ask
@@ -32,12 +31,12 @@ from isthmus.country_b.portal.documents import (
 )
 from isthmus.country_b.portal.keys import is_image, is_light, key_lines, marks_of, why_of
 from isthmus.country_b.portal.pictures import ImageLink, places_in, seen_in
-from isthmus.country_b.portal.report import facts, read
+from isthmus.country_b.portal.report import facts, is_tree, read
 from isthmus.country_b.portal.timeline import Row, rows_of
 from isthmus.country_b.portal.words import VIEWER, modality_term, sex
 from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.country_b.spool import Spooled
-from isthmus.errors import ImagesNotFound, ServiceNotOffered, UnsupportedRequest
+from isthmus.errors import ImagesNotFound, UnsupportedRequest
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import checked_id, checked_uid
 from isthmus.model.imaging import Instance, Series, Study
@@ -77,6 +76,7 @@ class SeriesLine:
     thumbnail: str  # address, "" when none is to be had
     alt: str
     marked: int
+    texts: tuple[tuple[str, str], ...]  # address and name of each structured report in it, which is read as text
 
 
 async def opened(ask: Ask, *, again: bool = False) -> Opened:
@@ -96,12 +96,6 @@ async def opened(ask: Ask, *, again: bool = False) -> Opened:
             reports = (*row.reports, *row.maybe)
             return Opened(row, study, tuple(plate(ask, report, row) for report in reports))
     raise await study_gone(ask, uid)
-
-
-def _require_images(ask: Ask) -> None:
-    ask.visiting.require(Act.PIXELS)
-    if not ask.offer.images:
-        raise ServiceNotOffered("this country does not share images", country=ask.country)
 
 
 async def study_page(ask: Ask) -> Answer:
@@ -161,9 +155,16 @@ def _lines(ask: Ask, study: Study, address: str, marks: tuple[Mark, ...]) -> lis
                 f"{here}/thumbnail" if ask.sees_images and _typical(series) else "",
                 ask.spoken.say("%(kind)s, series %(n)s") % {"kind": kind.words, "n": number},
                 marked,
+                tuple(_texts(ask, series, here)),
             )
         )
     return lines
+
+
+def _texts(ask: Ask, series: Series, here: str) -> Iterator[tuple[str, str]]:
+    for number, one in enumerate(filter(is_tree, series.instances), 1):
+        name = ask.spoken.say("Read structured report %(n)s") % {"n": number if one.number is None else one.number}
+        yield f"{here}/instances/{one.sop_instance_uid}/text", name
 
 
 def _typical(series: Series) -> Instance | None:
@@ -187,7 +188,7 @@ def _counts(ask: Ask, found: Opened) -> str:
 
 async def viewer(ask: Ask) -> Answer:
     """The frame around the images: series at the left, the report one came from at the right."""
-    _require_images(ask)
+    ask.require_images()
     found, query = await opened(ask, again=True), ask.query
     report_id, image, series = query.get("report", ""), query.get("image", ""), query.get("series", "")
     frame = query.get("frame", "")
@@ -275,6 +276,7 @@ def _series(series: Series, address: str) -> dict[str, Any]:
                 "sop_class": instance.sop_class_uid,
                 "url": f"{here}/{instance.sop_instance_uid}",
             }
+            | ({"text": f"{here}/{instance.sop_instance_uid}/text"} if is_tree(instance) else {})
             for instance in series.instances
         ],
     }
@@ -337,7 +339,7 @@ async def instance(ask: Ask) -> Answer:
                 yield chunk
                 offset += len(chunk)
 
-    _require_images(ask)
+    ask.require_images()
     name = f'attachment; filename="{parts["instance"]}.dcm"'
     return _arriving(pieces, "application/dicom", ("Content-Disposition", name), SHUT)
 
@@ -355,7 +357,7 @@ def _arriving(pieces: Callable[[], AsyncIterator[bytes]], media_type: str, *more
 
 async def thumbnail(ask: Ask) -> Answer:
     """A small picture of a series, or of the image named. Raises ImagesNotFound, UnsupportedRequest when none can be drawn."""
-    _require_images(ask)
+    ask.require_images()
     found, wanted = await opened(ask), checked_uid(ask.parts["series"])
     series = next((s for s in found.study.series if s.series_instance_uid == wanted), None)
     if series is None:

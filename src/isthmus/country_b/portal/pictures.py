@@ -24,6 +24,7 @@ from isthmus.model.pairing import pair
 from isthmus.model.report.document import ImagingReport
 from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.statements import Finding, Quantity
+from isthmus.originals.sr.tree import Reference
 
 Places = Mapping[str, tuple[str, Series, Instance]]  # by SOP Instance UID; the text is the study's UID
 
@@ -139,6 +140,17 @@ def places_in(study: Study) -> dict[str, tuple[str, Series, Instance]]:
     """The images of a study, by their UIDs."""
     uid = study.study_instance_uid
     return {i.sop_instance_uid: (uid, s, i) for s in study.series for i in s.instances if is_image(i)}
+
+
+def tree_link(ask: Ask, reference: Reference, places: Places, address: str) -> ImageLink:
+    """The image that an item of a structured object refers to; without a way to it where the study does not have it."""
+    sop, frame = reference.sop_instance_uid, reference.frame
+    _, series, instance = places.get(sop, ("", None, None))
+    if series is None or instance is None:
+        return ImageLink("", "", sop, ask.spoken.say("Image"), frame=frame, gone=True)
+    name = image_name(ask.spoken, series, instance, frame) or ask.spoken.say("Image")
+    query = {"image": sop} | ({"frame": frame} if frame else {})
+    return ImageLink("", f"{address}/view?{urlencode(query)}", sop, name, frame=frame)
 
 
 def _href(study: StudyLink, sop: str, frame: int | None) -> str:

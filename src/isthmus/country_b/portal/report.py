@@ -1,14 +1,16 @@
-"""A report: impression first, the rest folded, the original as signed beside it.
+"""A report: impression first, the rest folded, the original as signed beside it. And a structured object of a study as text, whatever its
+template.
 
 What is not in the reader's language stands in its own, marked. Foreign narrative is cleaned before it is shown.
 
-Source: portal design §4 (report); requirements.md §9 (9 to 12); ITI-68.
+Source: portal design §4 (report); requirements.md §9 (9 to 12); ITI-68; field-faults F27.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +18,34 @@ from markupsafe import Markup
 
 from isthmus.country_b.issued import read_issued
 from isthmus.country_b.portal.ask import Ask
-from isthmus.country_b.portal.documents import foreign, listing, still_listed
-from isthmus.country_b.portal.pictures import key_image_links, said, study_links
+from isthmus.country_b.portal.documents import (
+    foreign,
+    listing,
+    manifest,
+    now_listed,
+    still_listed,
+    still_open,
+    still_part,
+)
+from isthmus.country_b.portal.pictures import key_image_links, places_in, said, study_links, tree_link
 from isthmus.country_b.portal.words import READER, SECTIONS, plate_of, shown_status
 from isthmus.country_b.recent import DOCUMENT_AGE
-from isthmus.errors import CountryMisanswered, DocumentNotFound
+from isthmus.country_b.spool import Spooled
+from isthmus.dicom.header import KEY_OBJECT_SELECTION
+from isthmus.errors import CountryMisanswered, DocumentNotFound, UnsupportedRequest
 from isthmus.model.codes import Code
 from isthmus.model.documents import Document, DocumentKind
-from isthmus.model.identifiers import checked_id
+from isthmus.model.identifiers import checked_id, checked_uid
+from isthmus.model.imaging import Instance
+from isthmus.model.queries import ImagesQuery
 from isthmus.model.report.document import ImagingReport, Section
+from isthmus.originals.sr.tree import told_tree
 from isthmus.pages.cleaning import clean
 from isthmus.terminology.display import Term, Words
 from isthmus.transport.answers import Answer
 from isthmus.wire.report.document import original_of
 
+STRUCTURED = "1.2.840.10008.5.1.4.1.1.88."  # what every class of structured reports begins with. Source: PS3.4 B.5
 IMPRESSION, RECOMMENDATION = "19005-8", "18783-1"  # LOINC, shown first and not again
 SHUT = ("Content-Security-Policy", "default-src 'none'; sandbox")
 SUFFIXES = {
@@ -107,6 +123,38 @@ async def original(ask: Ask) -> Answer:
         SHUT,
     )
     return Answer(200, headers, (found.original,))
+
+
+def is_tree(instance: Instance) -> bool:
+    """Whether an instance is a tree of content items that is read as text: any structured report, dose and findings of a program too."""
+    uid = instance.sop_class_uid
+    return uid.startswith(STRUCTURED) and uid != KEY_OBJECT_SELECTION
+
+
+async def tree_page(ask: Ask) -> Answer:
+    """A structured object of a study as text, each image it names with a way to it. Raises UnsupportedRequest for what has no tree."""
+    ask.require_images()
+    parts = ask.parts
+    query = ImagesQuery(checked_uid(parts["study"]), checked_uid(parts["series"]), checked_uid(parts["instance"]))
+    await still_open(ask, query.study_instance_uid)
+    await still_part(ask, query)
+    with closing(await ask.desk.flights.instance(ask.visiting, ask.country, query, alone=True)) as held:
+        await still_open(ask, query.study_instance_uid)
+        given = await ask.desk.sandbox.run("tree", Spooled(held), {}, error=UnsupportedRequest)
+    tree, address = told_tree(given), f"{ask.at_visit}/studies/{query.study_instance_uid}"
+    entry = await now_listed(ask, query.study_instance_uid)
+    places = places_in((await manifest(ask, entry)).study) if entry is not None else {}
+    return ask.page(
+        "tree.html",
+        tree=tree,
+        when=_moment(ask, tree.date),
+        language=foreign(tree.language or "", ask),
+        address=address,
+        object=f"{address}/series/{parts['series']}/instances/{parts['instance']}",
+        link=lambda reference: tree_link(ask, reference, places, address),
+        manifest_id=entry.id if entry is not None else "",
+        study=query.study_instance_uid,
+    )
 
 
 async def facts(ask: Ask, report_id: str) -> dict[str, Any]:

@@ -147,6 +147,7 @@ VIEWER = {
     "not_drawn": N_("This series holds no images that can be drawn here. Its objects can be downloaded."),
     "not_drawn_some": N_("{n} more objects of this series are not images."),
     "download_object": N_("Download: {kind} {n}"),
+    "read_object": N_("Read: {kind} {n}"),
     "kind_image": N_("image"),
     "kind_key_images": N_("list of key images"),
     "kind_structured_report": N_("structured report"),

@@ -5,6 +5,7 @@ Source: PS3.3 §C.17.3 (value types, relationships); PS3.16 TID 2000 (basic diag
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
@@ -25,11 +26,12 @@ from isthmus.wire.kos_values import Moment
 CONTAINER: Final = "CONTAINER"
 POINTING: Final = frozenset({"IMAGE", "SCOORD", "SCOORD3D"})
 FRAMES_MAX: Final = 50
+_DT: Final = re.compile(r"(\d{4,8})((?<=\d{8})\d{2,6}(?:\.\d{1,6})?)?([+-]\d{4})?", re.ASCII)
 
 
 def read_body(root: Item, coding: Coding, is_read: Callable[[Item], bool]) -> Part:
     """The whole document as one part; `is_read` tells what of its context the header told already."""
-    return _Reader(root, coding).part(root, without=is_read)
+    return TreeReader(root, coding).part(root, without=is_read)
 
 
 def evidence(root: Item, tag: int) -> Iterator[tuple[str, str, str]]:
@@ -46,7 +48,9 @@ def evidence(root: Item, tag: int) -> Iterator[tuple[str, str, str]]:
                     yield uids
 
 
-class _Reader:
+class TreeReader:
+    """Reads the items of a content tree, one by one."""
+
     def __init__(self, root: Item, coding: Coding) -> None:
         self.root, self.coding = root, coding
         self.offset = root.text(tags.TIMEZONE_OFFSET_FROM_UTC)
@@ -83,9 +87,9 @@ class _Reader:
         said = [tell for tell in map(self.pointed, pointing) if tell is not None]
         text, value = self.value(item, kind)
         observed = Moment.of_date_time(item.text(tags.OBSERVATION_DATE_TIME)).fhir()
-        below = (*more, *said)
-        if self.kind(item) == CONTAINER:  # below something that is told: its words, as they come
-            below = tuple(self.told(one) for one in item.below if self.kind(one) not in POINTING)
+        below = (
+            more if self.kind(item) == CONTAINER else (*more, *said)
+        )  # of a section below what is told its words, as they come
         return Told(self.name(item), self.concept(item), text, value, tuple(dict.fromkeys(images)), below, observed)
 
     def kind(self, item: Item) -> str:
@@ -93,17 +97,22 @@ class _Reader:
         return self.resolved(item).text(tags.VALUE_TYPE)
 
     def resolved(self, item: Item) -> Item:
-        """What a content item by reference refers to, where that is an image; else itself. Source: PS3.3 §C.17.3.2.4."""
+        """What a content item by reference refers to, where that is an image; else itself."""
+        found = self.target(item)
+        return found if found is not None and found.text(tags.VALUE_TYPE) in POINTING else item
+
+    def target(self, item: Item) -> Item | None:
+        """What a content item by reference refers to; None for any other, and where it leads nowhere. Source: PS3.3 §C.17.3.2.4."""
         raw = item.values.get(tags.REFERENCED_CONTENT_ITEM)
         if item.text(tags.VALUE_TYPE) or not isinstance(raw, bytes) or len(raw) % 4 or not 4 < len(raw) <= 128:
-            return item
+            return None
         found = self.root
         for position in struct.unpack(f"<{len(raw) // 4}I", raw)[1:]:
             below = found.below
             if not 0 < position <= len(below):
-                return item
+                return None
             found = below[position - 1]
-        return found if found.text(tags.VALUE_TYPE) in POINTING else item
+        return found
 
     def pointed(self, item: Item) -> Told | None:
         """What is told of a reference beside the images: nothing, unless it names none or says something below it."""
@@ -141,24 +150,33 @@ class _Reader:
         if kind == "TIME":
             return iso_time(item.text(tags.CONTENT_ITEM_TIME)) or item.text(tags.CONTENT_ITEM_TIME), None
         if kind == "DATETIME":
-            said = item.text(tags.CONTENT_ITEM_DATE_TIME)
-            return Moment.of_date_time(said).fhir() or said, None
+            return self.date_time(item.text(tags.CONTENT_ITEM_DATE_TIME)), None
         objects = [one.text(tags.REFERENCED_SOP_INSTANCE_UID) for one in item.items(tags.REFERENCED_SOP_SEQUENCE)]
         shape = item.text(tags.GRAPHIC_TYPE) or item.text(tags.TEMPORAL_RANGE_TYPE)
         return ", ".join(filter(None, (shape, *([] if kind in POINTING else objects)))), None
 
+    def date_time(self, said: str) -> str:
+        """A DT as it is read: with its offset or the document's; without either, the time as it stood there."""
+        match = _DT.fullmatch(said)
+        if match is None:
+            return said
+        date, time, offset = match.groups("")
+        moment = Moment.of_dicom(date, time, offset or self.offset).fhir()
+        here = iso_time(time) if time and moment and "T" not in moment else None
+        return f"{moment} {here}" if here else moment or said
+
     def number(self, item: Item) -> tuple[str, Quantity | None]:
         measured = item.first(tags.MEASURED_VALUE_SEQUENCE)
         said = measured.text(tags.NUMERIC_VALUE).partition("\\")[0].strip()
-        coded = measured.code(tags.MEASUREMENT_UNITS_CODE_SEQUENCE)
-        unit = self.coding.read(coded)
+        unit = self.coding.read(measured.code(tags.MEASUREMENT_UNITS_CODE_SEQUENCE))
         try:
             value = float(said) if len(said) <= 32 else float("nan")
         except ValueError:
             value = float("nan")
         if not isfinite(value):
             shown = (unit.display or unit.code) if unit and said else ""
-            return " ".join(filter(None, (said, shown))), None
+            why = item.code(tags.NUMERIC_VALUE_QUALIFIER_SEQUENCE)
+            return " ".join(filter(None, (said, shown, (why.meaning or why.code) if why else ""))), None
         if unit is None or unit.system != UCUM:
             return "", Quantity(value, unit.code if unit else None)
         unit_shown = (unit.display or unit.code) if unit.code.startswith("{") else unit.code

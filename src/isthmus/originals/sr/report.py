@@ -86,11 +86,7 @@ HOLDS: Final = {
 
 def report_of_sr(root: Item, data: bytes, known: Beside) -> ImagingReport:
     """A structured report, from its values and its bytes. Raises MalformedRequest for a patient number that is none."""
-    explained = {
-        one.text(tags.CODING_SCHEME_DESIGNATOR): one.text(tags.CODING_SCHEME_UID)
-        for one in root.items(tags.CODING_SCHEME_IDENTIFICATION_SEQUENCE)
-    }
-    coding = Coding(explained)
+    coding = Coding.of(root)
     head = SrHeader(root, coding)
     patient = patient_of(root, known)
     found = chapters_of(read_body(root, coding, head.is_read))
