@@ -39,7 +39,7 @@ check: setup ## format, lint, strict types, import contracts, quick tests: befor
 	$(PYTEST) -q -n 2 -m "not slow and not browser" tests $(LONG:%=--ignore=tests/%)
 
 test: setup ## the whole suite (T=tests/wire for a part)
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(or $(T),tests)
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(or $(T),tests)  # on two cores: many a test waits for a node, a PACS or a browser
 
 proof: setup ## the long proofs: by hand, the result committed with date and machine
 	$(PYTEST) -m slow --run-proof -p no:xdist $(or $(T),tests/proof)

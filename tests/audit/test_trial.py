@@ -160,7 +160,7 @@ def test_a_source_that_does_not_answer_closes_it_as_failed(node: Node) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_trial_is_closed_as_interrupted(node: Node, how: signal.Signals) -> None:
-    node.pacs.delays = {"instances/": 5.0}  # of images
+    node.pacs.delays = {"instances/": 20.0}  # of images
     argv = [sys.executable, "-m", "isthmus", *node.words("connector", "test", "--patient", PATIENT, *ORDERED)]
     trying = subprocess.Popen([*argv, "--source", "pacs"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 30

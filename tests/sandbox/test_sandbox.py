@@ -105,10 +105,10 @@ def test_the_time_in_which_nobody_takes_what_is_made_is_not_the_parsers(box: San
     sizes: list[int] = []
 
     def slow(piece: bytes) -> None:
-        time.sleep(0.05)
+        time.sleep(0.2)
         sizes.append(len(piece))
 
-    box.run_now("plenty", b"", deadline_s=0.4, into=slow)
+    box.run_now("plenty", b"", deadline_s=1.5, into=slow)
 
     assert sizes == [MIB] * 12
 
