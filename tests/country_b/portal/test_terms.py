@@ -143,3 +143,22 @@ async def test_a_language_that_is_none_of_the_24_is_not_kept(portal: FakePortal)
     await browser.post("/terms", {"terms": "../x", "here": "/about"})
 
     assert "isthmus-terms" not in browser.cookies
+
+
+async def test_every_heading_that_names_a_section_of_a_report_is_in_the_readers_language(portal: FakePortal) -> None:
+    demo = reports()["ct-eleni"]
+    portal.country.with_report("ct-eleni")
+    portal.country.with_study(demo.patient, uid=demo.study_instance_uids[0])
+    browser = portal.browser("de")
+    listed = await browser.visit(demo.patient)
+
+    page = await browser.get(listed.path.replace("examinations", "reports/ct-eleni"))
+    images = await browser.get(
+        f"{listed.path.replace('examinations', 'studies')}/{demo.study_instance_uids[0]}/view?report=ct-eleni"
+    )
+
+    for heading in ('id="imp"><span lang="de">Beurteilung', 'id="rec"><span lang="de">Empfehlung'):
+        assert heading in page.text
+    assert '<summary><span lang="de">Befund' in page.text
+    assert '<h3><span lang="de">Beurteilung</span></h3>' in images.text
+    assert ">Impression<" not in page.text + images.text

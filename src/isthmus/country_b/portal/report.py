@@ -33,7 +33,7 @@ from isthmus.country_b.recent import DOCUMENT_AGE
 from isthmus.country_b.spool import Spooled
 from isthmus.dicom.header import KEY_OBJECT_SELECTION
 from isthmus.errors import CountryMisanswered, DocumentNotFound, UnsupportedRequest
-from isthmus.model.codes import Code
+from isthmus.model.codes import LOINC, Code
 from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import checked_id, checked_uid
 from isthmus.model.imaging import Instance
@@ -47,6 +47,9 @@ from isthmus.wire.report.document import original_of
 
 STRUCTURED = "1.2.840.10008.5.1.4.1.1.88."  # what every class of structured reports begins with. Source: PS3.4 B.5
 IMPRESSION, RECOMMENDATION = "19005-8", "18783-1"  # LOINC, shown first and not again
+FIRST = {"impression": IMPRESSION, "recommendation": RECOMMENDATION}
+"""Sections of the report are coded, so that their headings are words of the reader's language like those of all others; what the portal
+itself puts together (findings with an image, measurements) is named in the language of the interface."""
 SHUT = ("Content-Security-Policy", "default-src 'none'; sandbox")
 SUFFIXES = {
     "application/pdf": "pdf",
@@ -203,6 +206,7 @@ async def facts(ask: Ask, report_id: str) -> dict[str, Any]:
         if examination.recommendations
         else _first(report.sections, RECOMMENDATION),
         "recommendations": examination.recommendations,
+        "sections": {name: ask.words.term(Code(LOINC, code)) for name, code in FIRST.items()},
         "key_images": list(key_image_links(ask, report, studies)),
         "folds": _folds(report.sections, ask.words),
         "pdf": found.media_type == "application/pdf",
