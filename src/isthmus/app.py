@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from isthmus.audit.trail import Trail
 from isthmus.config import Settings
 from isthmus.country_b.client import Client
+from isthmus.country_b.receipts import Receipts
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
 from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
@@ -30,7 +30,7 @@ from isthmus.signin.opening import accounts_of
 from isthmus.storage.database import Database, open_index, open_state
 from isthmus.storage.sealed import MasterKey
 from isthmus.telemetry import set_up
-from isthmus.transport.inbound import Inbound
+from isthmus.transport.inbound import Inbound, origin_of
 from isthmus.transport.listeners import Listener, Listening
 from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
@@ -126,8 +126,10 @@ def speak_for(settings: Settings, login: str) -> HealthProfessional:
 
 def _credits(settings: Settings) -> list[str]:
     """The attributions that the portal shows."""
-    file = settings.portal.credits if settings.portal is not None else ""
-    return settings.path(file).read_text("utf-8").splitlines() if file else []
+    portal = settings.portal
+    return (
+        settings.path(portal.credits).read_text("utf-8").splitlines() if portal is not None and portal.credits else []
+    )
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +140,9 @@ async def asking(settings: Settings) -> AsyncIterator[Client]:
     watching = asyncio.create_task(ground.directory.watch())  # a study takes its time; who it comes from may change
     try:
         ground.trail.start()
-        yield ground.client(outbound, sandbox)
+        client = ground.client(outbound, sandbox)
+        yield client
+        await Receipts(client, ground.state, ground.master).settle()
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -155,10 +159,10 @@ class Node:
         self.ground = ground
         self.sandbox = Sandbox()  # one for the whole node: no child before something is to be decoded
         self.listeners: list[Listening] = []
-        round_ = ground.outbound()
-        watch = Watch(ground.settings, ground.directory, ground.trail, round_, now, ground.floor)
+        self._round = ground.outbound()
+        watch = Watch(ground.settings, ground.directory, ground.trail, self._round, now, ground.floor)
         self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, watch.keep]
-        self._closing: list[Callable[[], Awaitable[None]]] = [round_.close]
+        self._closing: list[Callable[[], Awaitable[None]]] = [self._round.close]
         self._index: Database | None = None
         self.log: Log | None = None
 
@@ -277,7 +281,8 @@ class Node:
         if ohif is not None:
             viewer = Doors(local(origin_of(ohif.public), None), ohif_app(settings.path(ohif.folder), ohif.public))
             self.listeners.append(Listener("ohif", viewer, ohif.host, ohif.port, tls=None))
-        self.beside.append(partial(_sweep, visits, flights, recent, spool))
+        receipts = Receipts(client, ground.state, ground.master)
+        self.beside += [partial(_sweep, visits, flights, recent, spool), receipts.watch]
 
     def _mount_intake(self) -> None:
         from isthmus.archive.doors.opening import open_doors
@@ -387,16 +392,3 @@ async def run_node(
     finally:
         if waiting is not None:
             waiting.cancel()
-
-
-def origin_of(public: str) -> str:
-    """Scheme, host and port of an address."""
-    parts = urlsplit(public)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def public_hosts(public: str) -> frozenset[str]:
-    """What a Host header may say for this address: with the port and, where that is the scheme's own, without."""
-    parts = urlsplit(public)
-    name, port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
-    return frozenset({f"{name}:{port}", name})

@@ -13,7 +13,7 @@
     │   ├─ ImagesPreparing · CountryUnreachable · CountryTimedOut · NationalInfrastructureUnavailable
     │   ├─ TrustListStale · AuditUnavailable
     ├─ IntegrityLost      nothing is shown
-    │   ├─ CountryMisanswered · ContentMismatch · ArrivalRefused
+    │   ├─ CountryMisanswered · ContentMismatch · ArrivalRefused · ReceiptDisputed
     └─ SettingsProblem    at start only
 
 A message is for an engineer and carries no patient data; facts are attributes. `reason` chooses among the situations
@@ -257,6 +257,12 @@ class ArrivalRefused(IntegrityLost):
     default_reason = "dicom-rejected"
 
 
+class ReceiptDisputed(IntegrityLost):
+    """A receipt says otherwise than the list of what was sent."""
+
+    default_reason = "receipt"
+
+
 class SettingsProblem(IsthmusError):
     """Settings, keys or files of the node do not allow a start. Fact `key`. Reasons: settings, usage, stand-in."""
 
@@ -437,6 +443,7 @@ MEANINGS: dict[str, Meaning] = {
     "wrong-patient": Meaning(
         "wrong-patient", 502, "security", 12, 6, _STOPPED, None, "ERROR_SEC_DATA_INTEGRITY_NOT_ENSURED"
     ),
+    "receipt": Meaning("receipt", 409, "conflict", 8, 6, _CALL),
     # at start, and the unforeseen
     "settings": Meaning("settings", 500, "exception", 8, 2, _CALL),
     "usage": Meaning("usage", 400, "invalid", 4, 2, _CALL),

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.wire.notes import Leaf
+from isthmus.wire.receipts import Item
 
 Side = Literal["A", "B"]
 Parts = Mapping[str, bytes]
@@ -79,6 +80,17 @@ class Intent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """The instances of a study that crossed in one exchange: what A sent, or B received."""
+
+    side: Side
+    peer: str
+    study_instance_uid: str
+    items: tuple[Item, ...]
+    did: str = ""  # the decision under which they were given
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How it ended. `digest` is that of the digests; `reason` the error's or what cut it; `missing` what was known to lack.
 
@@ -97,6 +109,7 @@ class Outcome:
     mapped_by: Sequence[str] = ()
     theirs: Leaf | None = None
     parts: Parts = field(default_factory=dict, repr=False)
+    delivery: Delivery | None = field(default=None, repr=False)
 
     def record(self, at: datetime, duration_ms: int | None) -> dict[str, Any]:
         return {

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, LargeBinary, cast, func, insert, select, upda
 
 from isthmus.audit.events import clean
 from isthmus.audit.merkle import Tree, leaf_hash
-from isthmus.audit.verify import CLEAR, SALT_BYTES, Head, Row, canonical, part_place, place
+from isthmus.audit.verify import CLEAR, SALT_BYTES, Head, Row, canonical, opened, part_place, place
 from isthmus.errors import AuditUnavailable, ContentMismatch
 from isthmus.storage.schema.audit import audit_head, audit_key, audit_trail
 from isthmus.storage.schema.audit_log import audit_claim, audit_part
@@ -72,6 +72,17 @@ def parts_of(connection: Connection, number: int, keys: MonthKeys) -> dict[str, 
             aad = part_place(number, row.name, row.key_id)
             parts[row.name] = unseal(keys.get(connection, row.key_id), row.sealed, aad)
     return parts
+
+
+def record_of(connection: Connection, number: int, keys: MonthKeys) -> dict[str, Any] | None:
+    """One record, opened; None when there is none, or it does not open."""
+    found = next(rows(connection, audit_trail.c.number == number), None)
+    return None if found is None else opened(found, keys.unsealer(connection))[0]
+
+
+def outcome_number(connection: Connection, number: int) -> int | None:
+    """The number of the record that closes another."""
+    return connection.execute(select(audit_trail.c.number).where(audit_trail.c.closes == number)).scalar()
 
 
 def head_row(connection: Connection) -> tuple[Head, bytes] | None:

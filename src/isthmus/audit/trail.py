@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -27,6 +27,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from isthmus import telemetry
+from isthmus.audit.delivery import PART, keep, write_part
 from isthmus.audit.events import Intent, Note, Outcome
 from isthmus.audit.merkle import Tree
 from isthmus.audit.page import MonthKeys, Page, tree_of
@@ -182,12 +183,20 @@ class Trail:
         return Opened(number, intent.exchange_id, page.now, leaf)
 
     def _outcome(self, page: Page, opened: Opened, outcome: Outcome) -> None:
-        if not page.closed(opened.number):
-            duration_ms = round((page.now - opened.at).total_seconds() * 1000)
-            record = outcome.record(page.now, duration_ms)
-            page.add(
-                "outcome", record, opened.exchange_id, closes=opened.number, theirs=outcome.theirs, parts=outcome.parts
-            )
+        if page.closed(opened.number):
+            return
+        delivery = outcome.delivery if outcome.delivery is not None and outcome.delivery.items else None
+        if delivery is not None:
+            outcome = replace(outcome, parts={**outcome.parts, PART: write_part(delivery)})
+        record = outcome.record(page.now, round((page.now - opened.at).total_seconds() * 1000))
+        number, _ = page.add(
+            "outcome", record, opened.exchange_id, closes=opened.number, theirs=outcome.theirs, parts=outcome.parts
+        )
+        if delivery is not None:
+            keep(
+                page.connection, self._master, delivery, number=number, opened=opened.number,
+                exchange_id=opened.exchange_id, whole=outcome.outcome == "complete", now=page.now,
+            )  # fmt: skip
 
     def _both(self, page: Page, intent: Intent, outcome: Outcome) -> Opened:
         opened = self._intent(page, intent)

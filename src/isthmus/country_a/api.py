@@ -31,6 +31,7 @@ from isthmus.country_a.handles import Handles
 from isthmus.country_a.holdings import Deciding, may_give
 from isthmus.country_a.log import Log
 from isthmus.country_a.passes import Admitted, Introduced, Known, Needs
+from isthmus.country_a.receipts import Receipts
 from isthmus.country_a.studies import imaging_study, metadata, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
 from isthmus.model.identifiers import checked_id, plain_uid
@@ -45,11 +46,13 @@ from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey, load_signing_key
 from isthmus.wire.images import read_location_path
 from isthmus.wire.outcomes import outcome_headers, write_outcome
+from isthmus.wire.receipts import BODY_MAX_BYTES, write_body
 from isthmus.wire.studies.qido import Level
 from isthmus.wire.tokens import DICOMWEB_SCOPE, IDENTIFY_SCOPES, write_token_error
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105  # an address
 SMART_PATH = "/.well-known/smart-configuration"
+RECEIPTS_PATH = "/ncp/receipts"
 REPORTS, MANIFESTS, PIXELS = "imaging-report", "imaging-manifest", "imaging-pixels"
 
 Verb = Callable[["Border", Visit, Request, str], Awaitable[None]]
@@ -95,6 +98,7 @@ class Border:
     arriving: Path  # what is written anew on its way
     emergencies: Emergencies
     log: Log | None
+    receipts: Receipts
 
     @property
     def log_desk(self) -> Log:
@@ -209,6 +213,7 @@ async def _get_images(border: Border, visit: Visit, request: Request, rest: str)
             lambda decision: may_give(admitted, decision, given.query, border.source),
             given.missing,
             given.unchanged,
+            study=given.query.study_instance_uid,
         )
 
 
@@ -217,6 +222,18 @@ async def _get_metadata(border: Border, visit: Visit, request: Request, rest: st
     with border.counting.transfer(admitted):
         answer, _ = await metadata.get_metadata(admitted, request, rest.split("/"), border.source, services)
         await visit.send(answer)
+
+
+async def _receipt(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    asked = border.receipts.read(visit.known, request)
+    opened = await visit.open(border.receipts.intent(visit.known, asked))
+    answer = await border.receipts.settle(visit.known, asked, opened.number)
+    await visit.send(json_answer(200, write_body(answer), "application/json"), parts={"ours": answer.encode()})
+
+
+async def _view(border: Border, visit: Visit, request: Request, rest: str) -> None:
+    await visit.open(await border.receipts.view(visit.known, request))
+    await visit.send(Answer(202))
 
 
 async def _add_checkpoint(border: Border, visit: Visit, request: Request, rest: str) -> None:
@@ -260,6 +277,8 @@ _IMAGES = Needs(
     categories=("imaging-study",),
 )
 _DESCRIBED = replace(_IMAGES, details={"what": "metadata"})
+_RECEIPT = Needs(transaction="receipt", stage=Known, opens=False, categories=("imaging-study",))
+_VIEW = replace(_RECEIPT, transaction="view")
 _LOG = Needs(transaction="log", stage=Known, opens=False, recorded=False)
 _UNKNOWN = Needs(transaction="capability", stage=Introduced, opens=False)
 _ANY = ("GET", "POST")
@@ -292,6 +311,8 @@ ROUTES: tuple[Route, ...] = (
         "/dicom-web/studies/{study}/series/{series}/instances/{instance}/metadata", ("GET",), _DESCRIBED, _get_metadata
     ),
     Route("/dicom-web/{path}", ("GET",), _IMAGES, _get_images),
+    Route(RECEIPTS_PATH, ("POST",), _RECEIPT, _receipt),
+    Route("/ncp/views", ("POST",), _VIEW, _view),
     Route("/ncp/witness/add-checkpoint", ("POST",), _LOG, _add_checkpoint),
     Route("/ncp/log/proof", ("GET",), _LOG, _get_proof),
     Route("/fhir/{path}", _ANY, _UNKNOWN, _nothing),
@@ -328,6 +349,8 @@ def border_app(
     signing = load_signing_key(settings.path(settings.keys.at), settings.env) if national is not None else None
     handles = Handles(state, master, clock)
     counting = Counting(state, master, settings.limits, settings.env, clock)
+    sig = load_signing_key(settings.path(settings.keys.sig), settings.env)
+    receipts = Receipts(state, master, trail, directory, sig, clock)
     can_tell = settings.env != "prod" or Notices(settings).ways
     deciding = Deciding(directives, national, settings.consent, lambda: directory.ours, clock, can_tell=can_tell)
     gate = Gate(
@@ -336,7 +359,7 @@ def border_app(
     )  # fmt: skip
     border = Border(
         gate, directory, handles, counting, national, signing, sandbox, f"{public}/fhir", f"{public}/dicom-web",
-        settings.folder / "arriving", Emergencies(state, master, clock), log,
+        settings.folder / "arriving", Emergencies(state, master, clock), log, receipts,
     )  # fmt: skip
 
     def below(path: str) -> str:
@@ -351,7 +374,9 @@ def border_app(
         async with gate.admit(request, needs, send, receive) as visit:
             await route.verb(border, visit, request, rest)
 
-    inbound = Inbound(handle, hosts=_hosts(public), render=partial(_rendered, prefix + TOKEN_PATH, gate))
+    larger = {prefix + RECEIPTS_PATH: BODY_MAX_BYTES}
+    render = partial(_rendered, prefix + TOKEN_PATH, gate)
+    inbound = Inbound(handle, hosts=_hosts(public), render=render, larger=larger)
     our = Our(settings.country, origin, below, _transaction, partial(asker_of, directory), clock)
     return Overheard(inbound, Watch(settings.conformance), our)
 

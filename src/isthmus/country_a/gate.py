@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import TypeVar
 
 import anyio
 from sqlalchemy import Connection
 
 from isthmus import telemetry
-from isthmus.audit.events import Intent, Outcome
+from isthmus.audit.events import Delivery, Intent, Outcome, Parts
 from isthmus.audit.trail import Opened, Trail
 from isthmus.consent.decision import Decision
 from isthmus.country_a.counting import Counting
@@ -85,10 +86,11 @@ class Visit:
         """Wait until an answer to a search may leave that says "nothing" (`transport/grid.py`)."""
         await self.gate.grid.searched(self.began)
 
-    async def open(self, intent: Intent, also: Also | None = None) -> None:
+    async def open(self, intent: Intent, also: Also | None = None) -> Opened:
         """Open the record: durable before anything is asked for. `also` runs in the same transaction."""
         self.intent = intent
         self.opened = await self.gate.trail.open(intent, also)
+        return self.opened
 
     async def send(
         self,
@@ -96,11 +98,13 @@ class Visit:
         still: Callable[[Decision], Awaitable[bool]] | None = None,
         missing: Sequence[str] = (),
         unchanged: Callable[[], Awaitable[bool]] | None = None,
+        study: str = "",
+        parts: Parts = MappingProxyType({}),
     ) -> Sent:
         """Send the answer and close the record. `still` asks whether a changed decision would give the same, `unchanged`
         whether nothing of it was taken away meanwhile.
 
-        `missing` names what was asked for and is known to lack.
+        `missing` names what is known to lack; the instances of a `study` are to be signed for; `parts` are kept beside the record.
         """
         may_go_on = None if still is None else self.gate.watching(self.admitted, still, unchanged)
         log = self.gate.log.headers(self.opened) if self.gate.log is not None and self.opened is not None else ()
@@ -110,10 +114,16 @@ class Visit:
             Outcome(
                 outcome="complete" if sent.complete else "incomplete", status=sent.status, instances=sent.instances,
                 bytes=sent.bytes, digest=sent.digest, reason=sent.why, missing=missing, unmapped=answer.unmapped,
-                mapped_by=answer.mapped_by,
+                mapped_by=answer.mapped_by, parts=parts, delivery=self._delivery(study, sent),
             )
         )  # fmt: skip
         return sent
+
+    def _delivery(self, study: str, sent: Sent) -> Delivery | None:
+        if not study or not sent.items:
+            return None
+        peer, did = self.admitted.introduced.known.peer.country, self.admitted.introduced.did
+        return Delivery(side="A", peer=peer, study_instance_uid=study, items=sent.items, did=did)
 
     async def close(self, outcome: Outcome) -> None:
         """Close the record, also when the asker has hung up: closing words are shielded."""

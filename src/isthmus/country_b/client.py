@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import anyio
 
 from isthmus import telemetry
-from isthmus.audit.events import Intent, Outcome
+from isthmus.audit.events import Delivery, Intent, Outcome, Parts
 from isthmus.audit.trail import Opened, Trail
 from isthmus.config import Settings
 from isthmus.conformance.evidence import FORM
@@ -59,7 +59,7 @@ class Call:
     """One request to be sent: to which of the country's endpoints, and what of it the trail names."""
 
     transaction: str  # ITI-71, ITI-78, ITI-67, ITI-68, RAD-107
-    endpoint: str  # token, fhir, dicomweb
+    endpoint: str  # token, fhir, dicomweb, ncp
     path: str = field(default="", repr=False)
     method: str = "GET"
     body: bytes | None = field(default=None, repr=False)
@@ -69,6 +69,7 @@ class Call:
     patient: PatientIdentifier | None = None
     categories: tuple[str, ...] = ()
     absent: type[Absence] = DocumentNotFound  # what "not there" means for this question
+    media_type: str = FORM
 
 
 @dataclass(slots=True)
@@ -83,6 +84,9 @@ class Exchange:
     digest: str | None = None
     heard: bytes = field(default=b"", repr=False)  # of a small answer, for who watches
     notes: list[str] = field(default_factory=list)
+    number: int = 0  # of our record
+    delivery: Delivery | None = None  # the instances that came
+    parts: Parts = field(default_factory=dict, repr=False)
 
     async def read(self, limit_bytes: int = JSON_MAX) -> bytes:
         """The whole body of a small answer. Raises CountryMisanswered past the limit."""
@@ -149,12 +153,20 @@ class Client:
 
         The record is open before a byte leaves and closed when the answer was read, whatever ended it.
         """
-        exchange_id = secrets.token_hex(16)
-        opened = await self.trail.open(self._intent(visit, country, call, exchange_id))
+        intent = self._intent(visit, country, call, secrets.token_hex(16))
+        async with self.recorded(intent, country, call) as exchange:
+            yield exchange
+
+    @contextlib.asynccontextmanager
+    async def recorded(self, intent: Intent, country: str, call: Call) -> AsyncIterator[Exchange]:
+        """The same, for what is said in the node's own name: receipts."""
+        exchange_id = intent.exchange_id
+        opened = await self.trail.open(intent)
         exchange: Exchange | None = None
         outcome = Outcome(outcome="incomplete", reason="interrupted")
         try:
             async with self._asked(country, call, opened) as exchange:
+                exchange.number = opened.number
                 yield exchange
             outcome = Outcome(outcome="complete")
         except IsthmusError as error:
@@ -172,6 +184,8 @@ class Client:
                     digest=exchange.digest,
                     reason=outcome.reason,
                     theirs=self._claimed(exchange),
+                    delivery=exchange.delivery,
+                    parts=exchange.parts,
                 )
             with anyio.CancelScope(shield=True):
                 await self.trail.close(opened, outcome)
@@ -195,7 +209,7 @@ class Client:
         if call.token is not None:
             headers["Authorization"] = f"Bearer {call.token}"
         if call.body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers["Content-Type"] = call.media_type
         async with self._outbound.request(
             call.method,
             getattr(participant.endpoints, call.endpoint) + call.path,
@@ -207,7 +221,7 @@ class Client:
             still=partial(self.directory.is_active, participant.ncp_id),
         ) as response:
             self.directory.hear(country, response.headers.get("ncp-trust-seq"))
-            if response.status not in (200, 206):
+            if response.status not in (200, 202, 206):
                 raise read_outcome(
                     response.status,
                     await response.read(ERROR_BODY_MAX),
@@ -277,7 +291,7 @@ def evidence_of(call: Call, exchange: Exchange) -> Evidence:
         path=parts.path,
         origin=f"{parts.scheme}://{parts.netloc}",
         query=tuple(parse_qsl(parts.query)),
-        sent=sent | ({"content-type": FORM} if call.body is not None else {}),
+        sent=sent | ({"content-type": call.media_type} if call.body is not None else {}),
         body=call.body or b"",
         status=exchange.response.status,
         headers={name.lower(): value for name, value in exchange.response.headers.items()},

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Protocol
 
+from isthmus.audit.events import Delivery
 from isthmus.consent.roles import Act
 from isthmus.country_b import tokens
 from isthmus.country_b.arrivals import Arrival, Arrived, Likeness, Traits, compare
@@ -19,7 +20,9 @@ from isthmus.errors import ArrivalRefused, CountryMisanswered, ImagesNotFound, M
 from isthmus.model.people import Patient
 from isthmus.model.queries import ImagesQuery
 from isthmus.wire.images import IMAGES_ACCEPT, PartEnd, PartReader, PartStart, boundary_of, images_path
+from isthmus.wire.receipts import Item
 from isthmus.wire.studies.metadata import MEDIA_TYPE, SERVICE, metadata_path, read_metadata
+from isthmus.wire.tokens import token_decision
 
 PIXELS = "imaging-pixels"
 METADATA_MAX_BYTES = 16 << 20  # some 2500 instances; ask for a series where a study has more
@@ -58,18 +61,22 @@ async def get_images(
     )
     async with client.exchange(visit, country, call) as exchange:
         reader = PartReader(_boundary(exchange, country))
-        digests = hashlib.sha256()
+        digests, items = hashlib.sha256(), list[Item]()
+        did = token_decision(token)
         intake = _Intake(visit, country, query, shelf)
         try:
             async for view in exchange.response.stream():
                 exchange.size_bytes += len(view)
                 async for arrived in intake.take(reader.feed(view)):
-                    _count(exchange, arrived, digests)
+                    _count(exchange, arrived, digests, items)
                     yield arrived
             reader.close()
         finally:
             intake.drop()
             exchange.digest = digests.hexdigest()
+            exchange.delivery = Delivery(
+                side="B", peer=country, study_instance_uid=query.study_instance_uid, items=tuple(items), did=did
+            )
 
 
 async def get_metadata(client: Client, visit: Visit, country: str, query: ImagesQuery) -> tuple[bytes, ...]:
@@ -130,8 +137,9 @@ def _boundary(exchange: Exchange, country: str) -> str:
     return boundary
 
 
-def _count(exchange: Exchange, arrived: Arrived, digests: hashlib._Hash) -> None:
+def _count(exchange: Exchange, arrived: Arrived, digests: hashlib._Hash, items: list[Item]) -> None:
     exchange.instances += 1
+    items.append(Item(arrived.header.sop_instance_uid, arrived.size_bytes, arrived.sha256))
     digests.update(bytes.fromhex(arrived.sha256))
 
 

@@ -34,7 +34,17 @@ logging.getLogger("sqlalchemy.engine.Engine").disabled = True  # at DEBUG it wri
 BUSY_MS = 10_000
 WAL_LIMIT_BYTES = 64 << 20
 READERS = 4
-STATE_TABLES = ("audit", "audit_log", "audit_forward", "trust", "consent", "country_a", "country_b", "signin")
+STATE_TABLES = (
+    "audit",
+    "audit_log",
+    "audit_delivery",
+    "audit_forward",
+    "trust",
+    "consent",
+    "country_a",
+    "country_b",
+    "signin",
+)
 INDEX_TABLES = ("archive",)
 TERMS_TABLES = ("terminology",)
 

@@ -15,8 +15,9 @@ import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from isthmus import telemetry
 from isthmus.errors import IsthmusError, MalformedRequest, TooLarge, UnsupportedRequest
@@ -78,7 +79,7 @@ class Request:
 class Inbound:
     """An ASGI app around `handle`. `hosts` are the values of Host that are ours, lower case, with port where not the default.
 
-    The body of a method that is `streamed` is left to `handle`, which bounds it.
+    The body of a method that is `streamed` is left to `handle`, which bounds it; `larger` has the paths that take a larger one.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class Inbound:
         max_body_bytes: int = 1 << 20,
         methods: tuple[str, ...] = ("GET", "HEAD", "POST"),
         streamed: frozenset[str] = frozenset(),
+        larger: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._handle, self._render = handle, render
         self._hosts = frozenset(host.lower() for host in hosts)
         self._max_body_bytes = max_body_bytes
-        self._methods, self._streamed = methods, streamed
+        self._methods, self._streamed, self._larger = methods, streamed, larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -152,7 +154,11 @@ class Inbound:
         query = _pairs(scope["query_string"], "query")
         _codings(headers)
         try:
-            body = b"" if scope["method"] in self._streamed else await self._body(headers, receive)
+            body = (
+                b""
+                if scope["method"] in self._streamed
+                else await self._body(headers, receive, self._larger.get(path, self._max_body_bytes))
+            )
         except TimeoutError:
             raise MalformedRequest("the body came too slowly", path="body") from None
         client = scope.get("client")
@@ -168,11 +174,11 @@ class Inbound:
             scope,
         )
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+    async def _body(self, headers: Mapping[str, str], receive: Receive, most: int) -> bytes:
         """The body, bounded. One that is too large is read past for a while, so that the asker hears the answer."""
         announced = _length(headers)
-        if announced > self._max_body_bytes and "expect" in headers:
-            raise TooLarge("the body is too large", limit_bytes=self._max_body_bytes)
+        if announced > most and "expect" in headers:
+            raise TooLarge("the body is too large", limit_bytes=most)
         parts, size, more, until = [], 0, True, time.monotonic() + DRAIN_S
         async with asyncio.timeout(BODY_S):
             while more:
@@ -181,14 +187,14 @@ class Inbound:
                     raise _HungUp
                 part, more = message.get("body", b""), message.get("more_body", False)
                 size += len(part)
-                if size <= self._max_body_bytes:
+                if size <= most:
                     parts.append(part)
                 else:
                     parts.clear()
                     if size > DRAIN_BYTES or time.monotonic() > until:
                         break
-        if size > self._max_body_bytes:
-            raise TooLarge("the body is too large", limit_bytes=self._max_body_bytes)
+        if size > most:
+            raise TooLarge("the body is too large", limit_bytes=most)
         return b"".join(parts)
 
 
@@ -279,3 +285,9 @@ def _where(fault: Exception) -> dict[str, object]:
         "fault": type(fault).__name__,
         "at": [f"{frame.filename.rpartition('isthmus/')[2]}:{frame.lineno} {frame.name}" for frame in frames],
     }
+
+
+def origin_of(public: str) -> str:
+    """Scheme, host and port of an address."""
+    parts = urlsplit(public)
+    return f"{parts.scheme}://{parts.netloc}"

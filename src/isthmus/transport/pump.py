@@ -20,6 +20,7 @@ from isthmus.errors import ContentMismatch, IsthmusError, NationalInfrastructure
 from isthmus.model.pieces import Arriving, FileRange, Late, Mark, Piece
 from isthmus.transport.answers import BODILESS, Answer, Receive, Send, answer_whole
 from isthmus.transport.inbound import Request
+from isthmus.wire.receipts import Item
 
 READ_BYTES = 512 << 10
 STALL_S = 60.0  # how long the asker may take for one piece; the whole has no deadline
@@ -41,6 +42,7 @@ class Sent:
     digest: str | None
     complete: bool
     why: str | None = None
+    items: tuple[Item, ...] = ()  # each instance that was handed over whole
 
 
 async def pump(
@@ -102,7 +104,8 @@ class _Transfer:
         self._bytes = 0
         self._instances = 0
         self._of_instances = hashlib.sha256()
-        self._content = hashlib.sha256()
+        self._content = _Content()
+        self._items: list[Item] = []
         self._complete = False
         self.ending = False
         self.why: str | None = None
@@ -110,7 +113,15 @@ class _Transfer:
     def sent(self) -> Sent:
         digest = self._of_instances if self._instances else self._content
         complete = self._complete and self.why is None
-        return Sent(self._answer.status, self._bytes, self._instances, digest.hexdigest(), complete, self.why)
+        return Sent(
+            self._answer.status,
+            self._bytes,
+            self._instances,
+            digest.hexdigest(),
+            complete,
+            self.why,
+            tuple(self._items),
+        )
 
     async def move(self) -> None:
         try:
@@ -152,8 +163,11 @@ class _Transfer:
                     yield held
                     held = b""
                 self._instances += 1
-                self._of_instances.update(bytes.fromhex(piece.sha256) if piece.sha256 else self._content.digest())
-                self._content = hashlib.sha256()
+                digest = piece.sha256 or self._content.hexdigest()
+                size = piece.size_bytes if piece.sha256 else self._content.size_bytes
+                self._of_instances.update(bytes.fromhex(digest))
+                self._items.append(Item(piece.sop_instance_uid, size, digest))
+                self._content = _Content()
                 if following is not None and self._may_go_on is not None and not await self._may_go_on():
                     self.why = "stopped"
                     return
@@ -161,14 +175,27 @@ class _Transfer:
                 held += piece
             else:
                 known = isinstance(following, Mark) and following.sha256 is not None
-                digest = None if known else self._content
-                source = _content(piece, digest)
+                source = _content(piece, None if known else self._content)
                 async with contextlib.aclosing(source):
                     async for chunk in source:
                         yield b"".join((held, chunk)) if held else chunk
                         held = b""
         if held:
             yield held
+
+
+class _Content:
+    """What crosses of one instance: its digest and its length, without the heads around it."""
+
+    def __init__(self) -> None:
+        self._digest, self.size_bytes = hashlib.sha256(), 0
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        self._digest.update(chunk)
+        self.size_bytes += len(chunk)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
 
 
 def _with_next(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Piece | None]]:

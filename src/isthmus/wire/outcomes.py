@@ -44,6 +44,7 @@ _CLASSES: dict[type[e.IsthmusError], str] = {
     e.CountryMisanswered: "peer-response peer-limit",
     e.ContentMismatch: "incomplete digest",
     e.ArrivalRefused: "dicom-rejected wrong-patient",
+    e.ReceiptDisputed: "receipt",
 }
 _CLASS_OF = {reason: kind for kind, reasons in _CLASSES.items() for reason in reasons.split()}
 _OAUTH = {

@@ -107,12 +107,21 @@ def token_number(access_token: str | None) -> str:
 
     Source: BALP (OAuth); AUD-08.
     """
+    return _claim(access_token, "jti")
+
+
+def token_decision(access_token: str | None) -> str:
+    """The number of the decision that an access token was given under; nothing where its issuer says none."""
+    return _claim(access_token, "did")
+
+
+def _claim(access_token: str | None, name: str) -> str:
     payload = (access_token or "").split(".")[1:2]
     try:
         claims = el.read_object(urlsafe_b64decode(payload[0] + "=" * (-len(payload[0]) % 4)))
     except (CountryMisanswered, IndexError, ValueError):
         return ""
-    return el.text(claims, "jti") or ""
+    return el.text(claims, name) or ""
 
 
 def write_token_error(error: IsthmusError) -> tuple[bytes, tuple[tuple[str, str], ...]]:

@@ -19,6 +19,7 @@ from typing import Protocol
 from sqlalchemy import Connection, delete, insert, select
 
 from isthmus import telemetry
+from isthmus.audit import delivery
 from isthmus.audit.events import Note as Event
 from isthmus.audit.events import Side
 from isthmus.audit.log import claims, witness
@@ -176,11 +177,21 @@ class Rounds:
         return True
 
     async def overdue(self) -> None:
-        """Say what was not proven in time."""
+        """Say what was not proven, and not signed for, in time."""
         now = self._clock()
         counted = await self._state.write(lambda c: claims.late(c, now))
         for origin, count in counted.items():
             await self._incident("log-proof-missing", origin, amount(count, "record"))
+        for exchange_id, peer in await self._state.write(lambda c: delivery.missing(c, now)):
+            await self._trail.note(
+                Event(kind="receipt-missing", side="A", exchange_id=exchange_id, details={"peer": peer})
+            )
+        shares = await self._state.read(lambda c: delivery.share_missing(c, now))
+        for name in [name for name in self.alarms if name.partition("receipts ")[2] not in ("", *shares)]:
+            self.alarms.pop(name)
+        for peer, share in shares.items():
+            what = f"{peer} signed for less than it was sent: {share:.1%} of a day's deliveries are without receipt"
+            await self._alarm(f"receipts {peer}", what, incident=True)
 
     # what is said
 
