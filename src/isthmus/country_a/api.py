@@ -6,7 +6,7 @@ Source: interfaces.md §5; architecture.md §7.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -32,6 +32,7 @@ from isthmus.country_a.holdings import Deciding, may_give
 from isthmus.country_a.log import Log
 from isthmus.country_a.passes import Admitted, Introduced, Known, Needs
 from isthmus.country_a.receipts import Receipts
+from isthmus.country_a.routes import Route
 from isthmus.country_a.studies import imaging_study, metadata, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
 from isthmus.model.identifiers import checked_id, plain_uid
@@ -54,32 +55,6 @@ TOKEN_PATH = "/oauth/token"  # noqa: S105  # an address
 SMART_PATH = "/.well-known/smart-configuration"
 RECEIPTS_PATH = "/ncp/receipts"
 REPORTS, MANIFESTS, PIXELS = "imaging-report", "imaging-manifest", "imaging-pixels"
-
-Verb = Callable[["Border", Visit, Request, str], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """One row: the path, by which methods, what is needed, and who answers."""
-
-    path: str  # {…} stands for one segment, {path} at the end for any number
-    methods: tuple[str, ...]
-    needs: Needs
-    verb: Verb
-
-    def rest(self, path: str, method: str) -> str | None:
-        """What stands for the braces, and the verb still needs; None when the row is another."""
-        if ("GET" if method == "HEAD" else method) not in self.methods:
-            return None
-        wanted, given = self.path.split("/"), path.split("/")
-        if wanted[-1] == "{path}":
-            given = [*given[: len(wanted) - 1], "/".join(given[len(wanted) - 1 :])]
-        if len(wanted) != len(given) or not all(given[1:]):
-            return None
-        pairs = list(zip(wanted, given, strict=True))
-        if any(mine != theirs for mine, theirs in pairs if not mine.startswith("{")):
-            return None
-        return "/".join(theirs for mine, theirs in pairs if mine.startswith("{"))
 
 
 @dataclass
