@@ -130,6 +130,12 @@ class Consent:
     regime: str = setting(
         "opt-out: all may cross unless a directive says no; opt-in: nothing without a permission", "opt-out"
     )
+    roles: str = setting("file of who may do what, in place of the built-in matrix (consent/roles.toml)", "")
+    representatives: tuple[Literal["guardian", "proxy", "next-of-kin"], ...] = setting(
+        "whose statement on speaking for a patient counts here: guardian, proxy, next-of-kin; a patient without a document may "
+        "then be recognised through them. Others are verified and recorded, and have no effect",
+        (),
+    )
     v_btg: bool = setting("emergency access also shows what is labelled very restricted (V)", default=False)
     absolute: tuple[str, ...] = setting(
         "subjects of restrictions that emergency access does not lift by law: study, report, label, country, …", ()

@@ -111,7 +111,7 @@ class UntrustedCountry(TrustProblem):
 class InvalidAssertion(TrustProblem):
     """A statement at the token endpoint does not hold.
 
-    Reasons: client-assertion, hpa-invalid, trc-invalid, nok-invalid, presence, access-code, representative.
+    Reasons: client-assertion, hpa-invalid, trc-invalid, nok-invalid, presence, access-code.
     """
 
     default_reason = "client-assertion"
@@ -355,9 +355,6 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "purpose": Meaning(
         "purpose", 403, "forbidden", 4, 3, "This purpose is not available here yet.", "invalid_scope", "4703"
-    ),
-    "representative": Meaning(
-        "nok-invalid", 403, "forbidden", 4, 3, "Representatives are not accepted here yet.", "invalid_grant", "4703"
     ),
     "access-code": Meaning(
         "access-code", 403, "security", 4, 3, "Access codes are not accepted here yet.", "invalid_grant"

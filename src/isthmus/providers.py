@@ -20,6 +20,8 @@ CLAIMS: Final = {
     "role": "role",
     "workplace": "organisation",
     "national_identifier": "",
+    "on_behalf_of": "",
+    "on_behalf_of_role": "",
 }
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
 _ISCO = re.compile(r"[0-9]{4}")
@@ -54,7 +56,8 @@ class Provider:
     origins: tuple[str, ...] = setting("further origins where its endpoints lie, like https://id.example:8443", ())
     scope: str = setting("what is asked for", "openid profile")
     claims: Mapping[str, str] = setting(
-        "which claim says what; workplace and role may be lists of texts, national_identifier may be left out",
+        "which claim says what; workplace and role may be lists of texts; national_identifier may be left out, and on_behalf_of with "
+        "on_behalf_of_role: the physician for whom a clerk acts",
         factory=lambda: dict(CLAIMS),
     )
     acr: Mapping[str, str] = setting(

@@ -145,7 +145,7 @@ async def test_a_country_that_was_not_asked_has_no_patient(visits: Visits) -> No
     ("role", "act"), [("2221", Act.PIXELS), ("3211", Act.REPORT), ("4110", Act.IDENTIFY), ("9999", Act.LIST)]
 )
 async def test_a_role_is_refused_here_before_anything_is_sent(role: str, act: Act) -> None:
-    visit = replace(a_visit(), professional=replace(DOCTOR, role=role))
+    visit = new_visit(replace(DOCTOR, role=role), PointOfCare("h", "Hospital", "BB"), Purpose.TREAT, START)
 
     with pytest.raises(InsufficientRights) as caught:
         visit.require(act)

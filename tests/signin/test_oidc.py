@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from isthmus.errors import InsufficientRights, IsthmusError, NationalInfrastructureUnavailable, WeakAuthentication
+from isthmus.model.people import Principal
 from isthmus.providers import Provider, Workplace
 from isthmus.signin.oidc import OpenIdProvider
 from isthmus.signin.provider import Attempt, Wish
@@ -285,6 +286,19 @@ async def test_a_role_or_workplace_in_no_table_is_refused_in_words_of_its_own(ch
         await signed_in(service(userinfo=changes))
 
     assert refusal.value.reason == "no-role"
+
+
+async def test_a_clerk_names_the_physician_for_whom_they_act() -> None:
+    words = {"on_behalf_of": "for", "on_behalf_of_role": "for_role"}
+    here = service(userinfo={"for": "dr-7", "for_role": "physician"})
+    provider = provider_of(here, claims={**SECTION.claims, "workplace": "organisation", **words})
+    elsewhere = await provider.begin(Wish())
+    assert elsewhere is not None
+    here.nonce = elsewhere.attempt.nonce
+
+    who = await provider.finish({"code": "c", "state": elsewhere.attempt.state}, Wish(), elsewhere.attempt)
+
+    assert who.on_behalf_of == Principal("dr-7", "2211")
 
 
 async def test_userinfo_adds_and_never_replaces_what_was_signed() -> None:

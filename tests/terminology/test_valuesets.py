@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydicom.sr import _cid_dict, _concepts_dict
 
-from isthmus.consent.roles import MATRIX
+from isthmus.consent.roles import ROLES
 from isthmus.model.codes import DCM, SNOMED
 from isthmus.model.imaging import BY_PRODUCTS
 from isthmus.model.queries import REGIONS
@@ -71,4 +71,7 @@ def test_regions_are_those_of_the_search() -> None:
 
 def test_every_section_that_we_write_and_every_role_that_may_do_something_has_its_code_here() -> None:
     assert set(load_pack().sections.values()) <= set(load_valueset("sections").concepts)
-    assert set(MATRIX) <= set(load_valueset("roles").concepts)
+    treating = {
+        code for code, row in ROLES.by_code.items() if not row.on_behalf_of
+    }  # a clerk is no health professional
+    assert treating <= set(load_valueset("roles").concepts)

@@ -97,17 +97,16 @@ async def begin(client: Client, asked: Asked, *, confirm: bool) -> Visit:
 
     from isthmus.app import speak_for
     from isthmus.country_b import patients
-    from isthmus.country_b.visit import new_visit
-    from isthmus.model.context import PointOfCare, Purpose
+    from isthmus.country_b.visit import new_visit, place_of
+    from isthmus.model.context import Purpose
 
     professional = replace(speak_for(client.settings, asked.login), session=secrets.token_hex(16))
     try:
         purpose = Purpose(asked.purpose)
     except ValueError:
         raise MalformedRequest("--purpose is TREAT, ETREAT or BTG", reason="value", path="--purpose") from None
-    organisation = professional.organisation
-    point = PointOfCare(organisation.identifier or organisation.name, organisation.name, client.settings.country)
-    visit = new_visit(professional, point, purpose, client.clock())
+    point = place_of(professional, client.settings.country)
+    visit = new_visit(professional, point, purpose, client.clock(), client.roles)
     found = await patients.find_patients(client, visit, asked.country, query_of(asked))
     visit = visit.found(asked.country, found)
     return _confirmed(client, visit, asked.country) if confirm else visit

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
 from isthmus.consent.records import Directive, write_record
-from isthmus.consent.roles import Act, acts_of, is_physician
+from isthmus.consent.roles import Act, Roles
 from isthmus.consent.rules import BREAK_GLASS, Rules
 from isthmus.consent.speaking import WHO, Recipient, Specificity, allows, denying, names_of, speaks
 from isthmus.errors import InsufficientRights, InvalidAssertion
@@ -142,7 +142,7 @@ def decide(
     *, who: Recipient, presence: str, directives: DirectiveSet, rules: Rules, now: datetime, zone: tzinfo = UTC
 ) -> Decision:
     """What may be given, now. Raises InsufficientRights (role, purpose) and InvalidAssertion (presence)."""
-    acts, emergency = acts_of(who.role), who.purpose == BREAK_GLASS
+    acts, emergency = rules.roles.acts_of(who.role), who.purpose == BREAK_GLASS
     if Act.LIST not in acts or (emergency and Act.BREAK_GLASS not in acts):
         raise InsufficientRights("this role may not do this here", reason="role")
     if who.purpose not in rules.purposes:
@@ -162,7 +162,7 @@ def decide(
         permitted=not rules.opt_in or over,
         acts=acts,
         services=rules.services,
-        labels=_labels(who, v_btg=lifts and rules.v_btg),
+        labels=_labels(who, rules.roles, v_btg=lifts and rules.v_btg),
         recipient=who,
         zone=zone,
         obligations=frozenset({"notify", "review"}) if emergency else frozenset(),
@@ -175,8 +175,8 @@ def _concerns(directive: Directive, who: Recipient) -> bool:
     return subject not in WHO or subject == "organisation" or WHO[subject][1](directive.scope, who)
 
 
-def _labels(who: Recipient, *, v_btg: bool) -> frozenset[str]:
-    restricted = is_physician(who.role) and who.purpose in ("TREAT", BREAK_GLASS)
+def _labels(who: Recipient, roles: Roles, *, v_btg: bool) -> frozenset[str]:
+    restricted = roles.is_physician(who.role) and who.purpose in ("TREAT", BREAK_GLASS)
     seen = {RESTRICTED} if restricted else set()
     return frozenset(seen | {VERY_RESTRICTED} if v_btg else seen)
 

@@ -23,6 +23,7 @@ from isthmus.consent.directives import Directives
 from isthmus.consent.emergency import Emergencies
 from isthmus.consent.notices import Notices
 from isthmus.consent.records import SUBJECTS
+from isthmus.consent.roles import roles_of
 from isthmus.country_a import capability, documents, images, patients, tokens
 from isthmus.country_a.counting import Counting
 from isthmus.country_a.emergency.declaring import declare
@@ -100,7 +101,9 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
     known, ours = visit.known, border.directory.ours
     if border.signing is None:
         raise UnsupportedRequest("this node gives no tokens", reason="no-route")
-    asked = await tokens.read_request(known, request, ours, border.directory, border.handles, btg=border.gate.btg)
+    asked = await tokens.read_request(
+        known, request, ours, border.directory, border.handles, border.gate.deciding.rules
+    )
     if asked.is_care:
         await border.gate.decide_first(known, asked.asker)
     await declare(asked.asker, known.peer.country, known.exchange_id, border.emergencies, border.gate.trail)
@@ -327,7 +330,8 @@ def border_app(
     sig = load_signing_key(settings.path(settings.keys.sig), settings.env)
     receipts = Receipts(state, master, trail, directory, sig, clock)
     can_tell = settings.env != "prod" or Notices(settings).ways
-    deciding = Deciding(directives, national, settings.consent, lambda: directory.ours, clock, can_tell=can_tell)
+    law, roles = settings.consent, roles_of(settings)
+    deciding = Deciding(directives, national, law, lambda: directory.ours, clock, can_tell=can_tell, roles=roles)
     gate = Gate(
         directory=directory, trail=trail, handles=handles, deciding=deciding, counting=counting, clock=clock, grid=grid,
         log=log,

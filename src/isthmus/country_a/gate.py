@@ -274,11 +274,6 @@ class Gate:
         decision = await self.deciding.decide(introduced)
         return Admitted(seal=GATE, introduced=introduced, patient=asker.patient, handle=asker.handle, decision=decision)
 
-    @property
-    def btg(self) -> bool:
-        """Whether emergencies are answered: the country's entry says so, and its patients can be told."""
-        return self.deciding.rules.btg
-
     async def decide_first(self, known: Known, asker: Asker) -> None:
         """The decision of the care stage: refuses by role, purpose and presence; its filter is asked for later, each time."""
         introduced = Introduced(seal=GATE, known=known, asker=asker, jti="", did="", scope=frozenset())

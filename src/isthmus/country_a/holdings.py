@@ -9,6 +9,7 @@ from typing import Protocol
 
 from isthmus.config import Consent
 from isthmus.consent.decision import Decision, DirectiveSet, decide, joined
+from isthmus.consent.roles import ROLES, Roles
 from isthmus.consent.rules import Rules
 from isthmus.consent.speaking import Recipient
 from isthmus.country_a.passes import Admitted, Introduced
@@ -72,7 +73,9 @@ class Deciding:
         clock: Callable[[], datetime],
         *,
         can_tell: bool,
+        roles: Roles = ROLES,
     ) -> None:
+        self.roles = roles
         self._directives, self._national, self._law = directives, national, law
         self._ours, self._clock, self._can_tell = ours, clock, can_tell
 
@@ -83,7 +86,7 @@ class Deciding:
         return Rules(
             opt_in=law.regime != "opt-out", presence=ours.policy.patient_presence, services=ours.services,
             btg=ours.policy.btg and self._can_tell, optout_btg=ours.policy.optout_btg, v_btg=law.v_btg,
-            absolute=frozenset(law.absolute),
+            absolute=frozenset(law.absolute), roles=self.roles,
         )  # fmt: skip
 
     async def decide(self, introduced: Introduced) -> Decision:
@@ -92,13 +95,16 @@ class Deciding:
         if asker.patient is None or self._national is None:
             raise InsufficientRights("a token of the care stage is needed", reason="scope")
         who = Recipient(country, asker.organisation, asker.sub, asker.role, asker.purpose)
-        return await self.decide_about(asker.patient, who, asker.presence)
+        return await self.decide_about(asker.patient, who, asker.presence, asker.represented)
 
-    async def decide_about(self, patient: PatientIdentifier, who: Recipient, presence: str) -> Decision:
-        """The same for anybody who might ask."""
+    async def decide_about(
+        self, patient: PatientIdentifier, who: Recipient, presence: str, represented: str = ""
+    ) -> Decision:
+        """The same for anybody who might ask; `represented`: on what ground somebody speaks for the patient."""
+        rules = replace(self.rules, represented=represented in self._law.representatives)
         said, merged = await self.said_by(patient)
         zone = self._national.zone if self._national is not None else UTC
-        decision = decide(who=who, presence=presence, directives=said, rules=self.rules, now=self._clock(), zone=zone)
+        decision = decide(who=who, presence=presence, directives=said, rules=rules, now=self._clock(), zone=zone)
         if merged:  # nobody's number any more: nothing may be given under it
             return replace(decision, everything_denied=True, version=f"{decision.version} merged")
         return decision

@@ -42,6 +42,8 @@ class Asker:
     point_of_care: str
     purpose: str
     presence: str = ""
+    on_behalf_of: str = ""  # the physician for whom a clerk acts
+    represented: str = ""  # on what ground somebody speaks for the patient
     handle: str | None = field(default=None, repr=False)
     patient: PatientIdentifier | None = None
     emergency: str = field(default="", repr=False)  # with BTG: the reason, its code before its words

@@ -6,7 +6,7 @@ Source: trust.md §2.4–2.6 (M2, M5); RFC 6749; RFC 7523; RFC 8705; RFC 9068.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from isthmus.audit.events import Intent
-from isthmus.consent.roles import Act, acts_of
+from isthmus.consent.roles import Act
+from isthmus.consent.rules import Rules
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.passes import Asker, Known
 from isthmus.errors import (
@@ -56,6 +57,7 @@ class Asked:
     statements: tuple[Statement, ...] = field(repr=False)
     latest: int  # when the token must end
     scope: str
+    details: Mapping[str, str] = field(default_factory=dict, repr=False)  # for the trail
 
     @property
     def is_care(self) -> bool:
@@ -63,7 +65,7 @@ class Asked:
 
 
 async def read_request(
-    known: Known, request: Request, ours: Participant, keys: Keys, handles: Handles, *, btg: bool
+    known: Known, request: Request, ours: Participant, keys: Keys, handles: Handles, rules: Rules
 ) -> Asked:
     """Verify a token request: client assertion, professional, role, purpose; then the relationship and its handle.
 
@@ -78,30 +80,49 @@ async def read_request(
     )
     if client.claims["sub"] != client.issuer:
         raise InvalidAssertion("the client speaks of another", reason="client-assertion")
-    inner_hpa, inner_trc = assertions.read_client_assertion(client.claims)
-    hpa = desk.read(inner_hpa, frozenset({assertions.HPA_TYPE}), "hpa", "hpa-invalid", assertions.HPA_LIFE_S)
+    inner = assertions.read_client_assertion(client.claims)
+    hpa = desk.read(inner.hpa, frozenset({assertions.HPA_TYPE}), "hpa", "hpa-invalid", assertions.HPA_LIFE_S)
     professional, purpose, point = assertions.read_hpa(hpa.claims)
     _strong_enough(professional, ours.policy.min_loa, known.now)
-    _may(professional.role, purpose, Act.IDENTIFY if inner_trc is None else Act.LIST, btg=btg)
-    organisation = professional.organisation.identifier or professional.organisation.name
-    asker = Asker(
-        peer=known.peer.ncp_id, sub=professional.sub, name=professional.name, role=professional.role,
-        organisation=organisation, point_of_care=point.id, purpose=purpose.value,
-    )  # fmt: skip
+    _may(professional, purpose, Act.IDENTIFY if inner.trc is None else Act.LIST, rules)
+    asker = _asker_of(known, professional, purpose, point)
     latest = int(known.now.timestamp()) + TOKEN_LIFE_S
-    if inner_trc is None:
+    if inner.trc is None:
         return Asked(
             asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, " ".join(IDENTIFY_SCOPES))
         )
-    trc = desk.read(inner_trc, frozenset({assertions.TRC_TYPE}), "trc", "trc-invalid", assertions.TRC_LIFE_S)
+    trc = desk.read(inner.trc, frozenset({assertions.TRC_TYPE}), "trc", "trc-invalid", assertions.TRC_LIFE_S)
     relationship = assertions.read_trc(trc.claims)
     asker = await _with_patient(asker, relationship, professional, point, handles)
     if (emergency := relationship.relationship.emergency) is not None:
         asker = _in_emergency(asker, emergency, relationship.relationship.confirmed_at, professional, ours.policy)
-    latest = min(latest, trc.expires_at)
+    latest, details = min(latest, trc.expires_at), {"presence": asker.presence}
+    if inner.nok is not None:
+        nok = desk.read(inner.nok, frozenset({assertions.NOK_TYPE}), "nok", "nok-invalid", assertions.TRC_LIFE_S)
+        asker, latest = _represented(asker, nok, known.now, details), min(latest, nok.expires_at)
     if latest <= int(known.now.timestamp()):
         raise InvalidAssertion("the relationship has ended", reason="trc-invalid")
-    return Asked(asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, _care(asker.role, ours)))
+    scope = _scope(form, _care(rules.roles.acts_of(asker.role), ours))
+    return Asked(asker=asker, statements=(client, hpa), latest=latest, scope=scope, details=details)
+
+
+def _asker_of(known: Known, professional: HealthProfessional, purpose: Purpose, point: PointOfCare) -> Asker:
+    organisation, principal = professional.organisation, professional.on_behalf_of
+    return Asker(
+        peer=known.peer.ncp_id, sub=professional.sub, name=professional.name, role=professional.role,
+        organisation=organisation.identifier or organisation.name, point_of_care=point.id, purpose=purpose.value,
+        on_behalf_of="" if principal is None else f"{principal.sub} {principal.role}",
+    )  # fmt: skip
+
+
+def _represented(asker: Asker, nok: Statement, now: datetime, details: dict[str, str]) -> Asker:
+    """Who speaks for the patient: for the one attested, and told in the trail whether it has an effect here or not."""
+    representative, handle = assertions.read_nok(nok.claims, now)
+    if handle != asker.handle:
+        raise InvalidAssertion("somebody speaks for another patient", reason="nok-invalid")
+    details |= {"nok": nok.jti, "representative": representative.identifier, "basis": representative.basis}
+    details["evidence"] = representative.evidence_sha256
+    return replace(asker, represented=representative.basis)
 
 
 def intent_of(asked: Asked, known: Known, address: str) -> Intent:
@@ -120,6 +141,8 @@ def intent_of(asked: Asked, known: Known, address: str) -> Intent:
             "stage": "care" if asked.is_care else "identify",
             "hpa": asked.statements[1].jti,
             **({"reason": asked.asker.emergency} if asked.asker.emergency else {}),
+            **({"on-behalf-of": asked.asker.on_behalf_of} if asked.asker.on_behalf_of else {}),
+            **asked.details,
         },
         address=address,
     )
@@ -203,12 +226,13 @@ def _strong_enough(professional: HealthProfessional, least: str, now: datetime) 
         )
 
 
-def _may(role: str, purpose: Purpose, act: Act, *, btg: bool) -> None:
-    acts = acts_of(role)
-    if act not in acts or (purpose is Purpose.BTG and Act.BREAK_GLASS not in acts):
-        raise InsufficientRights("this role may not do this here", reason="role")
-    if purpose is Purpose.PATRQT or (purpose is Purpose.BTG and not btg):
-        raise InsufficientRights("this purpose of use is not answered here", reason="purpose")
+def _may(professional: HealthProfessional, purpose: Purpose, act: Act, rules: Rules) -> None:
+    """By the country's roles, and for the purposes that it answers: what a patient asks for never crosses."""
+    rules.roles.require(professional, act)
+    if purpose is Purpose.BTG:
+        rules.roles.require(professional, Act.BREAK_GLASS)
+    if purpose.value not in rules.purposes:
+        raise InsufficientRights("this purpose of use is not answered across the border", reason="purpose")
 
 
 def _in_emergency(
@@ -223,7 +247,7 @@ def _in_emergency(
     if signed_in != professional.auth_time or not 0 <= age <= FRESH.total_seconds():
         raise WeakAuthentication(
             "an emergency is declared within five minutes of a sign-in",
-            acr_values=f"http://eidas.europa.eu/LoA/{policy.min_loa}",
+            acr_values=LOA + policy.min_loa,
         )
     return replace(asker, emergency=f"{emergency.reason}: {emergency.words}", since=int(declared.timestamp()))
 
@@ -246,10 +270,10 @@ async def _with_patient(
     )  # fmt: skip
 
 
-def _care(role: str, ours: Participant) -> str:
+def _care(acts: frozenset[Act], ours: Participant) -> str:
     """By role and offered services alone."""
     needs = {"imaging-report": Act.REPORT, "imaging-manifest": Act.MANIFEST, "imaging-pixels": Act.PIXELS}
-    return care_scope(frozenset(s for s in ours.services if needs.get(s) in acts_of(role)))
+    return care_scope(frozenset(s for s in ours.services if needs.get(s) in acts))
 
 
 def _scope(form: tuple[tuple[str, str], ...], granted: str) -> str:

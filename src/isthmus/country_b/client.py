@@ -25,6 +25,7 @@ from isthmus.config import Settings
 from isthmus.conformance.evidence import FORM
 from isthmus.conformance.evidence import Exchange as Evidence
 from isthmus.conformance.watch import Said, Watch
+from isthmus.consent.roles import roles_of
 from isthmus.country_b.visit import Visit
 from isthmus.errors import (
     Absence,
@@ -116,6 +117,7 @@ class Client:
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
         self.sandbox = sandbox  # where documents of others are parsed
+        self.roles = roles_of(settings)
         self.watch = Watch(settings.conformance)
         self._outbound = outbound
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}

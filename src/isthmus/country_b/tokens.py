@@ -14,13 +14,24 @@ from datetime import timedelta
 from isthmus.consent.roles import Act
 from isthmus.country_b.client import Call, Client
 from isthmus.country_b.visit import Visit
-from isthmus.errors import InsufficientRights
+from isthmus.errors import InsufficientRights, InvalidAssertion, WeakAuthentication
+from isthmus.model.assurance import LOA, reaches
 from isthmus.model.context import Purpose
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.trust.certificates import x5t_s256
 from isthmus.trust.jws import sign
-from isthmus.wire.assertions import CLIENT_TYPES, HPA_TYPE, TRC_TYPE, write_client_assertion, write_hpa, write_trc
+from isthmus.wire.assertions import (
+    CLIENT_TYPES,
+    HPA_TYPE,
+    NOK_TYPE,
+    TRC_TYPE,
+    life_s,
+    write_client_assertion,
+    write_hpa,
+    write_nok,
+    write_trc,
+)
 from isthmus.wire.tokens import Token, read_token, write_token_request
 
 CLIENT_TYPE = next(t for t in CLIENT_TYPES if t != "JWT")
@@ -48,11 +59,11 @@ async def care_token(client: Client, visit: Visit, country: str) -> Token:
 
 
 async def _token(client: Client, visit: Visit, country: str, patient: Patient | None) -> Token:
-    if visit.purpose is not Purpose.TREAT:
-        raise InsufficientRights(f"purpose {visit.purpose} is not built yet; TREAT is", reason="purpose")
+    _open(client, visit, country)
     x5t = x5t_s256(client.certificate)
     handle = patient.handle if patient is not None else ""
-    key = (country, x5t, visit.professional.sub, visit.professional.session, visit.id, handle or "")
+    who = visit.professional
+    key = (country, x5t, who.sub, who.session, str(who.auth_time), visit.purpose.value, visit.id, handle or "")
     held, good_until = client.tokens.get(key, (None, None))
     if held is not None and good_until is not None and client.clock() < good_until - EARLY:
         return held
@@ -61,6 +72,24 @@ async def _token(client: Client, visit: Visit, country: str, patient: Patient | 
     client.tokens = {k: v for k, v in client.tokens.items() if v[1] > now}
     client.tokens[key] = (token, now + timedelta(seconds=min(token.expires_in, 300)))
     return token
+
+
+def _open(client: Client, visit: Visit, country: str) -> None:
+    """What the country will refuse is refused here, before anything is sent: purpose, level of assurance, how the patient was recognised.
+
+    Source: trust.md D11, T28.
+    """
+    policy, bond = client.directory.country(country).policy, visit.relationship
+    if visit.purpose is Purpose.PATRQT or (visit.purpose is Purpose.BTG and not policy.btg):
+        raise InsufficientRights(f"{country} does not answer for purpose {visit.purpose}", reason="purpose")
+    if visit.purpose is Purpose.BTG:
+        visit.require(Act.BREAK_GLASS)
+    if not reaches(visit.professional.acr, policy.min_loa):
+        raise WeakAuthentication(
+            "the country asks for a stronger sign-in", acr_values=LOA + policy.min_loa, country=country
+        )
+    if bond is not None and bond.method != "unable" and bond.method not in policy.patient_presence:
+        raise InvalidAssertion("the country does not accept this way of recognising a patient", reason="presence")
 
 
 async def _asked(client: Client, visit: Visit, country: str, patient: Patient | None, x5t: str) -> Token:
@@ -89,7 +118,7 @@ def statements(client: Client, visit: Visit, country: str, patient: Patient | No
         jti=_jti(),
         now=now,
     )
-    trc = None
+    trc = nok = None
     if patient is not None and visit.relationship is not None:
         claims = write_trc(
             visit.relationship,
@@ -102,10 +131,25 @@ def statements(client: Client, visit: Visit, country: str, patient: Patient | No
             jti=_jti(),
             now=now,
         )
-        trc = sign(claims, client.sig, TRC_TYPE)
+        trc, nok = sign(claims, client.sig, TRC_TYPE), _represented(client, visit, patient, issuer, audience, x5t)
     signed = sign(hpa, client.hpa, HPA_TYPE)
-    outer = write_client_assertion(issuer=issuer, audience=audience, x5t=x5t, jti=_jti(), now=now, hpa=signed, trc=trc)
+    outer = write_client_assertion(
+        issuer=issuer, audience=audience, x5t=x5t, jti=_jti(), now=now, hpa=signed, trc=trc, nok=nok
+    )
     return sign(outer, client.sig, CLIENT_TYPE)
+
+
+def _represented(client: Client, visit: Visit, patient: Patient, issuer: str, audience: str, x5t: str) -> str | None:
+    """The statement on who speaks for the patient, where somebody does."""
+    bond = visit.relationship
+    if bond is None or bond.representative is None:
+        return None
+    ends = bond.confirmed_at + timedelta(seconds=life_s(bond.purpose))
+    claims = write_nok(
+        bond.representative, patient.handle or "", issuer=issuer, audience=audience, x5t=x5t, jti=_jti(),
+        now=client.clock(), ends=ends,
+    )  # fmt: skip
+    return sign(claims, client.sig, NOK_TYPE)
 
 
 def _jti() -> str:

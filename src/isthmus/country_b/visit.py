@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
-from isthmus.consent.roles import Act, acts_of
+from isthmus.consent.roles import ROLES, Act, Roles
 from isthmus.errors import InsufficientRights, PatientNotFound
 from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.people import HealthProfessional, Patient
@@ -48,6 +48,7 @@ class Visit:
     patients: tuple[VisitPatient, ...] = ()
     relationship: TreatmentRelationship | None = None
     typed: PatientQuery | None = None  # what was looked for, to be shown beside what was found
+    acts: frozenset[Act] = frozenset()  # what the professional may do, by this country's roles
 
     @property
     def expires(self) -> datetime:
@@ -58,7 +59,7 @@ class Visit:
 
         Source: trust.md D11, §3.4.
         """
-        if act not in acts_of(self.professional.role):
+        if act not in self.acts:
             raise InsufficientRights(f"role {self.professional.role} may not ask for this: {act.value}", reason="role")
 
     def patient_in(self, country: str) -> Patient:
@@ -73,9 +74,18 @@ class Visit:
         return replace(self, patients=(*others, VisitPatient(country, patient)))
 
 
-def new_visit(professional: HealthProfessional, point_of_care: PointOfCare, purpose: Purpose, now: datetime) -> Visit:
+def new_visit(
+    professional: HealthProfessional, point_of_care: PointOfCare, purpose: Purpose, now: datetime, roles: Roles = ROLES
+) -> Visit:
     """A visit that has not asked for anyone yet."""
-    return Visit(secrets.token_urlsafe(16), professional, point_of_care, purpose, now)
+    acts = roles.open_to(professional)
+    return Visit(secrets.token_urlsafe(16), professional, point_of_care, purpose, now, acts=acts)
+
+
+def place_of(professional: HealthProfessional, country: str) -> PointOfCare:
+    """Where the professional treats: the place that is known of them, else their organisation."""
+    where = professional.place or professional.organisation
+    return PointOfCare(where.identifier or where.name, where.name, country)
 
 
 class Visits:

@@ -43,6 +43,22 @@ class Emergency:
     signed_in_at: datetime
 
 
+BASES = ("guardian", "proxy", "next-of-kin")
+
+
+@dataclass(frozen=True, slots=True)
+class Representative:
+    """Who speaks for a patient, and on what ground. Source: trust.md §2.5 (NOK)."""
+
+    identifier: str
+    basis: str  # one of BASES
+    evidence_sha256: str  # of what was shown
+    until: datetime | None = None  # how long the ground holds, where that is known
+
+    def __repr__(self) -> str:
+        return f"Representative({self.basis})"
+
+
 @dataclass(frozen=True, slots=True)
 class TreatmentRelationship:
     """What the professional confirms before anything is asked about a patient.
@@ -61,3 +77,4 @@ class TreatmentRelationship:
     confirmed_at: datetime
     point_of_care: PointOfCare
     emergency: Emergency | None = None  # with purpose BTG alone
+    representative: Representative | None = None

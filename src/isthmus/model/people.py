@@ -99,6 +99,14 @@ class Organisation:
 
 
 @dataclass(frozen=True, slots=True)
+class Principal:
+    """For whom somebody acts: the physician behind a clerk."""
+
+    sub: str
+    role: str  # ISCO-08
+
+
+@dataclass(frozen=True, slots=True)
 class HealthProfessional:
     """Who sits at the screen, as Country B's identity service vouches for.
 
@@ -114,6 +122,7 @@ class HealthProfessional:
     auth_time: int = 0  # seconds since 1970
     amr: tuple[str, ...] = ("pwd",)
     session: str = ""
+    on_behalf_of: Principal | None = None
     place: Organisation | None = None  # where the patient is treated, when it is another than the organisation
     national_identifier: str | None = field(default=None, repr=False)
 

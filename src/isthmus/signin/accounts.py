@@ -22,7 +22,7 @@ import msgspec
 
 from isthmus.errors import InsufficientRights, SettingsProblem
 from isthmus.model import assurance
-from isthmus.model.people import HealthProfessional, Organisation
+from isthmus.model.people import HealthProfessional, Organisation, Principal
 
 STAND_IN_ENVIRONMENTS = ("demo", "test")
 LOA = f"{assurance.LOA}substantial"
@@ -60,6 +60,8 @@ class _Account(msgspec.Struct):
     organisation_id: str
     facility_type: str = "Hospital"
     acr: str = LOA
+    on_behalf_of: str = ""  # the physician for whom a clerk acts, and their role
+    on_behalf_of_role: str = ""
 
     def professional(self, auth_time: int, amr: tuple[str, ...]) -> HealthProfessional:
         return HealthProfessional(
@@ -71,6 +73,7 @@ class _Account(msgspec.Struct):
             acr=self.acr,
             auth_time=auth_time,
             amr=amr,
+            on_behalf_of=Principal(self.on_behalf_of, self.on_behalf_of_role) if self.on_behalf_of else None,
         )
 
 

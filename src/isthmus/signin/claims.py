@@ -11,7 +11,7 @@ from typing import Any
 
 from isthmus.errors import InsufficientRights, WeakAuthentication
 from isthmus.model.assurance import LEVELS, LOA
-from isthmus.model.people import HealthProfessional, Organisation
+from isthmus.model.people import HealthProfessional, Organisation, Principal
 from isthmus.providers import CLAIMS, Provider, Workplace
 from isthmus.trust.encoding import base64url
 
@@ -31,6 +31,8 @@ def professional_of(section: Provider, claims: Mapping[str, Any], auth_time: int
     if workplace.point_of_care:
         place = Organisation(workplace.point_of_care, workplace.point_of_care_id or workplace.id)
     identifier = claims.get(_claim(section, "national_identifier"))
+    principal = _texts(claims.get(_claim(section, "on_behalf_of")))
+    principal_role = [section.roles.get(role, "") for role in _texts(claims.get(_claim(section, "on_behalf_of_role")))]
     return HealthProfessional(
         sub=_subject(section.name, claims),
         name=_text(claims, _claim(section, "name")),
@@ -40,6 +42,7 @@ def professional_of(section: Provider, claims: Mapping[str, Any], auth_time: int
         acr=LOA + _level(section, claims.get("acr")),
         auth_time=auth_time,
         amr=tuple(word for word in _texts(claims.get("amr"))[:8]) or ("unsaid",),
+        on_behalf_of=Principal(principal[0], principal_role[0]) if len(principal) == len(principal_role) == 1 else None,
         place=place,
         national_identifier=identifier if isinstance(identifier, str) and 0 < len(identifier) <= TEXT_MAX else None,
     )

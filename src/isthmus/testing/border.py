@@ -6,6 +6,7 @@ was said stands in `conversation`, to be held against the requirements.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +19,12 @@ from urllib.parse import urlencode
 import orjson
 
 from isthmus.audit.trail import Trail
-from isthmus.config import Settings, read_settings
+from isthmus.config import Consent, Settings, read_settings
 from isthmus.conformance.evidence import Exchange
 from isthmus.consent.directives import Directives
 from isthmus.country_a.api import border_app
 from isthmus.country_a.log import Log
-from isthmus.model.context import Emergency, PointOfCare, Purpose, TreatmentRelationship
+from isthmus.model.context import Emergency, PointOfCare, Purpose, Representative, TreatmentRelationship
 from isthmus.model.people import HealthProfessional, Organisation, Patient
 from isthmus.sandbox import Sandbox
 from isthmus.storage.database import open_state
@@ -33,7 +34,7 @@ from isthmus.transport.grid import Grid
 from isthmus.trust import pki
 from isthmus.trust.certificates import own_certificate_der, x5t_s256
 from isthmus.trust.directory import Directory
-from isthmus.trust.encoding import unbase64url
+from isthmus.trust.encoding import base64url, unbase64url
 from isthmus.trust.jws import sign
 from isthmus.trust.keys import SigningKey, load_signing_key
 from isthmus.trust.trustlist import write_trust_list
@@ -132,10 +133,25 @@ class Peer:
     def sign_trc(self, claims: Mapping[str, Any]) -> str:
         return sign(claims, self.sig, "trc+jwt")
 
-    def request(self, hpa: Mapping[str, Any] | None = None, trc: Mapping[str, Any] | None = None) -> bytes:
+    def nok_claims(self, handle: str, basis: str = "guardian", until: datetime | None = None) -> dict[str, Any]:
+        """Somebody speaks for the patient of this handle."""
+        shown = base64url(hashlib.sha256(b"a court's decision").digest())
+        who, ends = Representative("representative-1", basis, shown, until), self.clock() + timedelta(hours=2)
+        return assertions.write_nok(who, handle, **self.frame, ends=ends)
+
+    def sign_nok(self, claims: Mapping[str, Any]) -> str:
+        return sign(claims, self.sig, "nok+jwt")
+
+    def request(
+        self,
+        hpa: Mapping[str, Any] | None = None,
+        trc: Mapping[str, Any] | None = None,
+        nok: Mapping[str, Any] | None = None,
+    ) -> bytes:
         """The form of a token request around these claims."""
         inner = self.sign_hpa(self.hpa_claims() if hpa is None else hpa)
-        outer = self.client_claims(inner, None if trc is None else self.sign_trc(trc))
+        more = {} if nok is None else {"nok": self.sign_nok(nok)}
+        outer = self.client_claims(inner, None if trc is None else self.sign_trc(trc), **more)
         return write_token_request(self.sign_client(outer))
 
 
@@ -150,6 +166,7 @@ class PracticeBorder:
         requests_per_s: int | None = None,
         register: Register | None = None,
         grid: Grid = FINE,
+        law: Consent | None = None,
     ) -> None:
         self.clock, self.register, self.folder = Clock(), register or Register(), folder
         made = pki.init(folder, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), now=self.clock.now)
@@ -166,7 +183,8 @@ class PracticeBorder:
         self.sandbox = Sandbox()
         self.log = Log.open(state, self.state, self.master, self.trail, self.directory, self.clock)
         self.app = border_app(
-            replace(state, env=limits_of, limits=limits), directory=self.directory, trail=self.trail, state=self.state, master=self.master,
+            replace(state, env=limits_of, limits=limits, consent=law or state.consent),
+            directory=self.directory, trail=self.trail, state=self.state, master=self.master,
             national=self.register, directives=self.directives, sandbox=self.sandbox, clock=self.clock, grid=grid,
             log=self.log,
         )  # fmt: skip

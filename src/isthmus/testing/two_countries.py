@@ -174,7 +174,7 @@ class CountryB(Node):
             professional = replace(speak_for(self.settings, login), session=secrets.token_hex(16))
             place = professional.organisation
             point = PointOfCare(place.identifier or place.name, place.name, self.country)
-            yield Asking(client, new_visit(professional, point, Purpose.TREAT, client.clock()))
+            yield Asking(client, new_visit(professional, point, Purpose.TREAT, client.clock(), client.roles))
 
     @contextlib.asynccontextmanager
     async def visit(self, patient: Patient, login: str = RADIOLOGIST) -> AsyncIterator[Asking]:

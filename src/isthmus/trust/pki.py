@@ -53,7 +53,7 @@ LIFE = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=60)
 PACK = "eu-2026-09"
 STATEMENT_KEYS: Mapping[str, Sequence[str]] = {
-    "sig": ("httpsig", "trc", "receipt", "client_auth"),
+    "sig": ("httpsig", "trc", "nok", "receipt", "client_auth"),
     "at": ("at",),
     "hpa": ("hpa",),
 }

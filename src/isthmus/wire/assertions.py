@@ -7,14 +7,16 @@ Source: trust.md §2.5; IUA.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from isthmus.errors import InvalidAssertion, MalformedRequest
+from isthmus.errors import InsufficientRights, InvalidAssertion, MalformedRequest
 from isthmus.fhir import elements as el
 from isthmus.model.codes import ACT_REASON, ISCO_08
 from isthmus.model.context import (
+    BASES,
     EMERGENCY_LIFE,
     EMERGENCY_REASONS,
     EMERGENCY_WORDS_MAX,
@@ -22,10 +24,11 @@ from isthmus.model.context import (
     Emergency,
     PointOfCare,
     Purpose,
+    Representative,
     TreatmentRelationship,
 )
 from isthmus.model.identifiers import PatientIdentifier
-from isthmus.model.people import HealthProfessional, Organisation, Patient
+from isthmus.model.people import HealthProfessional, Organisation, Patient, Principal
 
 CLIENT_LIFE_S = 60
 HPA_LIFE_S = 300
@@ -33,6 +36,8 @@ TRC_LIFE_S = 7200
 CLIENT_TYPES = frozenset({"client-authentication+jwt", "JWT"})
 HPA_TYPE = "hpa+jwt"
 TRC_TYPE = "trc+jwt"
+NOK_TYPE = "nok+jwt"
+_DIGEST = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +64,46 @@ def _frame(issuer: str, subject: str, audience: str, x5t: str, jti: str, issued:
 
 
 def write_client_assertion(
-    *, issuer: str, audience: str, x5t: str, jti: str, now: datetime, hpa: str, trc: str | None = None
+    *,
+    issuer: str,
+    audience: str,
+    x5t: str,
+    jti: str,
+    now: datetime,
+    hpa: str,
+    trc: str | None = None,
+    nok: str | None = None,
 ) -> dict[str, Any]:
     """Claims of the client assertion, around the statements as signed."""
     issued = int(now.timestamp())
     claims = _frame(issuer, issuer, audience, x5t, jti, issued, issued + CLIENT_LIFE_S)
-    return claims | {"extensions": {"ehdsi": el.without_nothing({"v": 1, "hpa": hpa, "trc": trc})}}
+    return claims | {"extensions": {"ehdsi": el.without_nothing({"v": 1, "hpa": hpa, "trc": trc, "nok": nok})}}
 
 
-def read_client_assertion(claims: dict[str, Any]) -> tuple[str, str | None]:
-    """Give the HPA and, at the care stage, the TRC, still signed. Raises InvalidAssertion.
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """The statements inside a client assertion, still signed."""
 
-    A representative's statement and an access code are refused aloud: half-read they would be worse than unread.
+    hpa: str
+    trc: str | None = None
+    nok: str | None = None
+
+
+def read_client_assertion(claims: dict[str, Any]) -> Inner:
+    """Give the HPA and, at the care stage, the TRC and who speaks for the patient. Raises InvalidAssertion.
+
+    An access code is refused aloud: half-read it would be worse than unread.
     """
     inner = el.child(claims, "extensions", "ehdsi")
     hpa = el.text(inner, "hpa")
     if hpa is None or inner.get("v") != 1 or not isinstance(inner.get("trc", ""), str):
         raise InvalidAssertion("no statement about the professional inside", reason="hpa-invalid")
-    if "nok" in inner:
-        raise InvalidAssertion("representatives are not accepted here yet", reason="representative")
+    trc, nok = el.text(inner, "trc"), el.text(inner, "nok")
+    if "nok" in inner and (nok is None or trc is None):
+        raise InvalidAssertion("somebody speaks for a patient whom nobody treats", reason="nok-invalid")
     if "access_code" in inner:
         raise InvalidAssertion("access codes are not accepted here yet", reason="access-code")
-    return hpa, el.text(inner, "trc")
+    return Inner(hpa, trc, nok)
 
 
 def write_hpa(
@@ -112,6 +135,8 @@ def write_hpa(
         "point_of_care": _write_point(point_of_care),
         "sid": professional.session,
     }
+    if professional.on_behalf_of is not None:
+        hp["on_behalf_of"] = {"sub": professional.on_behalf_of.sub, "role": professional.on_behalf_of.role}
     return _frame(issuer, professional.sub, audience, x5t, jti, issued, issued + HPA_LIFE_S) | {
         "auth_time": professional.auth_time,
         "acr": professional.acr,
@@ -130,13 +155,15 @@ def read_hpa(claims: dict[str, Any]) -> tuple[HealthProfessional, Purpose, Point
         "name": el.text(iua, "subject_name"),
         "organisation": el.text(iua, "subject_organization"),
         "sid": el.text(hp, "sid"),
-        "role": el.text(roles[0], "code") if len(roles) == 1 and roles[0].get("system") == ISCO_08 else None,
+        "role": el.text(roles[0], "code") if roles and roles[0].get("system") == ISCO_08 else None,
         "purpose": el.text(purposes[0], "code") if len(purposes) == 1 else None,
     }
     missing = [name for name, value in required.items() if value is None]
     auth_time = el.number(claims, "auth_time")
     if missing or auth_time is None:
         raise InvalidAssertion(f"missing or not single: {', '.join(missing) or 'auth_time'}", reason="hpa-invalid")
+    if len(roles) != 1:
+        raise InsufficientRights("one role at a time", reason="role")
     value = {name: found or "" for name, found in required.items()}
     professional = HealthProfessional(
         sub=value["sub"],
@@ -148,10 +175,20 @@ def read_hpa(claims: dict[str, Any]) -> tuple[HealthProfessional, Purpose, Point
         auth_time=auth_time,
         amr=el.texts(claims, "amr"),
         session=value["sid"],
+        on_behalf_of=_read_principal(hp),
         national_identifier=el.text(iua, "national_provider_identifier"),
     )
     point = _read_point(el.child(hp, "point_of_care"), "hpa-invalid")
     return professional, _read_purpose(value["purpose"], "hpa-invalid"), point
+
+
+def _read_principal(hp: el.Node) -> Principal | None:
+    if "on_behalf_of" not in hp:
+        return None
+    sub, role = el.text(hp, "on_behalf_of", "sub"), el.text(hp, "on_behalf_of", "role")
+    if sub is None or role is None:
+        raise InvalidAssertion("on whose behalf is not said whole", reason="hpa-invalid")
+    return Principal(sub, role)
 
 
 def write_trc(
@@ -198,7 +235,7 @@ def write_trc(
             "text": relationship.emergency.words,
             "reauth_at": int(relationship.emergency.signed_in_at.timestamp()),
         }
-    frame = _frame(issuer, sub, audience, x5t, jti, issued, confirmed + _life_s(relationship.purpose))
+    frame = _frame(issuer, sub, audience, x5t, jti, issued, confirmed + life_s(relationship.purpose))
     return frame | {"extensions": {"ehdsi": {"trc": trc}}}
 
 
@@ -219,7 +256,7 @@ def read_trc(claims: dict[str, Any]) -> Trc:
     if not given and method != "unable":
         raise InvalidAssertion("the notice was not given, and the patient could have taken it", reason="trc-invalid")
     expires, purpose = el.number(claims, "exp") or 0, _read_purpose(el.text(trc, "purpose") or "", "trc-invalid")
-    if expires > (confirmed or 0) + _life_s(purpose):
+    if expires > (confirmed or 0) + life_s(purpose):
         raise InvalidAssertion("it outlives the relationship", reason="trc-invalid")
     try:
         identifier = PatientIdentifier(
@@ -243,7 +280,7 @@ def read_trc(claims: dict[str, Any]) -> Trc:
     return Trc(relationship, handle or "", identifier, sub or "", sid or "")
 
 
-def _life_s(purpose: Purpose) -> int:
+def life_s(purpose: Purpose) -> int:
     """How long the relationship holds; an emergency's is half as long. Source: trust.md §2.5, §3.5."""
     return int(EMERGENCY_LIFE.total_seconds()) if purpose is Purpose.BTG else TRC_LIFE_S
 
@@ -267,11 +304,48 @@ def _read_emergency(trc: el.Node, purpose: Purpose) -> Emergency | None:
     return Emergency(reason, words, _instant(signed_in))
 
 
-def _instant(seconds: int) -> datetime:
+def write_nok(
+    representative: Representative,
+    handle: str,
+    *,
+    issuer: str,
+    audience: str,
+    x5t: str,
+    jti: str,
+    now: datetime,
+    ends: datetime,
+) -> dict[str, Any]:
+    """Claims of the statement on who speaks for the patient of a handle; it ends with the relationship."""
+    nok = {
+        "represents": handle,
+        "basis": representative.basis,
+        "evidence_sha256": representative.evidence_sha256,
+        "until": int(representative.until.timestamp()) if representative.until is not None else None,
+    }
+    issued, expires = int(now.timestamp()), int(ends.timestamp())
+    frame = _frame(issuer, representative.identifier, audience, x5t, jti, issued, expires)
+    return frame | {"extensions": {"ehdsi": {"nok": el.without_nothing(nok)}}}
+
+
+def read_nok(claims: dict[str, Any], now: datetime) -> tuple[Representative, str]:
+    """Read who speaks for a patient, and the handle of whom. Raises InvalidAssertion (nok-invalid): a part is missing, the ground is over."""
+    nok, sub = el.child(claims, "extensions", "ehdsi", "nok"), el.text(claims, "sub")
+    handle, basis, evidence = (el.text(nok, name) for name in ("represents", "basis", "evidence_sha256"))
+    until = el.number(nok, "until")
+    if not sub or not handle or basis not in BASES or ("until" in nok and until is None):
+        raise InvalidAssertion("who speaks for whom, and on what ground, is not whole", reason="nok-invalid")
+    if evidence is None or _DIGEST.fullmatch(evidence) is None:
+        raise InvalidAssertion("the evidence is not named by its digest", reason="nok-invalid")
+    if until is not None and until <= int(now.timestamp()):
+        raise InvalidAssertion("the ground on which somebody speaks is over", reason="nok-invalid")
+    return Representative(sub, basis, evidence, None if until is None else _instant(until, "nok-invalid")), handle
+
+
+def _instant(seconds: int, reason: str = "trc-invalid") -> datetime:
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     except OverflowError:
-        raise InvalidAssertion("a time that the calendar does not have", reason="trc-invalid") from None
+        raise InvalidAssertion("a time that the calendar does not have", reason=reason) from None
 
 
 def _write_point(point: PointOfCare) -> dict[str, str]:

@@ -25,7 +25,7 @@ _CLASSES: dict[type[e.IsthmusError], str] = {
     e.TooLarge: "limit header-limit too-costly",
     e.TooOften: "rate",
     e.UntrustedCountry: "peer-not-trusted",
-    e.InvalidAssertion: "client-assertion hpa-invalid trc-invalid nok-invalid presence access-code representative",
+    e.InvalidAssertion: "client-assertion hpa-invalid trc-invalid nok-invalid presence access-code",
     e.InvalidToken: "token-missing token token-expired",
     e.Replayed: "replay replay-hpa",
     e.ContextMismatch: "patient-mismatch",

@@ -429,7 +429,7 @@ def portal_in(folder: Path) -> FakePortal:
         Recent(clock),
         Sandbox(),
         clock,
-        ("Images by somebody, CC0.",),
+        credits=("Images by somebody, CC0.",),
     )
     return FakePortal(desk, country, directory, clock, notes)
 

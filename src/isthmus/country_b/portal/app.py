@@ -126,6 +126,7 @@ def portal_app(
         recent,
         sandbox or Sandbox(),
         clock,
+        client.roles,
         credits,
         dictionary or Dictionary(),
     )

@@ -10,7 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from isthmus.consent.roles import Act, acts_of
+from isthmus.consent.roles import Act
 from isthmus.country_b.portal.desk import Desk
 from isthmus.country_b.portal.words import Offer, sex
 from isthmus.country_b.visit import Visit
@@ -137,7 +137,7 @@ class Ask:
     @property
     def sees_images(self) -> bool:
         """Whether images can be fetched at all: the country offers them, and the role may."""
-        return self.offer.images and Act.PIXELS in acts_of(self.visiting.professional.role)
+        return self.offer.images and Act.PIXELS in self.visiting.acts
 
     def require_images(self) -> None:
         """Raises ServiceNotOffered, InsufficientRights where none can be fetched."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from isthmus.audit.events import Note
 from isthmus.config import Settings
+from isthmus.consent.roles import ROLES, Roles
 from isthmus.country_b.flights import Flights
 from isthmus.country_b.recent import Recent
 from isthmus.country_b.spool import Spool
@@ -52,6 +53,7 @@ class Desk:
     recent: Recent
     sandbox: Sandbox
     clock: Callable[[], datetime]
+    roles: Roles = ROLES
     credits: Sequence[str] = ()
     dictionary: Dictionary = field(default_factory=Dictionary)
     static: Static = field(default_factory=Static)

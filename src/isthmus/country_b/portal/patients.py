@@ -18,10 +18,10 @@ from markupsafe import Markup, escape
 from isthmus.country_b.patients import TRAITS
 from isthmus.country_b.portal.ask import Ask, identifier_labels
 from isthmus.country_b.portal.words import SEXES, Offer, sex
-from isthmus.country_b.visit import Visit, new_visit
+from isthmus.country_b.visit import Visit, new_visit, place_of
 from isthmus.dicom.names import fold
 from isthmus.errors import InsufficientRights, IsthmusError, PatientNotFound
-from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
+from isthmus.model.context import Purpose, TreatmentRelationship
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.masks import MaskIdentifier, SearchMask
 from isthmus.model.people import Patient
@@ -76,9 +76,8 @@ async def find(ask: Ask) -> Answer:
     if query is None:
         return _form(ask, country, typed, problems, status=400)
     who = ask.signed_in.professional
-    organisation = who.organisation
-    here = PointOfCare(organisation.identifier or organisation.name, organisation.name, ask.desk.settings.country)
-    visit = replace(new_visit(who, here, Purpose.TREAT, ask.desk.clock()), typed=query)
+    here = place_of(who, ask.desk.settings.country)
+    visit = replace(new_visit(who, here, Purpose.TREAT, ask.desk.clock(), ask.desk.roles), typed=query)
     try:
         patient = await ask.desk.verbs.find_patients(visit, country, query)
     except IsthmusError as error:

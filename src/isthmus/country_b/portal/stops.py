@@ -115,7 +115,6 @@ BY_REASON: Mapping[str, Stop] = {
     "no-consent": _GONE,
     "role": _REFUSED,
     "purpose": _REFUSED,
-    "representative": _REFUSED,
     "access-code": _REFUSED,
     "not-offered": _NOT_OFFERED,
     "rate": _TOO_OFTEN,
