@@ -11,7 +11,7 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,7 +36,6 @@ from isthmus.transport.outbound import Outbound
 from isthmus.trust.certificates import client_context, own_certificate_der, server_context
 from isthmus.trust.directory import Directory, Floor
 from isthmus.trust.keys import load_signing_key
-from isthmus.wire.notes import Note
 
 if TYPE_CHECKING:
     from isthmus.country_a.log import Log
@@ -63,7 +62,6 @@ class Ground:
     directory: Directory
     trail: Trail
     floor: Floor | None  # the newest trust list that the trail knows of
-    shown: dict[str, Note] = field(default_factory=dict)  # by log: where it ends, as it says with its answers
 
     @classmethod
     def open(cls, settings: Settings) -> Ground:
@@ -87,7 +85,6 @@ class Ground:
             certificate=own_certificate_der(self.settings),
             clock=now,
             sandbox=sandbox,
-            shown=self.shown,
         )
 
     def outbound(self) -> Outbound:
@@ -227,9 +224,7 @@ class Node:
         ground = self.ground
         self.log = Log.open(ground.settings, ground.state, ground.master, ground.trail, ground.directory, now)
         if self.log is not None:
-            outbound = ground.outbound()
-            self._closing.append(outbound.close)
-            self.beside.append(self.log.rounds(outbound).watch)
+            self.beside.append(self.log.rounds(self._round).watch)
         return self.log
 
     def _mount_portal(self) -> None:

@@ -5,9 +5,8 @@ Source: interfaces.md §2; trust.md §4.3.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, select
 
 from isthmus.audit.merkle import Tree
 from isthmus.audit.page import MonthKeys, head_row, parts_of, rows
+from isthmus.audit.query import Index, Wanted
 from isthmus.audit.trail import head_key
 from isthmus.audit.verify import Head, Problem, Row, Verified, opened, verify
 from isthmus.audit.writers import Writers
@@ -22,6 +22,8 @@ from isthmus.errors import AuditUnavailable
 from isthmus.storage.database import Database
 from isthmus.storage.schema.audit import audit_trail, audit_writer
 from isthmus.storage.sealed import MasterKey
+
+AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,16 @@ class Account:
 
         What does not open is left out here, and found by `verify`.
         """
-        return self.database.read_now(lambda connection: self._exchanges(connection, limit, of))
+        if of is not None:
+            return self.query(Wanted({"of": of}), limit)
+        intent = audit_trail.c.kind == "intent"
+        return self.database.read_now(lambda c: self._exchanges(c, rows(c, intent, newest_first=True, limit=limit)))
+
+    def query(self, wanted: Wanted, limit: int) -> list[Exchange]:
+        """The newest first of those that fit. Brings the index up to date."""
+        numbers = Index(self.database, self.master).find(wanted, limit)
+        these = audit_trail.c.number.in_(numbers)
+        return self.database.read_now(lambda c: self._exchanges(c, rows(c, these, newest_first=True)))
 
     def verify(self) -> Verified:
         """Prove the whole trail, of one moment."""
@@ -83,15 +94,12 @@ class Account:
 
         return self.database.read_now(proving)
 
-    def _exchanges(self, connection: Connection, limit: int, of: str | None) -> list[Exchange]:
-        unseal = MonthKeys(self.master).unsealer(connection)
-        newest = rows(connection, audit_trail.c.kind == "intent", newest_first=True, limit=None if of else limit)
-        wanted = (row for row in newest if of is None or _is_of(opened(row, unseal)[0], of))
-        intents = list(islice(wanted, limit))
-        if not intents:
-            return []
-        oldest = intents[-1].number
-        endings = {row.closes: row for row in rows(connection, audit_trail.c.closes >= oldest)}
+    def _exchanges(self, connection: Connection, wanted: Iterable[Row]) -> list[Exchange]:
+        unseal, intents = MonthKeys(self.master).unsealer(connection), list(wanted)
+        endings = dict[int, Row]()
+        for start in range(0, len(intents), AT_ONCE):
+            numbers = [row.number for row in intents[start : start + AT_ONCE]]
+            endings |= {row.closes or 0: row for row in rows(connection, audit_trail.c.closes.in_(numbers))}
         found = []
         for row in intents:
             intent, _ = opened(row, unseal)
@@ -100,12 +108,6 @@ class Account:
             if intent is not None:
                 found.append(_exchange(row, intent, outcome))
         return sorted(found, key=lambda exchange: exchange.opened, reverse=True)
-
-
-def _is_of(intent: dict[str, Any] | None, name: str) -> bool:
-    """Whether an exchange named this: in the path that was asked for, or among what was corrected."""
-    details = intent["details"] if intent is not None else {}
-    return any(name in re.split(r"[/ ?=&]", value) for key, value in details.items() if key != "reason")
 
 
 def _is_edge(edge: bytes, head: Head) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from isthmus.audit.verify import Problem, Verified
 
 LIMIT = 100
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 NOT_INTACT = 6
 
 app = typer.Typer(no_args_is_help=True)
@@ -57,6 +59,45 @@ def list_(
         if of is None:
             del event["person"], event["organisation"]
     emit({"events": events}, json, _tell_exchanges)
+
+
+@app.command("query")
+def query(
+    ctx: typer.Context,
+    key: Annotated[str | None, typer.Option("--key", metavar="KID", help="Who asked on the word of this key.")] = None,
+    person: Annotated[str | None, typer.Option("--person", metavar="ID", help="Who asked: number or name.")] = None,
+    organisation: Annotated[str | None, typer.Option("--organisation", metavar="ID", help="For which.")] = None,
+    country: Annotated[str | None, typer.Option("--country", metavar="CC", help="With which.")] = None,
+    patient: Annotated[str | None, typer.Option("--patient", metavar="SYSTEM|VALUE", help="About whom.")] = None,
+    exchange: Annotated[str | None, typer.Option("--exchange", metavar="ID", help="This exchange.")] = None,
+    of: Annotated[str | None, typer.Option("--of", metavar="UID", help="About this study, series or instance.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", metavar="TIME", formats=TIMES, help="UTC, included.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", metavar="TIME", formats=TIMES, help="UTC, excluded.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many, the newest.")] = LIMIT,
+    json: Json = False,
+) -> None:
+    """Find exchanges by who asked, from where, about whom, on the word of which key, and when; all that is given must fit.
+
+    \b
+    Example:
+      isthmus --config aa/isthmus.toml audit query --country BB --since 2026-11-01
+      isthmus --config aa/isthmus.toml audit query --key bb-hpa-1
+    """
+    from isthmus.audit.query import Wanted
+
+    told = {
+        "key": key, "person": person, "organisation": organisation, "country": country, "patient": patient,
+        "exchange": exchange, "of": of,
+    }  # fmt: skip
+    values = {name: value for name, value in told.items() if value is not None}
+    span = (None if at is None else at.replace(tzinfo=UTC) for at in (since, until))
+    with _account(ctx) as account:
+        found = account.query(Wanted(values, *span), limit)
+    emit({"events": [asdict(each) for each in found]}, json, _tell_exchanges)
 
 
 @app.command("verify")

@@ -114,8 +114,10 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
         remember(connection)
         border.handles.keep(connection, did, asked.asker, asked.latest)
 
-    await visit.open(tokens.intent_of(asked, known, request.client or ""), also)
-    await visit.send(tokens.write_answer(asked, known, ours, border.signing, did))
+    answer = tokens.write_answer(asked, known, ours, border.signing, did)
+    followed = border.directory.seq_header
+    await visit.open(tokens.intent_of(asked, known, request.client or "", answer, did, followed), also)
+    await visit.send(answer)
 
 
 async def _find_patients(border: Border, visit: Visit, request: Request, rest: str) -> None:

@@ -88,8 +88,8 @@ class Visit:
 
     async def open(self, intent: Intent, also: Also | None = None) -> Opened:
         """Open the record: durable before anything is asked for. `also` runs in the same transaction."""
-        self.intent = intent
-        self.opened = await self.gate.trail.open(intent, also)
+        self.intent = replace(intent, theirs=self.intent.theirs)
+        self.opened = await self.gate.trail.open(self.intent, also)
         return self.opened
 
     async def send(

@@ -20,6 +20,7 @@ from isthmus.audit.log.line import PeerLine
 from isthmus.audit.log.nodes import Nodes
 from isthmus.audit.log.rounds import Rounds
 from isthmus.audit.log.witness import Witness
+from isthmus.audit.query import Index
 from isthmus.audit.trail import Opened, Trail, head_key
 from isthmus.config import Settings
 from isthmus.country_a.passes import Known
@@ -51,6 +52,7 @@ class Log:
     directory: Directory
     side: Side
     clock: Callable[[], datetime]
+    index: Index
     shown: dict[str, SignedNote] = field(default_factory=dict)  # by log: what came with answers to us
 
     @classmethod
@@ -71,7 +73,9 @@ class Log:
         key, head = load_log_key(file, settings.env), head_key(master)
         checkpoints = Checkpoints(state, head, Signer(key, settings.folder))
         side: Side = "A" if settings.answers else "B"
-        return cls(checkpoints, Witness(state, key, clock), head, state, trail, directory, side, clock)
+        return cls(
+            checkpoints, Witness(state, key, clock), head, state, trail, directory, side, clock, Index(state, master)
+        )
 
     def rounds(self, outbound: Outbound) -> Rounds:
         """What is done beside the exchanges."""
@@ -79,6 +83,7 @@ class Log:
         return Rounds(
             state=self.state, head_key=self.head_key, trail=self.trail, checkpoints=self.checkpoints, peers=line.peers,
             line=line, side=self.side, clock=self.clock, shown=self.shown,
+            index=self.index,
         )  # fmt: skip
 
     async def add_checkpoint(self, known: Known, request: Request) -> Answer:

@@ -38,6 +38,7 @@ from isthmus.wire.receipts import (
     read_body,
     read_receipt,
     read_view,
+    write_items,
     write_receipt,
 )
 
@@ -76,7 +77,8 @@ class Receipts:
         details = {"study": asked.receipt.study_instance_uid, "exchanges": " ".join(asked.receipt.exchanges)}
         return Intent(
             side="A", transaction="receipt", exchange_id=known.exchange_id, peer=known.peer.country,
-            categories=("imaging-study",), details=details, parts={"theirs": asked.token.encode()},
+            categories=("imaging-study",), details=details,
+            parts={"theirs": asked.token.encode(), "list": write_items(sorted(asked.items))},
         )  # fmt: skip
 
     async def settle(self, known: Known, asked: Asked, number: int) -> str:

@@ -36,7 +36,7 @@ from isthmus.trust.keys import SigningKey, StatementKey
 from isthmus.trust.replay import remember
 from isthmus.trust.trustlist import Participant, Policy
 from isthmus.wire import assertions
-from isthmus.wire.tokens import IDENTIFY_SCOPES, care_scope, read_token_request, write_token
+from isthmus.wire.tokens import IDENTIFY_SCOPES, care_scope, read_token, read_token_request, token_number, write_token
 
 BODY_MAX_BYTES = 32 << 10
 TOKEN_LIFE_S = 300
@@ -57,6 +57,7 @@ class Asked:
     statements: tuple[Statement, ...] = field(repr=False)
     latest: int  # when the token must end
     scope: str
+    client: str = field(repr=False)  # the client assertion as it came, the other statements inside
     details: Mapping[str, str] = field(default_factory=dict, repr=False)  # for the trail
 
     @property
@@ -75,9 +76,8 @@ async def read_request(
         raise TooLarge("a token request is at most 32 KiB", limit_bytes=BODY_MAX_BYTES)
     form = request.form()
     desk = _Desk(known, ours, keys)
-    client = desk.read(
-        read_token_request(form), assertions.CLIENT_TYPES, "client_auth", "client-assertion", assertions.CLIENT_LIFE_S
-    )
+    came = read_token_request(form)
+    client = desk.read(came, assertions.CLIENT_TYPES, "client_auth", "client-assertion", assertions.CLIENT_LIFE_S)
     if client.claims["sub"] != client.issuer:
         raise InvalidAssertion("the client speaks of another", reason="client-assertion")
     inner = assertions.read_client_assertion(client.claims)
@@ -88,9 +88,8 @@ async def read_request(
     asker = _asker_of(known, professional, purpose, point)
     latest = int(known.now.timestamp()) + TOKEN_LIFE_S
     if inner.trc is None:
-        return Asked(
-            asker=asker, statements=(client, hpa), latest=latest, scope=_scope(form, " ".join(IDENTIFY_SCOPES))
-        )
+        scope = _scope(form, " ".join(IDENTIFY_SCOPES))
+        return Asked(asker=asker, statements=(client, hpa), latest=latest, scope=scope, client=came)
     trc = desk.read(inner.trc, frozenset({assertions.TRC_TYPE}), "trc", "trc-invalid", assertions.TRC_LIFE_S)
     relationship = assertions.read_trc(trc.claims)
     asker = await _with_patient(asker, relationship, professional, point, handles)
@@ -103,7 +102,7 @@ async def read_request(
     if latest <= int(known.now.timestamp()):
         raise InvalidAssertion("the relationship has ended", reason="trc-invalid")
     scope = _scope(form, _care(rules.roles.acts_of(asker.role), ours))
-    return Asked(asker=asker, statements=(client, hpa), latest=latest, scope=scope, details=details)
+    return Asked(asker=asker, statements=(client, hpa), latest=latest, scope=scope, client=came, details=details)
 
 
 def _asker_of(known: Known, professional: HealthProfessional, purpose: Purpose, point: PointOfCare) -> Asker:
@@ -125,8 +124,12 @@ def _represented(asker: Asker, nok: Statement, now: datetime, details: dict[str,
     return replace(asker, represented=representative.basis)
 
 
-def intent_of(asked: Asked, known: Known, address: str) -> Intent:
-    """What the trail says of a token request. Source: trust.md §4.1."""
+def intent_of(asked: Asked, known: Known, address: str, answer: Answer, did: str, followed: str) -> Intent:
+    """What the trail says of a token request, the statements and the token beside it; `followed` is the trust list that counted.
+
+    Source: trust.md §4.1, §4.5.
+    """
+    token = read_token(answer.whole or b"").access_token
     return Intent(
         side="A",
         transaction="ITI-71",
@@ -140,11 +143,16 @@ def intent_of(asked: Asked, known: Known, address: str) -> Intent:
         details={
             "stage": "care" if asked.is_care else "identify",
             "hpa": asked.statements[1].jti,
+            "kid": asked.statements[1].kid,
+            "list": followed,
             **({"reason": asked.asker.emergency} if asked.asker.emergency else {}),
             **({"on-behalf-of": asked.asker.on_behalf_of} if asked.asker.on_behalf_of else {}),
             **asked.details,
         },
         address=address,
+        token_jti=token_number(token),
+        decision_id=did,
+        parts={"client": asked.client.encode(), "token": token.encode()},
     )
 
 

@@ -112,7 +112,6 @@ class Client:
         certificate: bytes,
         clock: Callable[[], datetime],
         sandbox: Sandbox,
-        shown: dict[str, Note] | None = None,
     ) -> None:
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
@@ -122,9 +121,7 @@ class Client:
         self._outbound = outbound
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
         self.forgiven: Counter[tuple[str, str]] = Counter()  # by country and word
-        self.shown: dict[
-            str, Note
-        ] = {}  # by log: the longest that came with an answer, to be compared with what we have seen
+        self.shown: dict[str, Note] = {}  # by log: the longest checkpoint that came, to be compared with what was seen
 
     @property
     def outbound(self) -> Outbound:

@@ -47,6 +47,7 @@ from isthmus.wire.receipts import (
     read_body,
     read_receipt,
     write_body,
+    write_items,
     write_receipt,
     write_view,
 )
@@ -98,7 +99,7 @@ class Receipts:
         )
         token = sign(claims, client.sig, RECEIPT_TYPE)
         intent = _intent("receipt", country, receipt.study_instance_uid, receipt.exchanges)
-        intent = replace(intent, parts={"ours": token.encode()})
+        intent = replace(intent, parts={"ours": token.encode(), "list": write_items(items)})
         call = Call("receipt", "ncp", "/receipts", "POST", write_body(token, items), accept=JSON, media_type=JSON)
         async with client.recorded(intent, country, call) as exchange:
             answer, _ = read_body(await exchange.read(1 << 16))

@@ -99,7 +99,9 @@ async def _asked(client: Client, visit: Visit, country: str, patient: Patient | 
         "ITI-71", "token", "", "POST", write_token_request(assertion), accept="application/json", patient=identifier
     )
     async with client.exchange(visit, country, call) as exchange:
-        return read_token(await exchange.read(1 << 16))
+        token = read_token(await exchange.read(1 << 16))
+        exchange.parts = {"client": assertion.encode(), "token": token.access_token.encode()}
+        return token
 
 
 def statements(client: Client, visit: Visit, country: str, patient: Patient | None, x5t: str) -> str:

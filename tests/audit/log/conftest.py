@@ -12,6 +12,7 @@ import pytest
 from isthmus.audit.log.checkpoints import Checkpoints, Signer
 from isthmus.audit.log.rounds import Rounds
 from isthmus.audit.log.witness import Witness
+from isthmus.audit.query import Index
 from isthmus.audit.trail import Trail, head_key
 from isthmus.config import read_settings
 from isthmus.storage.database import open_state
@@ -59,7 +60,7 @@ class Beside:
         self.checkpoints = Checkpoints(self.state, head, Signer(self.key, settings.folder))
         self.rounds = Rounds(
             state=self.state, head_key=head, trail=self.trail, checkpoints=self.checkpoints,
-            peers=lambda: (self.aa,), line=self.line, side="B", shown={}, clock=border.clock,
+            peers=lambda: (self.aa,), line=self.line, side="B", shown={}, index=Index(self.state, self.master), clock=border.clock,
         )  # fmt: skip
 
     @property

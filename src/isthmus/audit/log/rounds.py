@@ -26,6 +26,7 @@ from isthmus.audit.log import claims, witness
 from isthmus.audit.log.checkpoints import Checkpoints
 from isthmus.audit.log.nodes import Nodes
 from isthmus.audit.merkle import continues
+from isthmus.audit.query import Index
 from isthmus.audit.trail import Trail
 from isthmus.errors import IsthmusError
 from isthmus.model.amounts import amount
@@ -38,6 +39,7 @@ from isthmus.wire.notes import Note, Submission, read_lines
 TICK_S, SUBMIT_S, AGAIN_S, PROVE_S = 1.0, 20.0, 5.0, 5.0
 SILENT_S = 600.0
 PROOFS_AT_ONCE = 200
+INDEX_AT_ONCE = 10_000
 
 
 class Line(Protocol):
@@ -60,9 +62,10 @@ class Rounds:
         line: Line,
         side: Side,
         shown: dict[str, Note],
+        index: Index,
         clock: Callable[[], datetime],
     ) -> None:
-        self._side, self.shown = side, shown
+        self._side, self.shown, self._index = side, shown, index
         self._state, self._head_key, self._trail, self._checkpoints = state, head_key, trail, checkpoints
         self._peers, self._line, self._clock = peers, line, clock
         self._told: dict[str, int] = {}  # the size that each peer saw last
@@ -84,6 +87,7 @@ class Rounds:
                 proved = now
                 await self._each(self.prove)
                 await self.overdue()
+                await asyncio.to_thread(self._index.catch_up, INDEX_AT_ONCE)
             await asyncio.sleep(TICK_S)
 
     # our log, seen by others
