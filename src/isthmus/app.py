@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 from isthmus.audit.trail import Trail
 from isthmus.config import Settings
+from isthmus.consent.emergency import Emergencies
 from isthmus.country_b.client import Client
 from isthmus.country_b.receipts import Receipts
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
 from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
 from isthmus.model.people import HealthProfessional
+from isthmus.operations.emergencies import Duties
 from isthmus.operations.watching import Watch, floor_of
 from isthmus.sandbox import Sandbox
 from isthmus.signin.opening import accounts_of
@@ -76,16 +78,11 @@ class Ground:
         """Country B's way out, with this node's keys."""
         keys, env = self.settings.keys, self.settings.env
         return Client(
-            self.settings,
-            self.directory,
-            self.trail,
-            outbound,
-            sig=load_signing_key(self.settings.path(keys.sig), env),
-            hpa=load_signing_key(self.settings.path(keys.hpa), env),
-            certificate=own_certificate_der(self.settings),
-            clock=now,
-            sandbox=sandbox,
-        )
+            self.settings, self.directory, self.trail, outbound,
+            sig=load_signing_key(self.settings.path(keys.sig), env), hpa=load_signing_key(self.settings.path(keys.hpa), env),
+            certificate=own_certificate_der(self.settings), clock=now, sandbox=sandbox,
+            emergencies=Emergencies(self.state, self.master, now),
+        )  # fmt: skip
 
     def outbound(self) -> Outbound:
         return Outbound(self.steady(client_context))
@@ -158,7 +155,8 @@ class Node:
         self.listeners: list[Listening] = []
         self._round = ground.outbound()
         watch = Watch(ground.settings, ground.directory, ground.trail, self._round, now, ground.floor)
-        self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, watch.keep]
+        duties = Duties.of(ground.settings, ground.state, ground.master, ground.trail, now)
+        self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, watch.keep, duties.keep]
         self._closing: list[Callable[[], Awaitable[None]]] = [self._round.close]
         self._index: Database | None = None
         self.log: Log | None = None
@@ -188,7 +186,6 @@ class Node:
     def _mount_border(self) -> None:
         from isthmus.consent.directives import Directives
         from isthmus.country_a.api import border_app
-        from isthmus.country_a.emergency.duties import Duties
 
         settings, ground = self.ground.settings, self.ground
         assert settings.border is not None  # asked before
@@ -199,7 +196,6 @@ class Node:
 
             national = open_sources(settings, self.index, now)
             self.beside.append(partial(keep_up, self.index, ground.trail, settings.ncp_id))
-            self.beside.append(Duties.of(settings, ground.state, ground.master, ground.trail, now).keep)
             self._closing.append(national.close)
         app = border_app(
             settings=settings,

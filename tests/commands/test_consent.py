@@ -86,3 +86,47 @@ def test_a_country_that_only_asks_keeps_no_directives(config: Path, capsys: pyte
     asking = config.parent.parent / "bb" / "isthmus.toml"
 
     assert consent(asking, capsys, "set", "--opt-out")[0] == 2
+
+
+def test_explain_says_what_follows_and_stands_on_the_trail(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    consent(config, capsys, "set", "--restrict-role", "2221")
+    told = consent(config, capsys, "explain", "--country", "BB", "--role", "2221", "--by", "M. Admin")
+    run(["--config", str(config), "audit", "for-patient", "--patient", PATIENT, "--json"])
+    seen = orjson.loads(capsys.readouterr().out)["accesses"]
+
+    assert told[0] == 0
+    assert (told[1]["asks"]["role"], told[1]["documents"]) == ("2221", [])
+    assert [(one["kind"], one["person"]) for one in seen if one["kind"] == "explain"] == [("explain", "M. Admin")]
+
+
+@pytest.mark.parametrize("words", [("--country", "BB", "--did", "x"), ()])
+def test_explain_needs_somebody_who_asks(
+    config: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert consent(config, capsys, "explain", *words)[0] == 2
+
+
+def test_a_decision_that_nobody_took_is_not_found(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["--config", str(config), "consent", "explain", "--did", "nothing", "--json"])
+    capsys.readouterr()
+
+    assert code == 4
+
+
+@pytest.mark.parametrize(("mail", "code"), [("paula@example.org", 0), ("", 0), ("paula", 2), ("a@b\nBcc: c@d", 2)])
+def test_a_patients_address_is_kept_or_refused(
+    config: Path, capsys: pytest.CaptureFixture[str], mail: str, code: int
+) -> None:
+    assert consent(config, capsys, "contact", "--mail", mail)[0] == code
+
+
+def test_without_emergencies_there_is_nothing_to_review(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = run(["--config", str(config), "consent", "reviews", "--json"])
+    answer = orjson.loads(capsys.readouterr().out)
+    counted = run(["--config", str(config), "consent", "statistics", "--json"])
+    capsys.readouterr()
+    closed = run(
+        ["--config", str(config), "consent", "review", "0" * 32, "--finding", "justified", "--note", "nothing there"]
+    )
+
+    assert (listed, answer, counted, closed) == (0, {"emergencies": []}, 0, 4)

@@ -21,7 +21,7 @@ from isthmus.storage.sealed import MasterKey
 from isthmus.trust.keys import SigningKey, StatementKey, new_signing_key
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
-PATIENT = PatientIdentifier("urn:oid:2.999.2.1", "0042")
+PATIENT = PatientIdentifier("urn:oid:2.999.2.1", "0042-0042-0042")
 OTHER = PatientIdentifier("urn:oid:2.999.2.1", "0043")
 KEY = new_signing_key("consent-1", demo=True)
 
@@ -104,7 +104,7 @@ def test_no_table_holds_the_patient_in_clear(db: Database, directives: Directive
 
     stored = db.file.read_bytes() + db.file.with_name("state.sqlite-wal").read_bytes()
 
-    assert b"0042" not in stored
+    assert b"0042-0042" not in stored
     assert b"1.2.3.4.5.6.7" not in stored
 
 

@@ -19,9 +19,9 @@ from isthmus.audit.verify import opened
 from isthmus.config import Notices as Section
 from isthmus.consent.emergency import Emergencies
 from isthmus.consent.notices import Notices
-from isthmus.country_a.emergency.duties import Duties
 from isthmus.errors import DocumentNotFound
 from isthmus.model.people import Patient
+from isthmus.operations.emergencies import Duties
 from isthmus.testing.border import DOCTOR, UNCONSCIOUS, PracticeBorder, Reply
 from isthmus.testing.register import CT, EMPTY, OPTED_OUT, SEEN
 

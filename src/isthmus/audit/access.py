@@ -34,6 +34,14 @@ LIMIT: Final = 10_000
 _AT_ONCE: Final = 500  # numbers in one question to the database
 _EMERGENCIES: Final = ("BTG", "ETREAT")
 _GIVE: Final = ("ITI-68", "RAD-107")
+_AT_HOME: Final = (
+    "consent",
+    "correction",
+    "trial",
+    "explain",
+    "notice",
+    "review",
+)  # a name, without a number before it
 
 KINDS: Mapping[str, str] = {
     "ITI-71": "asked to be let in to your data",
@@ -46,6 +54,7 @@ KINDS: Mapping[str, str] = {
     "view": "looked at what was fetched before",
     "emergency": "declared an emergency, or it was over",
     "notice": "you were told of an emergency",
+    "explain": "an operator looked at what is shown of your data, and why",
     "review": "an emergency was looked into",
     "consent": "your choice about sharing was changed",
     "correction": "your data were corrected",
@@ -253,7 +262,7 @@ def _access(row: Row, intent: dict[str, Any], ending: dict[str, Any] | None) -> 
         until=ended["at"],
         country=intent["peer"],
         organisation=intent["organisation"],
-        person=_name(intent["person"]),
+        person=intent["person"] if intent["transaction"] in _AT_HOME else _name(intent["person"]),
         role=intent["role"],
         kind=intent["transaction"],
         categories=tuple(intent["categories"]),

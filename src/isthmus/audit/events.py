@@ -79,6 +79,20 @@ class Intent:
         }
 
 
+OVERRIDE_STARTED, OVERRIDE_STOPPED = "110127", "110138"  # DCM: Emergency Override
+
+
+def override(
+    code: str, side: Side, exchange_id: str, peer: str, who: Mapping[str, str], patient: PatientIdentifier
+) -> Intent:
+    """The record of an emergency's beginning or end, `who` by the names of an Intent, and why. Source: trust.md §3.5 (5), §4.1."""
+    return Intent(
+        side=side, transaction="emergency", exchange_id=exchange_id, peer=peer, organisation=who["organisation"],
+        person=who["person"], role=who["role"], purpose="BTG", patient=patient,
+        details={"event": code, "reason": who["reason"]},
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """The instances of a study that crossed in one exchange: what A sent, or B received."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isthmus.commands.consent_explain import explain
+from isthmus.commands.consent_reviews import contact, review, reviews, statistics
 from isthmus.commands.output import Json, emit, settings_of, show, table
 from isthmus.errors import SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from isthmus.consent.records import Directive
 
 app = typer.Typer(no_args_is_help=True, help="A patient's directives in Country A.")
+app.command("explain")(explain)
+app.command("reviews")(reviews)
+app.command("review")(review)
+app.command("statistics")(statistics)
+app.command("contact")(contact)
 
 Who = Annotated[str, typer.Option("--patient", metavar="SYSTEM|VALUE", help="The patient's identifier.")]
 Uid = Annotated[str | None, typer.Option("--restrict-study", metavar="UID", help="A study, with its reports.")]

@@ -73,8 +73,13 @@ def _asked(
     given: Given = None,
     birth_date: Born = None,
     gender: Gender = None,
-    purpose: Annotated[str, typer.Option("--purpose", help="TREAT. (ETREAT and BTG are not built yet.)")] = "TREAT",
-    reason: Annotated[str | None, typer.Option("--reason", help="Why, for BTG.")] = None,
+    purpose: Annotated[
+        str,
+        typer.Option("--purpose", help="TREAT, ETREAT (emergency treatment), BTG (emergency access; needs --reason)."),
+    ] = "TREAT",
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why, for BTG: at least 20 characters; the patient can read it.")
+    ] = None,
 ) -> None:
     """Find, list, get, images: one visit of a health professional to a patient of another country.
 
@@ -109,7 +114,7 @@ async def begin(client: Client, asked: Asked, *, confirm: bool) -> Visit:
     visit = new_visit(professional, point, purpose, client.clock(), client.roles)
     found = await patients.find_patients(client, visit, asked.country, query_of(asked))
     visit = visit.found(asked.country, found)
-    return _confirmed(client, visit, asked.country) if confirm else visit
+    return _confirmed(client, visit, asked.country, asked.reason or "") if confirm else visit
 
 
 def query_of(asked: Asked) -> PatientQuery:
@@ -126,12 +131,21 @@ def query_of(asked: Asked) -> PatientQuery:
     )
 
 
-def _confirmed(client: Client, visit: Visit, country: str) -> Visit:
+def _confirmed(client: Client, visit: Visit, country: str, reason: str) -> Visit:
     from dataclasses import replace
+    from datetime import UTC, datetime
 
-    from isthmus.model.context import TreatmentRelationship
+    from isthmus.model.context import EMERGENCY_WORDS_MIN, Emergency, Purpose, TreatmentRelationship
 
-    now = client.clock()
+    now, emergency = client.clock(), None
+    if visit.purpose is Purpose.BTG:
+        if len(" ".join(reason.split())) < EMERGENCY_WORDS_MIN:
+            raise MalformedRequest(
+                f"--purpose BTG needs --reason, at least {EMERGENCY_WORDS_MIN} characters",
+                reason="value",
+                path="--reason",
+            )
+        emergency = Emergency("other", reason, datetime.fromtimestamp(visit.professional.auth_time, UTC))
     relationship = TreatmentRelationship(
         purpose=visit.purpose,
         method="id-document",
@@ -143,6 +157,7 @@ def _confirmed(client: Client, visit: Visit, country: str) -> Visit:
         encounter=secrets.token_urlsafe(12),
         confirmed_at=now,
         point_of_care=visit.point_of_care,
+        emergency=emergency,
     )
     return replace(visit, relationship=relationship)
 

@@ -1,6 +1,6 @@
-"""Break-glass as Country A keeps it: who declared an emergency for whom and why, until when, and what is owed for it.
+"""Break-glass as each country keeps it: who declared an emergency for whom and why, until when, and what is owed for it.
 
-Each owes the patient a notice at once and somebody at home a review within 72 hours. What was declared is kept with the record of it,
+Each owes a review within 72 hours on both sides, and in Country A a notice to the patient at once. What was declared is kept with the record of it,
 before a token leaves; a notice is tried until it is sent.
 
 Source: trust.md §3.5; EHDS Art. 9, Art. 11(5).
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,13 @@ from datetime import datetime, timedelta
 import orjson
 from sqlalchemy import Connection, Row, Update, func, insert, select, update
 
-from isthmus.errors import ContentMismatch, DocumentNotFound, NationalInfrastructureUnavailable, TooOften
+from isthmus.errors import (
+    ContentMismatch,
+    DocumentNotFound,
+    MalformedRequest,
+    NationalInfrastructureUnavailable,
+    TooOften,
+)
 from isthmus.model.context import EMERGENCY_LIFE
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.storage.database import Database
@@ -33,10 +40,20 @@ TRY_FOR = timedelta(hours=72)
 FIRST_WAIT_S, LONGEST_WAIT_S = 30, 3600
 
 
+def checked_address(text: str) -> str:
+    """A mail address as it is kept; an empty one is none. Raises MalformedRequest."""
+    address = text.strip()
+    if address and re.fullmatch(r"[!-?A-~]{1,64}@[A-Za-z0-9.\-]{1,190}", address) is None:
+        raise MalformedRequest("not a mail address", reason="value", path="mail")
+    return address
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a professional declared. `reason` is its code before its words."""
+    """What a professional declared. `country` is the one at the other end: who asks, on side A, and who is asked, on side B. `reason` is
+    its code before its words."""
 
+    side: str  # A: our patient, who is to be told; B: our professional
     country: str
     organisation: str
     person: str = field(repr=False)
@@ -45,6 +62,12 @@ class Declared:
     reason: str = field(repr=False)
     patient: PatientIdentifier
     since: int  # seconds since 1970
+
+    @property
+    def who(self) -> dict[str, str]:
+        """As a record of the trail names it."""
+        person = f"{self.person} {self.name}"
+        return {"organisation": self.organisation, "person": person, "role": self.role, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +86,7 @@ class Kept:
 
 
 class Emergencies:
-    """The emergencies of Country A's patients."""
+    """The emergencies of a node: of its patients abroad, and of its professionals."""
 
     def __init__(self, db: Database, master: MasterKey, clock: Callable[[], datetime]) -> None:
         self._db, self._clock = db, clock
@@ -86,7 +109,7 @@ class Emergencies:
             "sealed": seal(self._seal_key, body, id_.encode()),
             "began": began,
             "ends": began + int(EMERGENCY_LIFE.total_seconds()),
-            "notice": "due",
+            "notice": "due" if declared.side == "A" else "none",
             "notice_at": began,
             "attempts": 0,
             "review_due": began + int(REVIEW_WITHIN.total_seconds()),
@@ -224,7 +247,7 @@ class Emergencies:
         )
 
     def _professional(self, declared: Declared) -> bytes:
-        return self._tag("professional", declared.country, declared.person)
+        return self._tag("professional", declared.side, declared.country, declared.person)
 
     def _tag(self, *parts: str) -> bytes:
         return hmac.digest(self._tag_key, orjson.dumps(parts), hashlib.sha256)

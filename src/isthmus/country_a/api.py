@@ -26,7 +26,6 @@ from isthmus.consent.records import SUBJECTS
 from isthmus.consent.roles import roles_of
 from isthmus.country_a import capability, documents, images, patients, tokens
 from isthmus.country_a.counting import Counting
-from isthmus.country_a.emergency.declaring import declare
 from isthmus.country_a.gate import Gate, Visit
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.holdings import Deciding, may_give
@@ -106,7 +105,7 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
     )
     if asked.is_care:
         await border.gate.decide_first(known, asked.asker)
-    await declare(asked.asker, known.peer.country, known.exchange_id, border.emergencies, border.gate.trail)
+    await tokens.declare(asked.asker, known.peer.country, known.exchange_id, border.emergencies, border.gate.trail)
     did = secrets.token_urlsafe(16)
     remember = tokens.remembering(asked, known)
 

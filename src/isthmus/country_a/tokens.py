@@ -13,7 +13,10 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from isthmus.audit.events import Intent
+from isthmus import telemetry
+from isthmus.audit.events import OVERRIDE_STARTED, Intent, Note, Outcome, override
+from isthmus.audit.trail import Trail
+from isthmus.consent.emergency import ALARM_A_DAY, SUPERVISOR_A_DAY, Declared, Emergencies
 from isthmus.consent.roles import Act
 from isthmus.consent.rules import Rules
 from isthmus.country_a.handles import Handles
@@ -122,6 +125,31 @@ def _represented(asker: Asker, nok: Statement, now: datetime, details: dict[str,
     details |= {"nok": nok.jti, "representative": representative.identifier, "basis": representative.basis}
     details["evidence"] = representative.evidence_sha256
     return replace(asker, represented=representative.basis)
+
+
+async def declare(asker: Asker, country: str, exchange_id: str, emergencies: Emergencies, trail: Trail) -> None:
+    """Keep the emergency of a token, if it is a new one; nothing for a token of another purpose. Raises TooOften, AuditUnavailable."""
+    if not asker.emergency or asker.patient is None:
+        return
+    declared = Declared(
+        "A", country, asker.organisation, asker.sub, asker.name, asker.role, asker.emergency, asker.patient, asker.since
+    )
+    if await emergencies.is_known(declared):
+        return
+    begun = override(OVERRIDE_STARTED, "A", exchange_id, country, declared.who, declared.patient)
+    await trail.record(begun, Outcome(outcome="complete"), emergencies.beginning(declared))
+    telemetry.emergency(country=country, word="declared")
+    today = await emergencies.of_today(declared)
+    words = {ALARM_A_DAY: "many-of-one-professional", SUPERVISOR_A_DAY: "supervisor"}
+    if today in words:
+        await alarm(trail, words[today], declared, exchange_id)
+
+
+async def alarm(trail: Trail, word: str, declared: Declared, number: str) -> None:
+    """Somebody at home has to look: a line for the operator, and a note on the trail. Names nobody but the country."""
+    telemetry.emergency(country=declared.country, word=word)
+    details = {"word": word, "what": declared.country, "emergency": number}
+    await trail.note(Note(kind="alarm", side="A", exchange_id="alarm", details=details))
 
 
 def intent_of(asked: Asked, known: Known, address: str, answer: Answer, did: str, followed: str) -> Intent:
@@ -246,13 +274,13 @@ def _may(professional: HealthProfessional, purpose: Purpose, act: Act, rules: Ru
 def _in_emergency(
     asker: Asker, emergency: Emergency, declared: datetime, professional: HealthProfessional, policy: Policy
 ) -> Asker:
-    """The emergency was declared by somebody who had just signed in, and at the very sign-in that is vouched for.
+    """The emergency was declared by somebody who had just signed in, and has signed in since at the earliest.
 
     Source: trust.md §3.5 (2).
     """
     signed_in = int(emergency.signed_in_at.timestamp())
     age = declared.timestamp() - signed_in
-    if signed_in != professional.auth_time or not 0 <= age <= FRESH.total_seconds():
+    if signed_in > professional.auth_time or not 0 <= age <= FRESH.total_seconds():
         raise WeakAuthentication(
             "an emergency is declared within five minutes of a sign-in",
             acr_values=LOA + policy.min_loa,

@@ -25,6 +25,7 @@ from isthmus.config import Settings
 from isthmus.conformance.evidence import FORM
 from isthmus.conformance.evidence import Exchange as Evidence
 from isthmus.conformance.watch import Said, Watch
+from isthmus.consent.emergency import Emergencies
 from isthmus.consent.roles import roles_of
 from isthmus.country_b.visit import Visit
 from isthmus.errors import (
@@ -112,7 +113,9 @@ class Client:
         certificate: bytes,
         clock: Callable[[], datetime],
         sandbox: Sandbox,
+        emergencies: Emergencies | None = None,
     ) -> None:
+        self.emergencies = emergencies
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
         self.sig, self.hpa, self.certificate = sig, hpa, certificate
         self.sandbox = sandbox  # where documents of others are parsed

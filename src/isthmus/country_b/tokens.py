@@ -11,12 +11,14 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
+from isthmus.audit.events import OVERRIDE_STARTED, Outcome, override
+from isthmus.consent.emergency import Declared
 from isthmus.consent.roles import Act
 from isthmus.country_b.client import Call, Client
 from isthmus.country_b.visit import Visit
 from isthmus.errors import InsufficientRights, InvalidAssertion, WeakAuthentication
 from isthmus.model.assurance import LOA, reaches
-from isthmus.model.context import Purpose
+from isthmus.model.context import Emergency, Purpose
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import Patient
 from isthmus.trust.certificates import x5t_s256
@@ -52,9 +54,7 @@ async def care(client: Client, visit: Visit, country: str) -> str:
 async def care_token(client: Client, visit: Visit, country: str) -> Token:
     """The same with what is said about it: life and scope."""
     if visit.relationship is None or client.clock() >= visit.expires:
-        raise InsufficientRights(
-            "the treatment relationship is not confirmed, or its two hours are over", reason="scope"
-        )
+        raise InsufficientRights("the treatment relationship is not confirmed, or its time is over", reason="scope")
     return await _token(client, visit, country, visit.patient_in(country))
 
 
@@ -62,11 +62,13 @@ async def _token(client: Client, visit: Visit, country: str, patient: Patient | 
     _open(client, visit, country)
     x5t = x5t_s256(client.certificate)
     handle = patient.handle if patient is not None else ""
-    who = visit.professional
-    key = (country, x5t, who.sub, who.session, str(who.auth_time), visit.purpose.value, visit.id, handle or "")
+    who, why = visit.professional, f"{visit.purpose.value} {visit.declared_at}"
+    key = (country, x5t, who.sub, who.session, str(who.auth_time), why, visit.id, handle or "")
     held, good_until = client.tokens.get(key, (None, None))
     if held is not None and good_until is not None and client.clock() < good_until - EARLY:
         return held
+    if patient is not None and visit.relationship is not None and visit.relationship.emergency is not None:
+        await _declare(client, visit, country, patient, visit.relationship.emergency)
     token = await _asked(client, visit, country, patient, x5t)
     now = client.clock()
     client.tokens = {k: v for k, v in client.tokens.items() if v[1] > now}
@@ -90,6 +92,21 @@ def _open(client: Client, visit: Visit, country: str) -> None:
         )
     if bond is not None and bond.method != "unable" and bond.method not in policy.patient_presence:
         raise InvalidAssertion("the country does not accept this way of recognising a patient", reason="presence")
+
+
+async def _declare(client: Client, visit: Visit, country: str, patient: Patient, emergency: Emergency) -> None:
+    """Keep and record a professional's emergency before Country A hears of it; once for its hour. Source: trust.md §3.5."""
+    who = visit.professional
+    if client.emergencies is None:
+        raise InsufficientRights("emergencies are not kept here, so none can be declared", reason="purpose")
+    declared = Declared(
+        "B", country, who.organisation.identifier or who.organisation.name, who.sub, who.name, who.role,
+        f"{emergency.reason}: {emergency.words}", patient.identifier, visit.declared_at,
+    )  # fmt: skip
+    if await client.emergencies.is_known(declared):
+        return
+    begun = override(OVERRIDE_STARTED, "B", secrets.token_hex(16), country, declared.who, patient.identifier)
+    await client.trail.record(begun, Outcome(outcome="complete"), client.emergencies.beginning(declared))
 
 
 async def _asked(client: Client, visit: Visit, country: str, patient: Patient | None, x5t: str) -> Token:

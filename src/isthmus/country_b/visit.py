@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from isthmus.consent.roles import ROLES, Act, Roles
 from isthmus.errors import InsufficientRights, PatientNotFound
-from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
+from isthmus.model.context import EMERGENCY_LIFE, PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.people import HealthProfessional, Patient
 from isthmus.model.queries import PatientQuery
 from isthmus.storage.database import Database
@@ -52,7 +52,13 @@ class Visit:
 
     @property
     def expires(self) -> datetime:
-        return (self.relationship.confirmed_at if self.relationship else self.started) + LIFE
+        life = EMERGENCY_LIFE if self.purpose is Purpose.BTG else LIFE
+        return (self.relationship.confirmed_at if self.relationship else self.started) + life
+
+    @property
+    def declared_at(self) -> int:
+        """When the relationship was confirmed, in seconds since 1970; 0 before."""
+        return int(self.relationship.confirmed_at.timestamp()) if self.relationship else 0
 
     def require(self, act: Act) -> None:
         """Refuse here, before anything is sent, what this role may not do. Raises InsufficientRights (reason role).

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from isthmus.country_b.arrivals import Arrived
 from isthmus.country_b.client import Client
 from isthmus.country_b.visit import Visit, new_visit
 from isthmus.demo.nodes import Demo, choose_ports
-from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
+from isthmus.model.context import Emergency, PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.imaging import Manifest
@@ -228,6 +229,15 @@ class Asking:
             self.visit.purpose, "id-document", self.country, now, "1", "en", True, encounter, now, point
         )
         self.visit = replace(self.visit, relationship=relationship)
+
+    def declare(self, words: str) -> None:
+        """The professional declares an emergency."""
+        self.confirm()
+        who, bond = self.visit.professional, self.visit.relationship
+        assert bond is not None  # confirmed just now
+        emergency = Emergency("unconscious", words, datetime.fromtimestamp(who.auth_time, UTC))
+        bond = replace(bond, purpose=Purpose.BTG, method="unable", emergency=emergency)
+        self.visit = replace(self.visit, purpose=Purpose.BTG, relationship=bond)
 
     async def find_documents(self, query: DocumentQuery = DocumentQuery()) -> tuple[Document, ...]:
         return await documents.find_documents(self.client, self.visit, self.country, query)

@@ -83,7 +83,7 @@ def participant(country: str = "AA", services: frozenset[str] = SERVICES) -> Par
         endpoints=Endpoints(base, base, base, base),
         tls=(),
         keys=(),
-        policy=Policy(),
+        policy=Policy(btg=True),
         mask=MASK,
         services=services,
     )
@@ -142,6 +142,7 @@ class FakeCountry:
     problem_of: str = ""  # the question it is for; "" the next one, whichever
     problem_stays: bool = False
     asked: list[str] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)  # in which documents were asked for
     slow: asyncio.Event | None = None
     speaks: str = "eu-2026-09"  # the pack agreed with it
 
@@ -164,6 +165,7 @@ class FakeCountry:
     async def find_documents(self, visit: Visit, country: str, query: DocumentQuery) -> Sequence[Document]:
         wanted = {code for demand in query.demands if demand.name == "_id" for _, code in demand.tokens}
         self._ask("one document" if wanted else "documents")
+        self.visits.append(visit)
         listed = self.documents.get(visit.patient_in(country).identifier.value, ())
         return tuple(document for document in listed if not wanted or document.id in wanted)
 

@@ -128,6 +128,17 @@ async def test_without_the_tick_nothing_is_opened(portal: FakePortal) -> None:
     assert portal.country.asked == ["patients"]
 
 
+async def test_emergency_treatment_is_confirmed_like_treatment(portal: FakePortal) -> None:
+    browser = portal.browser()
+    await browser.sign_in()
+    await browser.find(ELENI)
+
+    page = await browser.post(browser.page.path, {"relationship": "yes", "purpose": "ETREAT"})
+
+    assert page.path.endswith("/examinations")
+    assert "Emergency treatment" in page.text
+
+
 async def test_another_purpose_than_treatment_is_refused(portal: FakePortal) -> None:
     browser = portal.browser()
     await browser.sign_in()

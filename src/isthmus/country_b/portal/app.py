@@ -22,6 +22,7 @@ from isthmus.country_b.flights import Flights
 from isthmus.country_b.portal import documents, images, login, patients, report, stops
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.desk import Desk
+from isthmus.country_b.portal.emergency import declaring
 from isthmus.country_b.recent import Recent
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.verbs import Verbs
@@ -78,6 +79,7 @@ ROUTES = (
     _route("/about", Needs.NOBODY, login.about),
     _route("/find", Needs.SESSION, patients.find_page, patients.find),
     _route("/visits/{visit}/confirm", Needs.VISIT, patients.confirm_page, patients.confirm),
+    _route("/visits/{visit}/emergency", Needs.VISIT, declaring.emergency_page, declaring.declare),
     _route("/visits/{visit}/close", Needs.VISIT, None, patients.close),
     _route("/visits/{visit}/examinations", Needs.CONFIRMED, documents.examinations),
     _route("/visits/{visit}/standing", Needs.CONFIRMED, documents.standing),

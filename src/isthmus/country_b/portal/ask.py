@@ -16,6 +16,7 @@ from isthmus.country_b.portal.words import Offer, sex
 from isthmus.country_b.visit import Visit
 from isthmus.errors import IsthmusError, ServiceNotOffered
 from isthmus.model.codes import Code
+from isthmus.model.context import Purpose
 from isthmus.model.people import HumanName, Patient
 from isthmus.pages.language import LANGUAGES, Language, choose, choose_terms
 from isthmus.pages.render import moved, page_answer, render
@@ -45,6 +46,8 @@ class Band:
     country: str
     visit_id: str
     until: str
+    purpose: str
+    emergency: bool = False
 
 
 @dataclass
@@ -146,6 +149,12 @@ class Ask:
             raise ServiceNotOffered("this country does not share images", country=self.country)
 
     @property
+    def offers_emergency(self) -> bool:
+        """By role, and by the country's entry of the trust list; never by the patient."""
+        physician = Act.BREAK_GLASS in self.visiting.acts
+        return physician and self.desk.directory.country(self.country).policy.btg
+
+    @property
     def patient(self) -> Patient:
         return self.visiting.patients[0].patient
 
@@ -181,6 +190,10 @@ class Ask:
             country=self.country,
             visit_id=self.visit.id,
             until=spoken.clock(self.visit.expires),
+            purpose=spoken.say("Treatment")
+            if self.visit.purpose is Purpose.TREAT
+            else spoken.say("Emergency treatment"),
+            emergency=self.visit.purpose is Purpose.BTG,
         )
 
     def page(

@@ -207,9 +207,9 @@ async def confirm(ask: Ask) -> Answer:
     """The treatment relationship, stated by tick; only then may anything of the person be asked for."""
     if ask.form.get("relationship") != "yes":
         return _confirm(ask, status=400, untold=True)
-    if ask.form.get("purpose") != Purpose.TREAT.value:
-        raise InsufficientRights("a purpose that is not built yet", reason="purpose")
-    now, visit = ask.desk.clock(), ask.visiting
+    if ask.form.get("purpose") not in (Purpose.TREAT.value, Purpose.ETREAT.value):
+        raise InsufficientRights("an emergency is declared on a page of its own", reason="purpose")
+    now, visit = ask.desk.clock(), replace(ask.visiting, purpose=Purpose(ask.form["purpose"]))
     relationship = TreatmentRelationship(
         purpose=visit.purpose,
         method="id-document",
@@ -222,6 +222,8 @@ async def confirm(ask: Ask) -> Answer:
         confirmed_at=now,
         point_of_care=visit.point_of_care,
     )
+    if ask.visiting.purpose is Purpose.BTG:  # what an emergency showed is not what treatment shows
+        await ask.desk.put_away(visit.id)
     await ask.desk.visits.keep(replace(visit, relationship=relationship))
     return ask.to(f"{ask.at_visit}/examinations")
 

@@ -17,7 +17,7 @@ EMERGENCIES = Table(
     Column("began", Integer, nullable=False),  # all times here: seconds since 1970
     Column("ends", Integer, nullable=False),
     Column("ended", Integer),  # when its end was recorded
-    Column("notice", String(12), nullable=False),  # due, sent, unreachable
+    Column("notice", String(12), nullable=False),  # due, sent, unreachable; none where it is not ours to give
     Column("notice_at", Integer, nullable=False),  # the next attempt, or when it was sent
     Column("attempts", Integer, nullable=False),
     Column("review_due", Integer, nullable=False),

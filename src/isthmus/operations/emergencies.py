@@ -8,6 +8,7 @@ Source: trust.md §3.5 (5), §4.6; T110.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
@@ -15,12 +16,11 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from isthmus import telemetry
-from isthmus.audit.events import Intent, Outcome
+from isthmus.audit.events import OVERRIDE_STOPPED, Intent, Note, Outcome, Side, override
 from isthmus.audit.trail import Trail
 from isthmus.config import Settings
 from isthmus.consent import notices as ways
 from isthmus.consent.emergency import Declared, Emergencies, Kept
-from isthmus.country_a.emergency.declaring import STOPPED, alarm, duty, event
 from isthmus.errors import IsthmusError
 from isthmus.storage.database import Database
 from isthmus.storage.sealed import MasterKey
@@ -57,7 +57,7 @@ class Duties:
     async def look(self) -> None:
         """One look."""
         for kept in await asyncio.to_thread(self._emergencies.over_now):
-            await self._record(event(kept.declared, STOPPED), self._emergencies.ending(kept.id))
+            await self._record(over(kept.declared), self._emergencies.ending(kept.id))
         for kept in await asyncio.to_thread(self._emergencies.to_be_told_now):
             await self._tell(kept)
         for kept in await asyncio.to_thread(self._emergencies.overdue_now):
@@ -78,4 +78,23 @@ class Duties:
         await self._trail.record(intent, Outcome(outcome="complete"), also)
 
     async def _alarm(self, kept: Kept, word: str) -> None:
-        await alarm(self._trail, word, kept.declared, kept.id)
+        declared = kept.declared
+        telemetry.emergency(country=declared.country, word=word)
+        details = {"word": word, "what": declared.country, "emergency": kept.id}
+        side: Side = "A" if declared.side == "A" else "B"
+        await self._trail.note(Note(kind="alarm", side=side, exchange_id="alarm", details=details))
+
+
+def over(declared: Declared) -> Intent:
+    """The record of an emergency's end."""
+    side: Side = "A" if declared.side == "A" else "B"
+    return override(OVERRIDE_STOPPED, side, secrets.token_hex(16), declared.country, declared.who, declared.patient)
+
+
+def duty(declared: Declared, transaction: str, number: str, *, ncp_id: str, by: str = "", reason: str = "") -> Intent:
+    """The record of what was done at home about an emergency: `notice`, the patient was told; `review`, somebody looked at it."""
+    side: Side = "A" if declared.side == "A" else "B"
+    return Intent(
+        side=side, transaction=transaction, exchange_id=secrets.token_hex(16), peer=ncp_id, person=by, patient=declared.patient,
+        details={"emergency": number, **({"reason": reason} if reason else {})},
+    )  # fmt: skip
