@@ -55,7 +55,7 @@ class MonthKeys:
                 select(cast(audit_key.c.wrapped, LargeBinary)).where(audit_key.c.key_id == key_id)
             ).scalar()
             if found is None:
-                raise ContentMismatch("the month's key is not there", reason="digest")
+                raise ContentMismatch("the month's key is not there", reason="digest", key_gone=True)
             self._open[key_id] = self._master.unwrap(found, key_id.encode())
         return self._open[key_id]
 

@@ -58,7 +58,8 @@ class Retention:
 
     def retain_now(self) -> Retained:
         """Erase what is over, and what an earlier run left. Raises AuditUnavailable."""
-        over = self._db.read_now(self._over)
+        noted = latest_note(self._db, self._master, RETENTION)
+        over = [month for month in self._db.read_now(self._over) if noted is None or month > noted["through"]]
         held = self._db.read_now(lambda connection: [month for month in over if self._is_held(connection, month)])
         months = tuple(month for month in over if month < min(held, default="9999"))
         if months:
@@ -76,10 +77,12 @@ class Retention:
         return Retained(months, records, tuple(month for month in over if month not in months))
 
     def _over(self, connection: Connection) -> list[str]:
-        """Months with a key, whose term is over, the oldest first."""
+        """Months whose term is over, the oldest first: those with a key, and the oldest that still holds something (a backup that was
+        put back has records whose key was destroyed meanwhile)."""
         now = f"{self._clock():%Y-%m}"
-        months = connection.execute(select(audit_key.c.key_id).order_by(audit_key.c.key_id)).scalars()
-        return [month for month in months if months_between(month, now) > self._keep]
+        full = select(audit_trail.c.key_id).where(audit_trail.c.sealed != b"").order_by(audit_trail.c.number).limit(1)
+        months = {*connection.execute(select(audit_key.c.key_id)).scalars(), *connection.execute(full).scalars()}
+        return [month for month in sorted(months) if months_between(month, now) > self._keep]
 
     def _is_held(self, connection: Connection, month: str) -> bool:
         """Whether some of it has not reached a repository yet."""

@@ -305,9 +305,14 @@ class Trail:
             raise AuditUnavailable("records of the trail are missing: see audit verify")
         if witness is None:
             if tree.size:
-                raise AuditUnavailable("the trail's head outside the database is missing: see audit verify")
+                raise AuditUnavailable(
+                    "the trail's head outside the database is missing: see audit verify; after a restore, audit recover"
+                )
         elif not witness.genuine(self._head_key) or witness.root != _root_at(connection, tree, witness.size):
-            raise AuditUnavailable("the trail is not the one its head outside the database saw: see audit verify")
+            behind = f"the trail is behind: {tree.size} records are here, {witness.size} were seen by its head outside the database"
+            other = "the trail is not the one its head outside the database saw"
+            what = behind if witness.genuine(self._head_key) and tree.size < witness.size else other
+            raise AuditUnavailable(f"{what}: see audit verify; after a restore, audit recover")
         self._head = Head.of(tree, self._head_key)
 
     def _enter(self, connection: Connection) -> None:

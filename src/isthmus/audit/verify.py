@@ -22,6 +22,7 @@ SALT_BYTES = LEAF_BYTES = 32
 PROBLEMS_MAX = 100
 RETENTION = "retention"  # the note of what was erased: everything up to a month, and that month
 KEEP_MIN_MONTHS = 36
+KEY_GONE = "the sealed record does not open: its month's key is not there"
 CLEAR = ("kind", "closes", "exchange_id", "patient_tag", "writer")
 
 
@@ -123,8 +124,10 @@ def opened(row: Row, unseal: Unseal) -> tuple[dict[str, Any] | None, str | None]
     """The record of a row, or what is wrong with it."""
     try:
         plain = unseal(row.key_id, row.sealed, row.place)
-    except IsthmusError:
-        return None, "the sealed record does not open: it, its number or its key was changed"
+    except IsthmusError as error:
+        return None, KEY_GONE if error.facts.get(
+            "key_gone"
+        ) else "the sealed record does not open: it, its number or its key was changed"
     if leaf_hash(plain) != row.leaf:
         return None, "the leaf is not that of the record"
     record: dict[str, Any] = json.loads(plain[SALT_BYTES:])

@@ -57,6 +57,18 @@ class Writers:
     def forget(self, writer: str) -> None:
         self._lock(writer).unlink(missing_ok=True)
 
+    def at_work(self) -> bool:
+        """Whether some process writes the trail now."""
+        return any(not self.gone(file.stem) for file in self._folder.glob("*.lock"))
+
+    def put_back(self, head: Head) -> None:
+        """Let an earlier or another head count, after a loss that was written down. The one before is kept under its size."""
+        with self._alone():
+            if self._head.exists():
+                before = self._head.with_name(f"{self._head.name}.{secrets.token_hex(4)}")
+                self._head.replace(before)
+        self.keep(head)
+
     def head(self) -> Head | None:
         """The head outside the database; None when there is none. Raises AuditUnavailable when it is not one."""
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.commands.audit_patient import for_patient
+from isthmus.commands.audit_recover import recover
 from isthmus.commands.audit_retain import retain
 from isthmus.commands.output import Json, emit, settings_of, show, table
 from isthmus.model.amounts import amount
@@ -27,6 +28,7 @@ NOT_INTACT = 6
 app = typer.Typer(no_args_is_help=True)
 app.command("for-patient")(for_patient)
 app.command("retain")(retain)
+app.command("recover")(recover)
 
 
 @app.callback()

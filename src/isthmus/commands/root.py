@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connector": ("connector", "What lies behind Country A: try its sources."),
     "consent": ("consent", "A patient's directives in Country A."),
     "terminology": ("terminology", "Codes and words: import, list, and which are not mapped yet."),
+    "backup": ("backup", "A copy of the node's state, trail and archive, while it serves."),
+    "restore": ("restore", "A backup put back, with what was there kept aside."),
     "audit": ("audit", "The trail: show it, prove it."),
 }
 """Name on the command line: module of this room, and a line of help."""

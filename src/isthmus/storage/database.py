@@ -69,7 +69,7 @@ class Database:
         self, file: Path, metadata: MetaData, *, unavailable: type[Unavailable] = NationalInfrastructureUnavailable
     ) -> None:
         self.file = file
-        self._metadata = metadata
+        self.metadata = metadata
         self._unavailable = unavailable
         self._writing = _engine(file, "BEGIN IMMEDIATE", ())
         self._reading = _engine(file, "BEGIN", ("query_only=ON",))
@@ -91,15 +91,15 @@ class Database:
     def _bring_up(self, connection: Connection) -> None:
         """Tables that are missing are made; to those of an earlier version the columns that are missing are added."""
         there = inspect(connection)
-        for table in self._metadata.tables.values():
+        for table in self.metadata.tables.values():
             if there.has_table(table.name):
                 known = {column["name"] for column in there.get_columns(table.name)}
                 for column in table.columns:
                     if column.name not in known:
                         said = CreateColumn(column).compile(dialect=connection.dialect)
                         connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {said}")
-        self._metadata.create_all(connection)
-        for table in self._metadata.tables.values():
+        self.metadata.create_all(connection)
+        for table in self.metadata.tables.values():
             for index in table.indexes:
                 index.create(connection, checkfirst=True)
 
@@ -117,6 +117,13 @@ class Database:
     def write_now(self, work: Callable[[Connection], T]) -> T:
         with self._turn, self._translated(), self._writing.begin() as connection:
             return work(connection)
+
+    def copy_now(self, path: Path) -> None:
+        """A copy of one moment, compact, while others write. The file must not exist yet."""
+        with self._translated(), contextlib.closing(self._writing.raw_connection()) as connection:
+            raw = connection.driver_connection
+            if raw is not None:
+                raw.execute("VACUUM INTO ?", (str(path),))
 
     def settle_now(self) -> None:
         """Move everything out of the write-ahead log into the file, so that what was erased lies nowhere any more.
@@ -168,9 +175,9 @@ def _engine(file: Path, begin: str, more: tuple[str, ...]) -> Engine:
     return engine
 
 
-def open_state(settings: Settings) -> Database:
-    """State and trail of a node."""
-    return _opened(settings.database_file, STATE, STATE_TABLES, AuditUnavailable)
+def open_state(settings: Settings, file: Path | None = None) -> Database:
+    """State and trail of a node; of a copy when its file is named."""
+    return _opened(file or settings.database_file, STATE, STATE_TABLES, AuditUnavailable)
 
 
 def open_index(settings: Settings) -> Database:

@@ -82,13 +82,18 @@ def _nonce(segment: int, last: bool) -> bytes:
 
 
 class SealedWriter:
-    """Writes one sealed file, once, under a key of its own. Closed, it is whole; aborted or dropped, it is gone."""
+    """Writes one sealed file, once, under a key of its own. Closed, it is whole; aborted or dropped, it is gone.
 
-    def __init__(self, path: Path, key: bytes, file_id: bytes) -> None:
+    `head` stands before it in clear; whoever needs it unchanged makes `file_id` of it.
+    """
+
+    def __init__(self, path: Path, key: bytes, file_id: bytes, head: bytes = b"") -> None:
         self._path, self._cipher, self._file_id = path, AESGCM(key), file_id
         self._file: BinaryIO = os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb", buffering=0)
         self._pending = bytearray()
         self._segment = 0
+        if head:
+            self._file.write(head)
 
     def write(self, view: bytes | memoryview) -> None:
         self._pending += view
@@ -120,12 +125,14 @@ class SealedWriter:
 
 
 class SealedReader:
-    """Reads any range of a sealed file; holds one segment. Raises ContentMismatch when it was cut, changed or exchanged."""
+    """Reads any range of a sealed file, which begins after `head_bytes`; holds one segment. Raises ContentMismatch when it was cut,
+    changed or exchanged."""
 
-    def __init__(self, path: Path, key: bytes, file_id: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, file_id: bytes, head_bytes: int = 0) -> None:
         self._file = path.open("rb", buffering=0)
         self._cipher, self._file_id = AESGCM(key), file_id
-        sealed_bytes = os.fstat(self._file.fileno()).st_size
+        self._head_bytes = head_bytes
+        sealed_bytes = max(0, os.fstat(self._file.fileno()).st_size - head_bytes)
         self._segments = max(1, -(-sealed_bytes // (SEGMENT_BYTES + TAG_BYTES)))
         self.size_bytes = sealed_bytes - self._segments * TAG_BYTES
         self._held: tuple[int, bytes] = (-1, b"")
@@ -152,7 +159,7 @@ class SealedReader:
     def _open(self, number: int) -> bytes:
         if self._held[0] != number:
             length = SEGMENT_BYTES + TAG_BYTES
-            sealed = os.pread(self._file.fileno(), length, number * length)
+            sealed = os.pread(self._file.fileno(), length, self._head_bytes + number * length)
             try:
                 plain = self._cipher.decrypt(_nonce(number, number == self._segments - 1), sealed, self._file_id)
             except (InvalidTag, ValueError) as error:

@@ -38,17 +38,23 @@ def remember(
     if connection.execute(select(trust_seen.c.until).where(named)).first() is not None:
         raise Replayed("this statement was seen before", reason=reason)
     connection.execute(insert(trust_seen).values(issuer=issuer, typ=typ, jti=jti, until=until))
-    _purge(connection, int(now.timestamp()), mark)
+    _purge(connection, int(now.timestamp()))
 
 
-def _purge(connection: Connection, second: int, mark: int | None) -> None:
+def close_window(connection: Connection, until: int) -> None:
+    """Refuse everything that runs out up to a moment: of a database that was put back nobody knows what was seen meanwhile."""
+    mark = connection.execute(select(trust_mark.c.low_water)).scalar()
+    if mark is None:
+        connection.execute(insert(trust_mark).values(id=1, low_water=until))
+    else:
+        connection.execute(update(trust_mark).values(low_water=max(mark, until)))
+
+
+def _purge(connection: Connection, second: int) -> None:
     """Forget what ran out more than a minute ago, and raise the mark to the youngest of it."""
     over = trust_seen.c.until <= second - PURGE_AFTER_S
     youngest: int | None = connection.execute(select(func.max(trust_seen.c.until)).where(over)).scalar()
     if youngest is None:
         return
     connection.execute(delete(trust_seen).where(over))
-    if mark is None:
-        connection.execute(insert(trust_mark).values(id=1, low_water=youngest))
-    else:
-        connection.execute(update(trust_mark).values(low_water=max(mark, youngest)))
+    close_window(connection, youngest)

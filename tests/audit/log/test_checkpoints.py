@@ -110,7 +110,7 @@ def test_a_signer_whose_memory_was_taken_does_not_begin_anew(tmp_path: Path) -> 
     note = log.tick_now()
     assert note is not None
     with closing(connect(tmp_path / "state.sqlite")) as connection, connection:
-        connection.execute("INSERT INTO audit_checkpoint VALUES (2, 'seen by another', '2026-01-01')")
+        connection.execute("INSERT INTO audit_checkpoint VALUES (2, ?, '2026-01-01')", (note.write(),))
     (tmp_path / MEMORY).unlink()
 
     again = checkpoints(tmp_path)

@@ -114,7 +114,10 @@ class Checkpoints:
 
         def looking(connection: Connection) -> tuple[Checkpoint, list[bytes], bool]:
             nodes = Nodes(connection, self._head_key)
-            said = connection.execute(select(func.max(audit_checkpoint.c.size))).scalar()
+            ours = audit_checkpoint.c.note.startswith(
+                f"{self.origin}\n", autoescape=True
+            )  # not those of an epoch before
+            said = connection.execute(select(func.max(audit_checkpoint.c.size)).where(ours)).scalar()
             if last is None and said is not None:
                 raise AuditUnavailable(f"what the log signed last is missing: {MEMORY}")
             if last is not None and last.size > nodes.tree.size:
