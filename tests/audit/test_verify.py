@@ -124,7 +124,7 @@ def test_an_older_database_put_back_is_found_and_not_written_on(tmp_path: Path) 
     trail = Trail(opened(folder), MASTER, lambda: datetime.now(UTC), folder)
 
     assert numbers(folder) == [8]
-    with pytest.raises(AuditUnavailable, match="not the one"):
+    with pytest.raises(AuditUnavailable, match="the trail is behind"):
         trail.start()
 
 
