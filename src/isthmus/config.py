@@ -183,6 +183,9 @@ class Limits:
     searches_per_10_min: int = setting("patient searches of one professional", 30)
     failed_searches_per_10_min: int = setting("failed ones, then a doubling wait", 5)
     point_of_care_per_10_min: int = setting("patient searches of one point of care", 300)
+    professionals_per_patient: int = setting(
+        "different professionals who treat one patient in a day; as many are an alarm, nobody is refused", 10
+    )
     tokens_per_s: int = setting("token requests of one peer; burst twice that", 50)
     requests_per_s: int = setting("searches and reads of one peer; burst twice that", 50)
     parallel_images: int = setting("image transfers of one professional at a time", 8)

@@ -149,13 +149,17 @@ def failed(*, exchange_id: str, transaction: str, reason: str, message: str) -> 
         log().warning("failed", exchange_id=exchange_id, transaction=transaction, reason=reason, message=message)
 
 
-def limited(limit: str, *, country: str, verdict: Literal["stopped", "alarm"], exchange_id: str = "") -> None:
+def limited(
+    limit: str, *, country: str, verdict: Literal["stopped", "alarm"], exchange_id: str = "", told: bool = True
+) -> None:
     """A limit was reached: a figure and a line, by its name and the country at the other end (ours for a sign-in). Of whom is in the trail.
+
+    In a flood, which is not `told`, there is the figure alone.
 
     Source: trust.md §3.6.
     """
     LIMITS.labels(limit, country, verdict).inc()
-    if structlog.is_configured():
+    if told and structlog.is_configured():
         log().warning("limit", limit=limit, country=country, verdict=verdict, exchange_id=exchange_id)
 
 

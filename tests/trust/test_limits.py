@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from tests.trust.conftest import Clock
 
 from isthmus.config import Limits
 from isthmus.errors import TooOften
 from isthmus.storage.database import Database
-from isthmus.trust.limits import Buckets, count_failure, count_patient, count_search
+from isthmus.trust.limits import Buckets, count_failure, count_patient, count_professional, count_search
 
 LIMITS = Limits(searches_per_10_min=3, failed_searches_per_10_min=2, point_of_care_per_10_min=5)
 
@@ -101,17 +103,67 @@ def test_practice_countries_have_a_hundred_times_as_much(db: Database, clock: Cl
 
 
 @pytest.mark.threat("T96")
-def test_a_peer_asks_about_so_many_different_patients_a_day(db: Database, clock: Clock) -> None:
+def test_a_peer_asks_about_so_many_different_patients_a_day_and_half_of_them_is_an_alarm(
+    db: Database, clock: Clock
+) -> None:
     clock.now = clock.now.replace(hour=10)
 
-    def ask(patient: str, peer: str = "bb") -> int:
-        return db.write_now(lambda c: count_patient(c, peer, patient, patients_per_day=2, env="prod", now=clock.now))
+    def ask(patient: str, peer: str = "bb") -> bool:
+        return db.write_now(lambda c: count_patient(c, peer, patient, patients_per_day=4, env="prod", now=clock.now))
 
-    counts = [ask("one"), ask("two"), ask("one")]
+    alarms = [ask(patient) for patient in ("one", "two", "two", "one", "three", "four", "four")]
 
-    assert counts == [1, 2, 2]
-    with pytest.raises(TooOften):
-        ask("three")
-    assert ask("three", "cc") == 1
+    assert alarms == [False, True, False, False, False, False, False], "once, with the patient who makes half of it"
+    with pytest.raises(TooOften) as refusal:
+        ask("five")
+    assert refusal.value.facts["limit"] == "patients-per-day"
+    assert refusal.value.facts["retry_after_s"] == 14 * 3600 - clock.now.minute * 60 - clock.now.second
+    ask("five", "cc")
     clock.forward(hours=14)
-    assert ask("three") == 1
+    ask("five")
+
+
+@pytest.mark.threat("T95")
+def test_so_many_professionals_of_one_patient_a_day_are_an_alarm_and_nobody_is_refused(
+    db: Database, clock: Clock
+) -> None:
+    clock.now = clock.now.replace(hour=10)
+
+    def treat(professional: str, patient: str = "one") -> bool:
+        return db.write_now(lambda c: count_professional(c, patient, professional, alarm=3, now=clock.now))
+
+    alarms = [treat(who) for who in ("a", "b", "b", "c", "c", "d")]
+    other = treat("e", patient="two")
+    clock.forward(hours=14)
+    tomorrow = [treat(who) for who in ("a", "b", "c")]
+
+    assert alarms == [False, False, False, True, False, False]
+    assert other is False
+    assert tomorrow == [False, False, True]
+
+
+def test_each_limit_says_which_it_is(db: Database, clock: Clock) -> None:
+    """What the operator is told; the words for the professional are the same."""
+
+    def guess() -> None:
+        fail(db, clock, who="bb|guess")
+        search(db, clock, who="bb|guess", where="third")
+
+    bucket, seen = Buckets(1, Seconds(), limit="peer-tokens"), iter(range(100))
+    acts: dict[str, Callable[[], None]] = {
+        "peer-tokens": lambda: bucket.take("BB"),
+        "professional-searches": lambda: search(db, clock, where="other"),
+        "point-of-care-searches": lambda: search(db, clock, who=f"bb|{next(seen)}"),
+        "failed-searches": guess,
+    }
+
+    assert {limit: _stopped_by(act) for limit, act in acts.items()} == {limit: limit for limit in acts}
+
+
+def _stopped_by(act: Callable[[], None]) -> object:
+    try:
+        for _ in range(10):
+            act()
+    except TooOften as refusal:
+        return refusal.facts["limit"]
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime, timedelta
 
 import pytest
@@ -91,3 +93,61 @@ def test_what_the_transaction_undoes_was_not_seen(db: Database, clock: Clock) ->
         db.write_now(fails)
 
     see(db, clock.now)
+
+
+ANOTHER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from isthmus.errors import Replayed
+from isthmus.storage.database import Database
+from isthmus.storage.schema import trust
+from isthmus.storage.schema.metadata import STATE
+from isthmus.trust.replay import remember
+
+database = Database(Path(sys.argv[1]), STATE)
+now = datetime.fromtimestamp(int(sys.argv[2]), UTC)
+accepted = 0
+for number in range(int(sys.argv[3])):
+    try:
+        database.write_now(lambda c: remember(c, "bb", "hpa+jwt", f"statement-{number:016}", int(sys.argv[4]), now))
+        accepted += 1
+    except Replayed:
+        pass
+print(accepted)
+"""
+
+
+def another_process(db: Database, now: datetime, expires_at: int, count: int) -> subprocess.Popen[str]:
+    """One that is shown the same statements."""
+    words = [sys.executable, "-c", ANOTHER, str(db.file), str(int(now.timestamp())), str(count), str(expires_at)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
+def accepted(process: subprocess.Popen[str]) -> int:
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return int(said)
+
+
+@pytest.mark.threat("T19")
+def test_two_processes_that_are_shown_the_same_at_once_accept_each_statement_once(db: Database, clock: Clock) -> None:
+    expires_at = int(clock.now.timestamp()) + 60
+
+    racing = [another_process(db, clock.now, expires_at, 100) for _ in range(2)]
+    first, second = (accepted(process) for process in racing)
+    late = accepted(another_process(db, clock.now, expires_at, 100))
+
+    assert first + second == 100
+    assert late == 0, "a process that starts later knows them too"
+
+
+@pytest.mark.threat("T19")
+def test_another_process_whose_clock_is_behind_does_not_open_the_window(db: Database, clock: Clock) -> None:
+    """What was purged here is not new there: the mark is shared, not the clock."""
+    then, expires_at = clock.now, int(clock.now.timestamp()) + 60
+    assert accepted(another_process(db, then, expires_at, 1)) == 1
+    clock.forward(minutes=10)
+    see(db, clock.now, jti="another-statement-00000")
+
+    assert accepted(another_process(db, then, expires_at, 1)) == 0

@@ -107,10 +107,11 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
         await border.gate.decide_first(known, asked.asker)
     await tokens.declare(asked.asker, known.peer.country, known.exchange_id, border.emergencies, border.gate.trail)
     did = secrets.token_urlsafe(16)
-    remember = tokens.remembering(asked, known)
+    remember, treating = tokens.remembering(asked, known), border.counting.treating(asked.asker, known)
 
     def also(connection: Connection) -> None:
         remember(connection)
+        treating(connection)
         border.handles.keep(connection, did, asked.asker, asked.latest)
 
     answer = tokens.write_answer(asked, known, ours, border.signing, did)
@@ -123,14 +124,9 @@ async def _find_patients(border: Border, visit: Visit, request: Request, rest: s
     introduced = visit.introduced
     query = patients.read_search(introduced, request, border.directory.ours.mask)
     await visit.open(visit.intent, border.counting.search(introduced, query))
+    nobody = partial(border.counting.nobody, introduced)
     answer = await patients.find_patients(
-        introduced,
-        query,
-        border.source,
-        border.handles,
-        border.base,
-        lambda: border.counting.nobody(introduced),
-        visit.on_the_grid,
+        introduced, query, border.source, border.handles, border.base, nobody, visit.on_the_grid
     )
     await visit.send(answer)
 

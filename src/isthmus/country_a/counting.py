@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,15 +14,15 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from isthmus import telemetry
 from isthmus.config import Limits
-from isthmus.country_a.passes import Admitted, Introduced, Known
+from isthmus.country_a.passes import Admitted, Asker, Introduced, Known
 from isthmus.errors import TooOften
 from isthmus.model.queries import PatientQuery
 from isthmus.storage.database import Database
 from isthmus.storage.sealed import MasterKey
-from isthmus.trust.limits import Buckets, count_failure, count_patient, count_search
+from isthmus.trust.limits import Buckets, count_failure, count_patient, count_professional, count_search
 
-LOG = logging.getLogger("isthmus.country_a")
 TRANSFERS_TIMES = 20  # requests for images against searches: what bounds them is how many run at a time
 
 
@@ -35,8 +34,9 @@ class Counting:
     ) -> None:
         self._state, self._limits, self._env, self._clock = state, limits, env, clock
         self._tag = master.derive("country_a/patients-asked")
-        self._tokens, self._requests = Buckets(limits.tokens_per_s), Buckets(limits.requests_per_s)
-        self._transfers = Buckets(limits.requests_per_s * TRANSFERS_TIMES)
+        self._tokens = Buckets(limits.tokens_per_s, limit="peer-tokens")
+        self._requests = Buckets(limits.requests_per_s, limit="peer-requests")
+        self._transfers = Buckets(limits.requests_per_s * TRANSFERS_TIMES, limit="peer-transfers")
         self._running: Counter[str] = Counter()
 
     def token(self, known: Known) -> None:
@@ -54,15 +54,26 @@ class Counting:
         """
         peer, asker, now = introduced.known.peer, introduced.asker, introduced.known.now
         asked = "\n".join(sorted(f"{i.system}|{i.value}" for i in query.identifiers))
-        patient = hmac.digest(self._tag, asked.encode(), hashlib.sha256).hex()
+        patient = self._digest(asked)
         most = peer.policy.patients_per_day
 
         def count(connection: Connection) -> None:
             professional, point = self._professional(introduced), f"{peer.ncp_id} {asker.point_of_care}"
             count_search(connection, professional, point, limits=self._limits, env=self._env, now=now)
-            asked_today = count_patient(connection, peer.ncp_id, patient, patients_per_day=most, env=self._env, now=now)
-            if asked_today * 2 == most:
-                LOG.warning("%s has asked for half of its patients of today", peer.ncp_id)
+            if count_patient(connection, peer.ncp_id, patient, patients_per_day=most, env=self._env, now=now):
+                telemetry.limited("patients-per-day", country=peer.country, verdict="alarm")
+
+        return count
+
+    def treating(self, asker: Asker, known: Known) -> Callable[[Connection], None]:
+        """One professional who treats a patient today. In the transaction of the record."""
+        whom = "" if asker.patient is None else f"{asker.patient.system}|{asker.patient.value}"
+        patient, professional = (self._digest(text) for text in (whom, f"{asker.peer} {asker.sub}"))
+
+        def count(connection: Connection) -> None:
+            alarm = self._limits.professionals_per_patient
+            if whom and count_professional(connection, patient, professional, alarm=alarm, now=known.now):
+                telemetry.limited("professionals-per-patient", country=known.peer.country, verdict="alarm")
 
         return count
 
@@ -77,19 +88,25 @@ class Counting:
     def transfer(self, admitted: Admitted) -> Iterator[None]:
         """One image transfer while it runs. Raises TooOften when too many run already."""
         peer = admitted.peer
-        slots = ((f"{peer} {admitted.sub}", self._limits.parallel_images), (peer, self._limits.parallel_images_peer))
-        for subject, most in slots:
+        slots = (
+            ("professional-transfers", f"{peer} {admitted.sub}", self._limits.parallel_images),
+            ("peer-parallel-transfers", peer, self._limits.parallel_images_peer),
+        )
+        for limit, subject, most in slots:
             if self._running[subject] >= most:
-                raise TooOften("too many image transfers at a time", retry_after_s=1)
-        for subject, _ in slots:
+                raise TooOften("too many image transfers at a time", limit=limit, retry_after_s=1)
+        for _, subject, _ in slots:
             self._running[subject] += 1
         try:
             yield
         finally:
-            for subject, _ in slots:
+            for _, subject, _ in slots:
                 self._running[subject] -= 1
                 if not self._running[subject]:
                     del self._running[subject]
+
+    def _digest(self, text: str) -> str:
+        return hmac.digest(self._tag, text.encode(), hashlib.sha256).hex()
 
     def _professional(self, introduced: Introduced) -> str:
         return f"{introduced.known.peer.ncp_id} {introduced.asker.sub}"

@@ -34,6 +34,7 @@ from isthmus.errors import (
     InvalidToken,
     IsthmusError,
     ServiceNotOffered,
+    TooOften,
     UntrustedCountry,
 )
 from isthmus.transport.answers import Answer, Receive, Send
@@ -68,6 +69,7 @@ class Visit:
     passes: dict[str, Known | Introduced | Admitted] = field(default_factory=dict)
     opened: Opened | None = None
     closed: bool = False
+    told: bool = True  # false in a flood, which is counted and not told one by one
     began: float = field(default_factory=anyio.current_time)
 
     @property
@@ -195,6 +197,8 @@ class Gate:
                     exchange_id=request.exchange_id, transaction=needs.transaction, reason=error.reason, message=str(error)
                 )  # fmt: skip
             await visit.close(outcome)
+            if isinstance(error, TooOften):
+                self._limited(visit, error)
             if error.meaning.status == ABSENT:  # absent, another's, restricted: one answer, at one time
                 await self.grid.absent(visit.began)
             raise
@@ -204,6 +208,13 @@ class Gate:
         except BaseException:
             await visit.close(Outcome(outcome="incomplete", reason="hang-up"))
             raise
+
+    def _limited(self, visit: Visit, error: TooOften) -> None:
+        """The operator's event: which limit stopped which country."""
+        telemetry.limited(
+            str(error.facts.get("limit", "source")), country=visit.intent.peer, verdict="stopped",
+            exchange_id=visit.request.exchange_id, told=visit.told,
+        )  # fmt: skip
 
     async def _check(self, visit: Visit) -> None:
         known = self._known(visit.request)
@@ -319,6 +330,7 @@ class Gate:
             subject = _spki(visit.request.peer_der)
         count = self._floods.count(subject, anyio.current_time())
         if count is None:
+            visit.told = False
             return False
         more = {"refusals": str(count)} if count > 1 else {}
         await self.trail.record(replace(visit.intent, details={**visit.intent.details, **more}), outcome)

@@ -167,6 +167,7 @@ class PracticeBorder:
         register: Register | None = None,
         grid: Grid = FINE,
         law: Consent | None = None,
+        parallel_images: int | None = None,
     ) -> None:
         self.clock, self.register, self.folder = Clock(), register or Register(), folder
         made = pki.init(folder, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), now=self.clock.now)
@@ -180,6 +181,8 @@ class PracticeBorder:
         self.directives = Directives.of_settings(state, self.state, self.clock)
         often = requests_per_s or state.limits.requests_per_s
         limits = replace(state.limits, requests_per_s=often, tokens_per_s=requests_per_s or state.limits.tokens_per_s)
+        if parallel_images is not None:
+            limits = replace(limits, parallel_images=parallel_images)
         self.sandbox = Sandbox()
         self.log = Log.open(state, self.state, self.master, self.trail, self.directory, self.clock)
         self.app = border_app(

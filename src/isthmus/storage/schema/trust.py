@@ -65,3 +65,11 @@ trust_patient = Table(
     Column("day", Integer, primary_key=True),  # since 1970
     Column("patient", String(64), primary_key=True),  # keyed digest
 )
+
+trust_treating = Table(
+    "trust_treating",
+    STATE,
+    Column("patient", String(64), primary_key=True),  # keyed digests, both
+    Column("day", Integer, primary_key=True),  # since 1970
+    Column("professional", String(64), primary_key=True),
+)
