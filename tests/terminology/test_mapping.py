@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.archive.conftest import NOW, Node, dicom, settings_in
 
 from isthmus.archive.queries import list_unmapped
 from isthmus.errors import SettingsProblem
-from isthmus.model.codes import SNOMED, Code
+from isthmus.model.codes import LOINC, SNOMED, Code
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.imaging import Study
 from isthmus.model.queries import DocumentQuery
 from isthmus.national.files import Files
 from isthmus.storage.database import open_index
-from isthmus.terminology.mapping import read_codes
+from isthmus.terminology.conceptmaps import TARGETS
+from isthmus.terminology.mapping import COLUMNS, NO_CODES, Transcoder, read_codes
+from isthmus.terminology.rows import BODY_PART, PROCEDURE, Row
 from isthmus.wire.kos_reading import read_kos
 from isthmus.wire.manifests import read_manifest
 from isthmus.wire.packs.pack import load_pack
@@ -68,6 +75,73 @@ NATIONAL = {
     "AnatomicRegionSequence": coded("b4", "99gr", "Θώρακας"),
     "BodyPartExamined": None,
 }
+
+
+WORDS = st.text(st.characters(categories=("L", "M", "N", "P", "S")), min_size=1, max_size=12)
+ROWS = st.lists(
+    st.builds(
+        Row,
+        st.sampled_from((PROCEDURE, BODY_PART)),
+        st.sampled_from(("", "99GR", "http://codes.example/gr", "urn:oid:2.999.7")),
+        WORDS,
+        st.builds(Code, st.sampled_from((SNOMED, LOINC)), WORDS, st.one_of(st.none(), WORDS)),
+    ),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda row: (row.kind, row.system.upper(), row.code.upper()),
+)
+
+
+def as_csv(rows: list[Row]) -> bytes:
+    with io.StringIO() as out:
+        cells = [(r.kind, r.system, r.code, r.target.system, r.target.code, r.target.display or "") for r in rows]
+        csv.writer(out).writerows([COLUMNS, *cells])
+        return out.getvalue().encode()
+
+
+def as_concept_maps(rows: list[Row]) -> bytes:
+    targets = {kind: canonical for canonical, kind in TARGETS.items()}
+    entries = []
+    for row in rows:
+        target = {"code": row.target.code, "display": row.target.display, "equivalence": "equivalent"}
+        element = {"code": row.code, "target": [{k: v for k, v in target.items() if v is not None}]}
+        group = {"source": row.system, "target": row.target.system, "element": [element]}
+        body = {"resourceType": "ConceptMap", "targetCanonical": targets[row.kind], "group": [group]}
+        entries.append({"resource": body})
+    return json.dumps({"resourceType": "Bundle", "entry": entries}).encode()
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_any_table_gives_each_code_back_from_either_form(rows: list[Row]) -> None:
+    read = []
+    with tempfile.TemporaryDirectory() as folder:
+        for body in (as_csv(rows), as_concept_maps(rows)):
+            file = Path(folder) / "codes"
+            file.write_bytes(body)
+            read.append(read_codes(file))
+
+    for table in read:
+        assert [table.find(row.kind, row.system, row.code) for row in rows] == [(row.target,) for row in rows]
+        assert len(table.codes) == len(rows)
+
+
+@settings(deadline=None)
+@given(ROWS, WORDS)
+def test_whatever_a_table_makes_of_a_code_its_words_travel_along(rows: list[Row], words: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "codes.csv"
+        file.write_bytes(as_csv(rows))
+        table = read_codes(file)
+    mapped = Transcoder(table)
+    left = Transcoder(NO_CODES)
+
+    for row in rows:
+        if row.kind == PROCEDURE and row.system:
+            assert mapped.code(PROCEDURE, (row.code, row.system, words)) == row.target
+            original = left.code(PROCEDURE, (row.code, row.system, words))
+            assert original == Code(row.system, row.code, words, is_original=True)
+    assert mapped.unmapped == []
 
 
 def test_procedure_body_part_and_region_cross_as_codes_that_others_know(tmp_path: Path) -> None:

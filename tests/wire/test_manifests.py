@@ -8,13 +8,15 @@ from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given, settings
 from tests.wire.made import MANIFEST, STUDY
+from tests.wire.made_manifests import codes_of, manifests
 
 from isthmus.errors import CountryMisanswered
 from isthmus.fhir import bundles
 from isthmus.fhir.bundles import Closed
 from isthmus.model.identifiers import Identifier
-from isthmus.model.imaging import Instance, Series
+from isthmus.model.imaging import Instance, Manifest, Series
 from isthmus.wire.manifests import manifest_uid, read_manifest, write_manifest
 from isthmus.wire.packs.pack import load_pack
 
@@ -28,6 +30,16 @@ def test_a_manifest_comes_back_as_it_was_described() -> None:
 
     assert read.manifest == MANIFEST
     assert read.tolerances == ()
+
+
+@pytest.mark.requirement("MFH-26")
+@settings(max_examples=60, deadline=None)
+@given(manifests())
+def test_any_manifest_comes_back_as_it_was(manifest: Manifest) -> None:
+    read = read_manifest(write_manifest(manifest, PACK), PACK)
+
+    assert (read.manifest, read.tolerances) == (manifest, ())
+    assert codes_of(read.manifest) == codes_of(manifest)
 
 
 def test_several_orders_come_back_in_their_order() -> None:

@@ -9,12 +9,14 @@ from urllib.parse import parse_qsl
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.wire.made import BASE, PATIENT
 
 from isthmus.errors import CountryMisanswered, MalformedRequest, PatientAmbiguous, PatientNotFound, UnsupportedRequest
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.masks import MaskIdentifier, SearchMask
-from isthmus.model.people import Patient
+from isthmus.model.people import HumanName, Patient
 from isthmus.model.queries import PatientQuery
 from isthmus.wire.packs.pack import load_pack
 from isthmus.wire.patients import fits, read_found, read_search, write_found, write_patient, write_search
@@ -40,6 +42,35 @@ def test_what_country_b_asks_country_a_understands(value: str) -> None:
         (PatientIdentifier(SYSTEM, value), PatientIdentifier("urn:other", "x")), "O'Hara, K", ("Eva", "Maria"),
         "1970-01-01", "female",
     )  # fmt: skip
+
+    assert read_search(parse_qsl(write_search(query, PACK).decode()), OPEN, PACK) == query
+
+
+SIGNS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=15)
+NAMES = st.lists(SIGNS, min_size=1, max_size=3).map(" ".join)
+SYSTEMS = st.sampled_from([SYSTEM, "urn:other", "https://ids.example/a"])
+PERSONS = st.builds(
+    Patient,
+    st.builds(PatientIdentifier, SYSTEMS, SIGNS),
+    st.lists(st.builds(HumanName, NAMES, st.lists(SIGNS, max_size=3).map(tuple)), min_size=1, max_size=2).map(tuple),
+    st.dates().map(str),
+    st.sampled_from(["male", "female", "other", "unknown"]),
+    st.just("h-42"),
+)
+
+
+@settings(deadline=None)
+@given(PERSONS)
+def test_whoever_is_found_comes_back_as_the_register_knows_them(patient: Patient) -> None:
+    assert read_found(_found(patient), PACK) == patient
+
+
+@settings(deadline=None)
+@given(st.lists(st.builds(PatientIdentifier, SYSTEMS, SIGNS), min_size=1, max_size=3), st.none() | NAMES, PERSONS)
+def test_whatever_country_b_asks_country_a_understands(
+    identifiers: list[PatientIdentifier], family: str | None, patient: Patient
+) -> None:
+    query = PatientQuery(tuple(identifiers), family, patient.name.given, patient.birth_date, patient.gender)
 
     assert read_search(parse_qsl(write_search(query, PACK).decode()), OPEN, PACK) == query
 
