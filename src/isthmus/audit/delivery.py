@@ -91,6 +91,12 @@ def mark(connection: Connection, numbers: Sequence[int], state: str, receipt: in
     connection.execute(update(audit_delivery).where(mine).values(state=state, receipt=receipt, digest=digest))
 
 
+def receipt_of(connection: Connection, number: int) -> int | None:
+    """The record that opened the exchange of a list's receipt, both having signed."""
+    query = select(d.receipt).where(d.number == number, d.state == "settled")
+    return connection.execute(query).scalar()
+
+
 def missing(connection: Connection, now: datetime) -> list[tuple[str, str]]:
     """Exchange id and country of what was sent whole and not signed for in time since now; each is told once."""
     overdue = (d.side == "A") & (d.state == "owed") & (d.whole == 1) & (d.since < now - LATE)

@@ -63,6 +63,10 @@ class Index:
         self.catch_up()
         return self._db.read_now(lambda connection: self._found(connection, wanted, limit))
 
+    def numbers_of(self, connection: Connection, field: str, value: str) -> list[int]:
+        """The same inside a transaction, as far as the index is."""
+        return list(connection.execute(select(i.number).where(i.tag == self.tag(field, value))).scalars())
+
     def tag(self, field: str, value: str) -> bytes:
         return hashlib.blake2b(f"{field}\0{value}".encode(), key=self._key, digest_size=TAG_BYTES).digest()
 

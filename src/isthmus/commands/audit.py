@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -103,26 +104,116 @@ def query(
 
 
 @app.command("verify")
-def verify(ctx: typer.Context, json: Json = False) -> None:
+def verify(
+    ctx: typer.Context,
+    evidence: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="An exported file, instead of the trail.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="The same.")] = None,
+    trust_root: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust-root",
+            metavar="FILE|KEY",
+            help="The list operator's public key, or a log's; more than one can be given.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Prove that no record was changed, taken out or cut off, and that each exchange has its ending; and that patients'
-    directives are those that the records name. Exit 6 when not.
+    directives are those that the records name. Or judge an exported file, which needs neither network nor settings. Exit 6 when not.
 
     \b
     Example:
       isthmus --config aa/isthmus.toml audit verify
+      isthmus audit verify evidence.zip --trust-root operator.jwk
     """
-    with _account(ctx) as account:
-        verified = account.verify()
-        verified.problems += _directives(ctx, account, verified)
-    answer = {
-        "intact": verified.intact,
-        "events": verified.events,
-        "open": verified.open,
-        "problems": [asdict(problem) for problem in verified.problems],
-    }
+    if (given := evidence or file) is not None:
+        answer = _judge(given, trust_root or [])
+    else:
+        with _account(ctx) as account:
+            verified = account.verify()
+            verified.problems += _directives(ctx, account, verified)
+        answer = {
+            "intact": verified.intact,
+            "events": verified.events,
+            "open": verified.open,
+            "problems": [asdict(problem) for problem in verified.problems],
+        }
     emit(answer, json, _tell_proof)
-    if not verified.intact:
+    if not answer["intact"]:
         raise typer.Exit(NOT_INTACT)
+
+
+def _judge(file: Path, trust_roots: list[str]) -> dict[str, Any]:
+    """What a file proves, by what the judge brings."""
+    from isthmus.audit.evidence.check import Roots, judge
+    from isthmus.errors import SettingsProblem
+    from isthmus.trust.keys import load_public_key
+    from isthmus.wire.notes import LogKey
+
+    if not file.exists():
+        raise SettingsProblem(f"{file} is not there", reason="usage")
+    logs, operators = [], []
+    for one in trust_roots:
+        try:
+            logs.append(LogKey.read(one))
+        except ValueError:
+            operators.append(load_public_key(Path(one), "test", frozenset({"trustlist"})))
+    judged = judge(file, Roots(tuple(operators), tuple(logs)))
+    return {
+        "intact": not judged.problems,
+        "trusted": judged.trusted,
+        "events": judged.events,
+        "open": 0,
+        "problems": [{"number": None, "what": what} for what in judged.problems],
+        "says": judged.says,
+    }
+
+
+@app.command("export")
+def export(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the file goes; mode 0600.")],
+    exchange: Annotated[
+        str | None, typer.Option("--exchange", metavar="ID", help="One exchange with all that speaks for it.")
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option("--with", metavar="FILE", help="The other country's half of the same exchange.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write evidence for a third party: one exchange (statements, token, records, proofs, receipts), or the whole trail. It names people:
+    keep it as you keep the trail.
+
+    \b
+    Example:
+      isthmus --config aa/isthmus.toml audit export --exchange 4f1c… --out evidence.zip
+      isthmus --config aa/isthmus.toml audit export --out trail.zip
+    """
+    from isthmus.app import now
+    from isthmus.audit.evidence.write import Exporter
+    from isthmus.audit.log.checkpoints import Checkpoints, Signer
+    from isthmus.audit.trail import head_key
+    from isthmus.trust.keys import load_log_key
+
+    settings = settings_of(ctx)
+    with _account(ctx) as account:
+        key, head = settings.path(settings.keys.log), head_key(account.master)
+        log = (
+            Checkpoints(account.database, head, Signer(load_log_key(key, settings.env), settings.folder))
+            if key.exists()
+            else None
+        )
+        exporter = Exporter(settings.country, account.database, account.master, head, log, now)
+        written = exporter.whole(out) if exchange is None else exporter.exchange(exchange, out, beside)
+    emit({"file": str(out), **asdict(written)}, json, _tell_written)
+
+
+def _tell_written(answer: dict[str, Any]) -> None:
+    show(f"{amount(answer['records'], 'record')} in {answer['file']}.")
+    if not answer["seen"]:
+        show("No other country has seen the checkpoint over them yet: export again in a minute.")
 
 
 @contextlib.contextmanager
@@ -182,6 +273,8 @@ def _tell_exchanges(answer: dict[str, Any]) -> None:
 
 
 def _tell_proof(answer: dict[str, Any]) -> None:
+    if answer.get("trusted") is False:
+        show("Held against the keys in the file alone: give --trust-root to know whose they are.")
     if answer["intact"]:
         show(f"The trail is intact: {amount(answer['events'], 'event')}, {answer['open']} in progress.")
         return

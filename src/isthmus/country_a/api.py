@@ -114,8 +114,7 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
         treating(connection)
         border.handles.keep(connection, did, asked.asker, asked.latest)
 
-    answer = tokens.write_answer(asked, known, ours, border.signing, did)
-    followed = border.directory.seq_header
+    answer, followed = tokens.write_answer(asked, known, ours, border.signing, did), border.directory.seq_header
     await visit.open(tokens.intent_of(asked, known, request.client or "", answer, did, followed), also)
     await visit.send(answer)
 

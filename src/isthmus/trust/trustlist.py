@@ -163,6 +163,15 @@ def draft_of(body: Mapping[str, Any]) -> TrustList:
         raise TrustListStale(f"this is no trust list: {error}") from error
 
 
+def said_by(token: str) -> TrustList:
+    """What a list says, whoever signed it and whenever: for evidence, where that is judged apart. Raises ValueError."""
+    try:
+        body = read_object(unbase64url(token.split(".")[1]))
+        return _made(msgspec.convert(body, _List), digest_of(token))
+    except (IndexError, UnicodeEncodeError, msgspec.ValidationError, re2.error) as error:
+        raise ValueError(f"not a trust list: {error}") from error
+
+
 def write_trust_list(body: Mapping[str, Any], key: SigningKey) -> str:
     """Sign a list."""
     return jws.sign_bytes(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8"), key, TYP)

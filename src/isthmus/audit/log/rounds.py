@@ -22,6 +22,7 @@ from isthmus import telemetry
 from isthmus.audit import delivery
 from isthmus.audit.events import Note as Event
 from isthmus.audit.events import Side
+from isthmus.audit.evidence.write import keep_list
 from isthmus.audit.log import claims, witness
 from isthmus.audit.log.checkpoints import Checkpoints
 from isthmus.audit.log.nodes import Nodes
@@ -88,6 +89,7 @@ class Rounds:
                 await self._each(self.prove)
                 await self.overdue()
                 await asyncio.to_thread(self._index.catch_up, INDEX_AT_ONCE)
+                await self._state.write(partial(keep_list, now=self._clock()))
             await asyncio.sleep(TICK_S)
 
     # our log, seen by others
