@@ -35,9 +35,9 @@ from isthmus.telemetry import set_up
 from isthmus.transport.inbound import Inbound, origin_of
 from isthmus.transport.listeners import Listener, Listening
 from isthmus.transport.outbound import Outbound
-from isthmus.trust.certificates import client_context, own_certificate_der, server_context
+from isthmus.trust.certificates import client_context, server_context
 from isthmus.trust.directory import Directory, Floor
-from isthmus.trust.keys import load_signing_key
+from isthmus.trust.turnover.own import Own, state_of
 
 if TYPE_CHECKING:
     from isthmus.country_a.log import Log
@@ -76,11 +76,8 @@ class Ground:
 
     def client(self, outbound: Outbound, sandbox: Sandbox) -> Client:
         """Country B's way out, with this node's keys."""
-        keys, env = self.settings.keys, self.settings.env
         return Client(
-            self.settings, self.directory, self.trail, outbound,
-            sig=load_signing_key(self.settings.path(keys.sig), env), hpa=load_signing_key(self.settings.path(keys.hpa), env),
-            certificate=own_certificate_der(self.settings), clock=now, sandbox=sandbox,
+            self.settings, self.directory, self.trail, outbound, own=Own(self.settings), clock=now, sandbox=sandbox,
             emergencies=Emergencies(self.state, self.master, now),
         )  # fmt: skip
 
@@ -90,7 +87,8 @@ class Ground:
     def steady(self, make: Callable[[Settings, Directory], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
         """One TLS context while the list's authorities and our certificate are the same; connections are pooled by it.
 
-        When the list has run out the last context still shakes hands: what follows is refused in words, by the gate.
+        When the list has run out the last context still shakes hands: what follows is refused in words, by the gate. So it does
+        while a certificate that was replaced does not fit its key: the other file is about to be replaced too.
         """
         keys = self.settings.keys
         files = [self.settings.path(name) for name in (keys.tls_certificate, keys.tls_key)]
@@ -103,9 +101,14 @@ class Ground:
                 if not held:
                     raise
                 return next(iter(held.values()))
-            state = (authorities, *(file.stat().st_mtime_ns if file.exists() else 0 for file in files))
+            state = (authorities, *(state_of(file) for file in files))
             if state not in held:
-                made = make(self.settings, self.directory)
+                try:
+                    made = make(self.settings, self.directory)
+                except SettingsProblem:
+                    if not held or next(iter(held))[0] != authorities:
+                        raise
+                    return next(iter(held.values()))
                 held.clear()
                 held[state] = made
             return held[state]

@@ -44,7 +44,7 @@ from isthmus.transport.answers import Answer, Receive, Send, json_answer
 from isthmus.transport.grid import Grid
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.trust.directory import Directory
-from isthmus.trust.keys import SigningKey, load_signing_key
+from isthmus.trust.turnover.own import Signing, signing_key
 from isthmus.wire.images import read_location_path
 from isthmus.wire.outcomes import outcome_headers, write_outcome
 from isthmus.wire.receipts import BODY_MAX_BYTES, write_body
@@ -66,7 +66,7 @@ class Border:
     handles: Handles
     counting: Counting
     national: NationalConnector | None
-    signing: SigningKey | None
+    signing: Signing | None
     sandbox: Sandbox
     base: str  # of FHIR, absolute
     dicomweb: str
@@ -114,7 +114,7 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
         treating(connection)
         border.handles.keep(connection, did, asked.asker, asked.latest)
 
-    answer, followed = tokens.write_answer(asked, known, ours, border.signing, did), border.directory.seq_header
+    answer, followed = tokens.write_answer(asked, known, ours, border.signing.now(), did), border.directory.seq_header
     await visit.open(tokens.intent_of(asked, known, request.client or "", answer, did, followed), also)
     await visit.send(answer)
 
@@ -317,14 +317,12 @@ def border_app(
         raise SettingsProblem("the settings have no [border]", key="border")
     if unknown := set(settings.consent.absolute).difference(SUBJECTS):
         raise SettingsProblem(f"no restriction is about {', '.join(sorted(unknown))}", key="consent.absolute")
-    public = settings.border.public.rstrip("/")
-    parts = urlsplit(public)
+    parts = urlsplit(public := settings.border.public.rstrip("/"))
     prefix, origin = parts.path, f"{parts.scheme}://{parts.netloc}"
-    signing = load_signing_key(settings.path(settings.keys.at), settings.env) if national is not None else None
+    signing = signing_key(settings, settings.keys.at) if national is not None else None
     handles = Handles(state, master, clock)
     counting = Counting(state, master, settings.limits, settings.env, clock)
-    sig = load_signing_key(settings.path(settings.keys.sig), settings.env)
-    receipts = Receipts(state, master, trail, directory, sig, clock)
+    receipts = Receipts(state, master, trail, directory, signing_key(settings, settings.keys.sig).now, clock)
     can_tell = settings.env != "prod" or Notices(settings).ways
     law, roles = settings.consent, roles_of(settings)
     deciding = Deciding(directives, national, law, lambda: directory.ours, clock, can_tell=can_tell, roles=roles)

@@ -56,13 +56,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Receipts:
-    """The desk where receipts are handed in. `signing` is the key that signs ours."""
+    """The desk where receipts are handed in. `signing` gives the key that signs ours now."""
 
     state: Database
     master: MasterKey
     trail: Trail
     directory: Directory
-    signing: SigningKey
+    signing: Callable[[], SigningKey]
     clock: Callable[[], datetime]
 
     def read(self, known: Known, request: Request) -> Asked:
@@ -102,7 +102,7 @@ class Receipts:
         claims = write_receipt(
             receipt, issuer=self.directory.ours.ncp_id, audience=known.peer.ncp_id, jti=secrets.token_urlsafe(18), now=known.now
         )  # fmt: skip
-        answer = sign(claims, self.signing, RECEIPT_TYPE)
+        answer = sign(claims, self.signing(), RECEIPT_TYPE)
         await self._marked(numbers, "settled", number, receipt.digest)
         return answer
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from urllib.parse import parse_qsl, urlsplit
@@ -45,6 +45,7 @@ from isthmus.transport.outbound import Outbound, Response
 from isthmus.trust.directory import Directory
 from isthmus.trust.keys import SigningKey
 from isthmus.trust.trustlist import Participant
+from isthmus.trust.turnover.own import Own
 from isthmus.wire.notes import Leaf, Note, read_shown
 from isthmus.wire.outcomes import read_outcome
 from isthmus.wire.packs.pack import Pack, agreed_pack
@@ -53,6 +54,7 @@ from isthmus.wire.tokens import Token, token_number
 ERROR_BODY_MAX = 1 << 20
 JSON_MAX = 20 << 20
 FHIR_JSON = "application/fhir+json"
+UNAUTHORIZED = 401
 SEARCHES = frozenset({"ITI-67", "ITI-78", "ImagingStudy", "RAD-129"})
 
 
@@ -67,6 +69,7 @@ class Call:
     body: bytes | None = field(default=None, repr=False)
     accept: str = FHIR_JSON
     token: str | None = field(default=None, repr=False)
+    again: Callable[[str], Awaitable[str]] | None = field(default=None, repr=False)  # another one than was refused
     service: str | None = None  # what the country must offer for it
     patient: PatientIdentifier | None = None
     categories: tuple[str, ...] = ()
@@ -108,16 +111,14 @@ class Client:
         trail: Trail,
         outbound: Outbound,
         *,
-        sig: SigningKey,
-        hpa: SigningKey,
-        certificate: bytes,
+        own: Own,
         clock: Callable[[], datetime],
         sandbox: Sandbox,
         emergencies: Emergencies | None = None,
     ) -> None:
         self.emergencies = emergencies
         self.settings, self.directory, self.trail, self.clock = settings, directory, trail, clock
-        self.sig, self.hpa, self.certificate = sig, hpa, certificate
+        self._own = own
         self.sandbox = sandbox  # where documents of others are parsed
         self.roles = roles_of(settings)
         self.watch = Watch(settings.conformance)
@@ -125,6 +126,21 @@ class Client:
         self.tokens: dict[tuple[str, ...], tuple[Token, datetime]] = {}
         self.forgiven: Counter[tuple[str, str]] = Counter()  # by country and word
         self.shown: dict[str, Note] = {}  # by log: the longest checkpoint that came, to be compared with what was seen
+
+    @property
+    def sig(self) -> SigningKey:
+        """What signs for this country now."""
+        return self._own.sig
+
+    @property
+    def hpa(self) -> SigningKey:
+        """What vouches for its professionals now."""
+        return self._own.hpa
+
+    @property
+    def certificate(self) -> bytes:
+        """What it shows now."""
+        return self._own.certificate
 
     @property
     def outbound(self) -> Outbound:
@@ -201,36 +217,49 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _asked(self, country: str, call: Call, opened: Opened) -> AsyncIterator[Exchange]:
-        exchange_id = opened.exchange_id
         participant = self.directory.country(country)
         if call.service is not None and call.service not in participant.services:
             raise ServiceNotOffered(f"{country} does not offer {call.service}", service=call.service)
-        headers = {"Accept": call.accept, "X-Request-Id": exchange_id}
+        async with self._sent(participant, call, opened) as response:
+            fresh = await _another(call) if response.status == UNAUTHORIZED else None
+            if fresh is None:
+                yield await self._read(opened.exchange_id, response, participant, call)
+                return
+        async with self._sent(participant, replace(call, token=fresh), opened) as response:
+            yield await self._read(opened.exchange_id, response, participant, call)
+
+    def _sent(
+        self, participant: Participant, call: Call, opened: Opened
+    ) -> contextlib.AbstractAsyncContextManager[Response]:
+        headers = {"Accept": call.accept, "X-Request-Id": opened.exchange_id}
         if (log := self.directory.ours.log) is not None:
             headers["NCP-Log"] = Leaf(log.name, opened.number, opened.leaf).write()
         if call.token is not None:
             headers["Authorization"] = f"Bearer {call.token}"
         if call.body is not None:
             headers["Content-Type"] = call.media_type
-        async with self._outbound.request(
+        return self._outbound.request(
             call.method,
             getattr(participant.endpoints, call.endpoint) + call.path,
             headers=headers,
             body=call.body,
             pins=self.directory.server_pins(participant),
-            country=country,
+            country=participant.country,
             retry_once=call.path.endswith("/_search"),
             still=partial(self.directory.is_active, participant.ncp_id),
-        ) as response:
-            self.directory.hear(country, response.headers.get("ncp-trust-seq"))
-            if response.status not in (200, 202, 206):
-                raise read_outcome(
-                    response.status,
-                    await response.read(ERROR_BODY_MAX),
-                    absent=call.absent,
-                    retry_after=response.headers.get("retry-after"),
-                )
-            yield Exchange(exchange_id, response, participant)
+        )
+
+    async def _read(self, exchange_id: str, response: Response, participant: Participant, call: Call) -> Exchange:
+        """An answer that may be read. Raises the class of error that the country raised."""
+        self.directory.hear(participant.country, response.headers.get("ncp-trust-seq"))
+        if response.status not in (200, 202, 206):
+            raise read_outcome(
+                response.status,
+                await response.read(ERROR_BODY_MAX),
+                absent=call.absent,
+                retry_after=response.headers.get("retry-after"),
+            )
+        return Exchange(exchange_id, response, participant)
 
     def _claimed(self, exchange: Exchange) -> Leaf | None:
         """Where the country says that its own record of this exchange lies; and the checkpoint that it shows is remembered."""
@@ -281,6 +310,11 @@ def _question(call: Call) -> bytes:
         return b""
     line = f"{call.method} {call.path}".encode()
     return line + b"\n\n" + call.body if call.body else line
+
+
+async def _another(call: Call) -> str | None:
+    """A token anew, once, for one that was refused: its key, or the certificate it is bound to, has turned over. Source: trust.md §6.2."""
+    return await call.again(call.token) if call.again is not None and call.token is not None else None
 
 
 def evidence_of(call: Call, exchange: Exchange) -> Evidence:

@@ -6,6 +6,7 @@ Source: ITI-67, ITI-68; trust.md M6, M7.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from isthmus.consent.roles import Act
 from isthmus.country_b import tokens
@@ -43,7 +44,17 @@ async def find_documents(client: Client, visit: Visit, country: str, query: Docu
     found: list[Document] = []
     for _ in range(PAGES_MAX):
         token = await tokens.care(client, visit, country)
-        call = Call("ITI-67", "fhir", path, method, body, token=token, patient=patient.identifier, categories=("list",))
+        call = Call(
+            "ITI-67",
+            "fhir",
+            path,
+            method,
+            body,
+            token=token,
+            again=partial(tokens.care, client, visit, country),
+            patient=patient.identifier,
+            categories=("list",),
+        )
         async with client.exchange(visit, country, call) as exchange:
             told = await exchange.read()
             with client.reading(country, "ITI-67") as forgiven:
@@ -79,6 +90,7 @@ async def get_document(
         f"/{kind}/{checked_id(document_id)}",
         accept=accept,
         token=token,
+        again=partial(tokens.care, client, visit, country),
         patient=patient.identifier,
         categories=("document",),
     )

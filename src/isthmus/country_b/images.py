@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from functools import partial
 from typing import Protocol
 
 from isthmus.audit.events import Delivery
@@ -54,6 +55,7 @@ async def get_images(
         f"/{images_path(query)}",
         accept=IMAGES_ACCEPT,
         token=token,
+        again=partial(tokens.care, client, visit, country),
         service=PIXELS,
         patient=patient.identifier,
         categories=("imaging-study",),
@@ -94,6 +96,7 @@ async def get_metadata(client: Client, visit: Visit, country: str, query: Images
         f"/{metadata_path(query)}",
         accept=MEDIA_TYPE,
         token=token,
+        again=partial(tokens.care, client, visit, country),
         service=SERVICE,
         patient=patient.identifier,
         categories=("imaging-study",),

@@ -5,6 +5,8 @@ Source: ITI-78; trust.md M3.
 
 from __future__ import annotations
 
+from functools import partial
+
 from isthmus.country_b import tokens
 from isthmus.country_b.client import Call, Client
 from isthmus.country_b.visit import Visit
@@ -32,6 +34,7 @@ async def find_patients(client: Client, visit: Visit, country: str, query: Patie
         "POST",
         wire.write_search(query, pack),
         token=token,
+        again=partial(tokens.identify, client, visit, country),
         patient=query.identifiers[0],
         absent=PatientNotFound,
     )

@@ -40,36 +40,46 @@ CLIENT_TYPE = next(t for t in CLIENT_TYPES if t != "JWT")
 EARLY = timedelta(seconds=30)
 
 
-async def identify(client: Client, visit: Visit, country: str) -> str:
-    """A token that opens the patient search, and nothing else. Raises InsufficientRights before anything is sent."""
+async def identify(client: Client, visit: Visit, country: str, refused: str | None = None) -> str:
+    """A token that opens the patient search, and nothing else; another one than was `refused`.
+
+    Raises InsufficientRights before anything is sent.
+    """
     visit.require(Act.IDENTIFY)
-    return (await _token(client, visit, country, None)).access_token
+    return (await _token(client, visit, country, None, refused)).access_token
 
 
-async def care(client: Client, visit: Visit, country: str) -> str:
-    """A token for the patient of this visit. Raises InsufficientRights when the relationship is not confirmed."""
-    return (await care_token(client, visit, country)).access_token
+async def care(client: Client, visit: Visit, country: str, refused: str | None = None) -> str:
+    """A token for the patient of this visit; another one than was `refused`. Raises InsufficientRights when the relationship is not
+    confirmed."""
+    return (await care_token(client, visit, country, refused)).access_token
 
 
-async def care_token(client: Client, visit: Visit, country: str) -> Token:
+async def care_token(client: Client, visit: Visit, country: str, refused: str | None = None) -> Token:
     """The same with what is said about it: life and scope."""
     if visit.relationship is None or client.clock() >= visit.expires:
         raise InsufficientRights("the treatment relationship is not confirmed, or its time is over", reason="scope")
-    return await _token(client, visit, country, visit.patient_in(country))
+    return await _token(client, visit, country, visit.patient_in(country), refused)
 
 
-async def _token(client: Client, visit: Visit, country: str, patient: Patient | None) -> Token:
+async def _token(client: Client, visit: Visit, country: str, patient: Patient | None, refused: str | None) -> Token:
     _open(client, visit, country)
     x5t = x5t_s256(client.certificate)
     handle = patient.handle if patient is not None else ""
     who, why = visit.professional, f"{visit.purpose.value} {visit.declared_at}"
     key = (country, x5t, who.sub, who.session, str(who.auth_time), why, visit.id, handle or "")
     held, good_until = client.tokens.get(key, (None, None))
-    if held is not None and good_until is not None and client.clock() < good_until - EARLY:
+    fresh = good_until is not None and client.clock() < good_until - EARLY
+    if held is not None and fresh and held.access_token != refused:
         return held
     if patient is not None and visit.relationship is not None and visit.relationship.emergency is not None:
         await _declare(client, visit, country, patient, visit.relationship.emergency)
-    token = await _asked(client, visit, country, patient, x5t)
+    try:
+        token = await _asked(client, visit, country, patient, x5t)
+    except InvalidAssertion:
+        if (shown := x5t_s256(client.certificate)) == x5t:
+            raise
+        token = await _asked(client, visit, country, patient, shown)  # our certificate has turned over meanwhile
     now = client.clock()
     client.tokens = {k: v for k, v in client.tokens.items() if v[1] > now}
     client.tokens[key] = (token, now + timedelta(seconds=min(token.expires_in, 300)))

@@ -34,10 +34,12 @@ class Asked:
     skew_s: float | None = None  # its clock less ours
 
 
-async def ask_peers(directory: Directory, outbound: Outbound, clock: Callable[[], datetime]) -> list[Asked]:
-    """Ask every active country but ourselves, some at a time; by code. Raises TrustListStale."""
+async def ask_peers(
+    directory: Directory, outbound: Outbound, clock: Callable[[], datetime], *, ourselves: bool = False
+) -> list[Asked]:
+    """Ask every active country, some at a time; by code. Raises TrustListStale."""
     turns, ours = asyncio.Semaphore(AT_ONCE), directory.ours.ncp_id
-    others = [p for p in directory.current.participants if p.active and p.ncp_id != ours]
+    others = [p for p in directory.current.participants if p.active and (ourselves or p.ncp_id != ours)]
 
     async def one(participant: Participant) -> Asked:
         async with turns:

@@ -22,8 +22,8 @@ def entries(listed: TrustList) -> Iterator[str]:
     """The name of everything in a list whose appearance must wait."""
     for participant in listed.participants:
         yield from _whole(participant)
-        yield from (_tls(participant, key) for key in participant.tls if key.status in _LIVING)
-        yield from (_key(participant, key) for key in participant.keys if key.status in _LIVING)
+        yield from (tls_name(participant.ncp_id, key) for key in participant.tls if key.status in _LIVING)
+        yield from (key_name(participant.ncp_id, key) for key in participant.keys if key.status in _LIVING)
         yield from _log(participant)
 
 
@@ -52,8 +52,8 @@ def counting(listed: TrustList, since: Mapping[str, int], hold_s: int, second: i
     participants = (
         replace(
             participant,
-            tls=tuple(key for key in participant.tls if _tls(participant, key) not in young),
-            keys=tuple(key for key in participant.keys if _key(participant, key) not in young),
+            tls=tuple(key for key in participant.tls if tls_name(participant.ncp_id, key) not in young),
+            keys=tuple(key for key in participant.keys if key_name(participant.ncp_id, key) not in young),
             log=participant.log if young.isdisjoint(_log(participant)) else None,
         )
         for participant in listed.participants
@@ -67,12 +67,14 @@ def _whole(participant: Participant) -> tuple[str, ...]:
     return (f"participant {participant.ncp_id}", *(f"origin {participant.ncp_id} {entry}" for entry in origins))
 
 
-def _tls(participant: Participant, key: TlsKey) -> str:
-    return f"tls {participant.ncp_id} {key.spki_sha256} {','.join(sorted(key.uses))}"
+def tls_name(ncp_id: str, key: TlsKey) -> str:
+    """The name of a TLS key's entry."""
+    return f"tls {ncp_id} {key.spki_sha256} {','.join(sorted(key.uses))}"
 
 
-def _key(participant: Participant, key: StatementKey) -> str:
-    return f"key {participant.ncp_id} {key.kid} {key.thumbprint} {','.join(sorted(key.uses))}"
+def key_name(ncp_id: str, key: StatementKey) -> str:
+    """The name of a key's entry."""
+    return f"key {ncp_id} {key.kid} {key.thumbprint} {','.join(sorted(key.uses))}"
 
 
 def _log(participant: Participant) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Source: RFC 5280 §4.2; field-faults F54.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 
@@ -16,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from isthmus.trust.certificates import DEMO_POLICY
 
 SLACK = timedelta(minutes=10)  # clocks differ
+BOTH_SIDES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 AUTHORITY_LIFE = timedelta(days=3650)
 
 
@@ -35,17 +37,17 @@ def issue_node(
     authority_key: EllipticCurvePrivateKey,
     now: datetime,
     until: datetime,
+    purposes: Sequence[x509.ObjectIdentifier] | None = None,
 ) -> x509.Certificate:
-    """One certificate for a node's border and for its own requests."""
+    """One certificate for a node's border and for its own requests, unless it is for other `purposes`."""
     builder = _begun(authority.subject, _name(f"NCPeH {country} (demo)", country), public, now, until)
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
-    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     for extension, critical in (
         (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), False),
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_usage(certifies=False), True),
-        (x509.ExtendedKeyUsage(purposes), False),
+        (x509.ExtendedKeyUsage(purposes or BOTH_SIDES), False),
         (x509.SubjectAlternativeName(names), False),
     ):
         builder = builder.add_extension(extension, critical=critical)

@@ -3,7 +3,7 @@
 The first country answers and asks, the second asks alone and has the portal, any further one is like the first. A folder is
 moved or copied as a whole: nothing in it names its place.
 
-    OUT/trustlist.jws · ca.pem · operator/ (operator.key.jwk, operator.jwk, ca.key)
+    OUT/trustlist.jws · ca.pem · operator/ (operator.key.jwk, operator.jwk, ca.key) · negative/ (what a border refuses, if wanted)
     OUT/aa/isthmus.toml · keys/ (tls.pem, tls.key, sig.jwk, at.jwk, hpa.jwk, log.jwk, env.key, consent.jwk, consent.public.jwk)
 
 Source: trust.md §2.3, §6.1; field-faults F54.
@@ -16,7 +16,7 @@ import secrets
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from isthmus.config import Settings
 from isthmus.errors import SettingsProblem
 from isthmus.trust.certificates import spki_sha256
 from isthmus.trust.issue import issue_authority, issue_node
@@ -44,10 +45,12 @@ from isthmus.trust.keys import (
     write_public_key,
     write_signing_key,
 )
+from isthmus.trust.negative import write_negative
 from isthmus.trust.operator.lists import publish, read_body, replace_file
 from isthmus.trust.operator.lists import set_status as _with_status
 from isthmus.trust.settings_text import HOST, CountryPorts, ncp_id, node_settings, with_ports
 from isthmus.trust.trustlist import SERVICES
+from isthmus.trust.turnover.phases import files_of
 
 LIFE = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=60)
@@ -82,9 +85,11 @@ def init(
     ports: Mapping[str, CountryPorts],
     portal_port: int = 8700,
     services: Mapping[str, Sequence[str]] | None = None,
+    with_negative: bool = False,
     now: datetime,
 ) -> Made:
-    """Make everything for practice countries; `services` says what a country offers that does not offer all.
+    """Make everything for practice countries; `services` says what a country offers that does not offer all, `with_negative`
+    adds what a border has to refuse.
 
     Raises SettingsProblem when keys are there already: nothing is overwritten.
     """
@@ -104,6 +109,10 @@ def init(
         kept = _make_keys(folder / "keys", country, authority, authority_key, now, answers=_answers(number))
         offered = (services or {}).get(country, SERVICES) if _answers(number) else ()
         participants.append(_participant(country, number, ports[country], folder / "keys", kept, offered))
+    if with_negative:
+        asking = participants[min(1, len(participants) - 1)]
+        revoked = write_negative(out / "negative", asking["country"], authority, authority_key, now)
+        asking["tls"].append({"spki_sha256": revoked, "use": ["server", "client"], "status": "revoked"})
     _write_settings(out, countries, ports, portal_port)
     body = {"tls_ca": [b64encode(authority.public_bytes(Encoding.DER)).decode()], "participants": participants}
     return _sign(out, {**body, "seq": 0}, operator_key, now)
@@ -131,6 +140,19 @@ def sign_again(
     return _sign(out, body, operator_key, now)
 
 
+def issue_next(out: Path, settings: Settings) -> None:
+    """A practice country's next TLS key and certificate, by the practice authority; nothing when they are there already."""
+    key_file, certificate_file = files_of(settings, "tls").next
+    if certificate_file.exists():
+        return
+    if not key_file.exists():
+        write_private(key_file, _pem(generate_private_key(SECP256R1())))
+    public, now = _private(key_file).public_key(), datetime.now(UTC)
+    authority, authority_key = _certificate(out / "ca.pem"), _private(out / "operator" / "ca.key")
+    fresh = issue_node(settings.country, public, authority, authority_key, now, now + LIFE)
+    write_private(certificate_file, fresh.public_bytes(Encoding.PEM))
+
+
 def set_status(out: Path, country: str, status: str, *, now: datetime) -> Made:
     """Suspend or resume a country (`suspended`, `active`): signs the next list. Raises SettingsProblem."""
     body = _body(out)
@@ -144,7 +166,12 @@ def _fresh(out: Path, countries: Sequence[str]) -> None:
     for country in countries:
         if re.fullmatch(r"[A-Z]{2}", country) is None:
             raise SettingsProblem(f"a country is two capital letters, not {country!r}", reason="usage")
-    for there in (out / "operator", out / "trustlist.jws", *(out / code.lower() / "keys" for code in countries)):
+    for there in (
+        out / "operator",
+        out / "negative",
+        out / "trustlist.jws",
+        *(out / code.lower() / "keys" for code in countries),
+    ):
         if there.exists():
             raise SettingsProblem(f"{there} is there already: keys are never overwritten; choose another folder")
 
