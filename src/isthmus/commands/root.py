@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "terminology": ("terminology", "Codes and words: import, list, and which are not mapped yet."),
     "backup": ("backup", "A copy of the node's state, trail and archive, while it serves."),
     "restore": ("restore", "A backup put back, with what was there kept aside."),
+    "doctor": ("doctor", "Everything about this node that will hurt: what, how bad, and what to do."),
     "audit": ("audit", "The trail: show it, prove it."),
 }
 """Name on the command line: module of this room, and a line of help."""

@@ -63,7 +63,7 @@ def fetch(ctx: typer.Context, as_json: Json = False) -> None:
     Example:
       isthmus --config aa/isthmus.toml trust fetch
     """
-    with _following(settings_of(ctx)) as directory:
+    with following(settings_of(ctx)) as directory:
         before = directory.accepted
         directory.refresh()
         if directory.problem is not None or directory.accepted is None:
@@ -120,7 +120,7 @@ def accept(ctx: typer.Context, country: Country, as_json: Json = False) -> None:
     from isthmus.audit.trail import trail_of
 
     settings = settings_of(ctx)
-    with _following(settings) as directory:
+    with following(settings) as directory:
         directory.refresh()
         listed = directory.accepted
         found = [p for p in listed.participants if country in (p.country, p.ncp_id)] if listed else []
@@ -140,7 +140,7 @@ def _now() -> datetime:
 
 
 @contextlib.contextmanager
-def _following(settings: Settings) -> Iterator[Directory]:
+def following(settings: Settings) -> Iterator[Directory]:
     """The node's own view of the list, kept in its database; it may run meanwhile."""
     from isthmus.operations.watching import floor_of
     from isthmus.storage.database import open_state

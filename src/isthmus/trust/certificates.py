@@ -44,6 +44,11 @@ def x5t_s256(der: bytes) -> str:
 
 def own_certificate_der(settings: Settings) -> bytes:
     """The node's own certificate. Raises SettingsProblem: not there, not readable, or demo in production."""
+    return own_certificate(settings).public_bytes(Encoding.DER)
+
+
+def own_certificate(settings: Settings) -> x509.Certificate:
+    """The same, to be looked at."""
     file = settings.path(settings.keys.tls_certificate)
     try:
         certificate = x509.load_pem_x509_certificate(file.read_bytes())
@@ -53,7 +58,7 @@ def own_certificate_der(settings: Settings) -> bytes:
         raise SettingsProblem(f"the certificate {file} is no PEM certificate") from error
     if settings.env == "prod" and is_demo(certificate):
         raise SettingsProblem(f'the certificate {file} is marked demo and cannot be used in env = "prod"')
-    return certificate.public_bytes(Encoding.DER)
+    return certificate
 
 
 def is_demo(certificate: x509.Certificate) -> bool:
