@@ -98,3 +98,19 @@ def test_a_token_error_of_another_product_is_read_by_its_word() -> None:
     read = outcomes.read_outcome(400, b'{"error":"invalid_grant","error_uri":"https://docs.example/e"}')
 
     assert (type(read), read.reason) == (errors.InvalidAssertion, "hpa-invalid")
+
+
+def test_which_level_would_do_comes_back_with_the_refusal() -> None:
+    """As one country says it, the other reads it. Source: RFC 9470 §3."""
+    error = errors.WeakAuthentication("too weak", acr_values="http://eidas.europa.eu/LoA/high")
+    challenge = dict(outcomes.outcome_headers(error))["WWW-Authenticate"]
+
+    read = outcomes.read_outcome(403, outcomes.write_outcome(error), challenge=challenge)
+
+    assert isinstance(read, errors.WeakAuthentication)
+    assert read.facts["acr_values"] == "http://eidas.europa.eu/LoA/high"
+
+
+@pytest.mark.parametrize("challenge", [None, "", "Bearer", 'Bearer acr_values="', f'Bearer acr_values="{"x" * 300}"'])
+def test_a_challenge_that_says_no_level_gives_none(challenge: str | None) -> None:
+    assert "acr_values" not in outcomes.read_outcome(403, None, challenge=challenge).facts

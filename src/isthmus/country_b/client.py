@@ -258,6 +258,7 @@ class Client:
                 await response.read(ERROR_BODY_MAX),
                 absent=call.absent,
                 retry_after=response.headers.get("retry-after"),
+                challenge=response.headers.get("www-authenticate"),
             )
         return Exchange(exchange_id, response, participant)
 

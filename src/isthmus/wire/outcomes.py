@@ -103,21 +103,34 @@ def outcome_headers(error: e.IsthmusError) -> tuple[tuple[str, str], ...]:
 
 
 def read_outcome(
-    status: int, body: bytes | None, *, absent: type[e.Absence] = e.DocumentNotFound, retry_after: str | None = None
+    status: int,
+    body: bytes | None,
+    *,
+    absent: type[e.Absence] = e.DocumentNotFound,
+    retry_after: str | None = None,
+    challenge: str | None = None,
 ) -> e.IsthmusError:
     """Give the error that Country A raised: by its code, else by the status alone.
 
     Reads OperationOutcome and the token endpoint's JSON; a body that is neither counts as none. `absent` is the class
-    for "not there" of what was asked; 410 is read as 404. Source: RET-06.
+    for "not there" of what was asked; 410 is read as 404; `challenge` is `WWW-Authenticate`. Source: RET-06; RFC 9470.
     """
     code, issue, path, words = _told(body)
     reason = _reason(status, code, issue)
     if reason is None:
         return e.CountryMisanswered(f"an answer of status {status} that has no meaning here", status=status)
-    facts = el.without_nothing({"path": path, "retry_after_s": _seconds(retry_after), "status": status})
+    facts = el.without_nothing(
+        {"path": path, "retry_after_s": _seconds(retry_after), "status": status, "acr_values": _acr(challenge)}
+    )
     kind = absent if reason == "not-found" else _CLASS_OF[reason]
     message = words if words and issubclass(kind, e.RequestProblem) else f"the other country answered {status}"
     return kind(_UNSHOWN.sub("?", message[:200]), reason="backend" if reason == "internal" else reason, **facts)
+
+
+def _acr(challenge: str | None) -> str | None:
+    """Which level of assurance would do, by `WWW-Authenticate`. Source: RFC 9470 §3."""
+    said = re.search(r'acr_values="([\x21\x23-\x7e ]{1,200})"', (challenge or "")[:1000])
+    return said[1] if said is not None else None
 
 
 def _seconds(retry_after: str | None) -> int | None:

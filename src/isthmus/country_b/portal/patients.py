@@ -5,6 +5,7 @@ Source: portal design §4 (find a patient, confirm); interfaces.md §12; trust.m
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -17,17 +18,18 @@ from markupsafe import Markup, escape
 
 from isthmus.country_b.patients import TRAITS
 from isthmus.country_b.portal.ask import Ask, identifier_labels
-from isthmus.country_b.portal.words import SEXES, Offer, sex
+from isthmus.country_b.portal.words import BASES, RECOGNISED, SEXES, Offer, sex
 from isthmus.country_b.visit import Visit, new_visit, place_of
 from isthmus.dicom.names import fold
-from isthmus.errors import InsufficientRights, IsthmusError, PatientNotFound
-from isthmus.model.context import Purpose, TreatmentRelationship
+from isthmus.errors import InsufficientRights, IsthmusError, MalformedRequest, PatientNotFound
+from isthmus.model.context import Purpose, Representative, TreatmentRelationship
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.masks import MaskIdentifier, SearchMask
 from isthmus.model.people import Patient
 from isthmus.model.queries import PatientQuery
 from isthmus.pages.language import Language
 from isthmus.transport.answers import Answer
+from isthmus.trust.encoding import base64url
 from isthmus.trust.trustlist import Participant
 
 NOTICE_VERSION = "1"
@@ -188,7 +190,7 @@ async def confirm_page(ask: Ask) -> Answer:
     return _confirm(ask)
 
 
-def _confirm(ask: Ask, *, status: int = 200, untold: bool = False) -> Answer:
+def _confirm(ask: Ask, *, status: int = 200, untold: bool = False, half: bool = False) -> Answer:
     visit = ask.visiting
     if not visit.patients:
         raise PatientNotFound("nobody was found in this visit yet")
@@ -200,7 +202,30 @@ def _confirm(ask: Ask, *, status: int = 200, untold: bool = False) -> Answer:
         ours=ask.country_name(ask.desk.settings.country),
         code=ask.country,
         untold=untold,
+        recognised={code: ask.spoken.say(RECOGNISED[code]) for code in _recognised(ask)},
+        bases={code: ask.spoken.say(words) for code, words in BASES.items()},
+        typed=ask.form,
+        half=half,
     )
+
+
+def _recognised(ask: Ask) -> list[str]:
+    """The ways of recognising a patient that this country accepts, the first of them chosen."""
+    accepted = ask.desk.directory.country(ask.country).policy.patient_presence
+    return [way for way in RECOGNISED if way in accepted] or ["id-document"]
+
+
+def read_representative(fields: Mapping[str, str]) -> Representative | None:
+    """Who speaks for the patient, where anything of it is filled in. Raises MalformedRequest (required) when a part lacks.
+
+    What was shown does not cross: only its digest does.
+    """
+    who, basis, shown = (" ".join(fields.get(name, "").split()) for name in ("representative", "basis", "evidence"))
+    if not (who or shown):
+        return None
+    if not who or not shown or basis not in BASES:
+        raise MalformedRequest("who speaks for the patient is not said whole", reason="required", path="representative")
+    return Representative(who[:200], basis, base64url(hashlib.sha256(shown.encode()).digest()))
 
 
 async def confirm(ask: Ask) -> Answer:
@@ -209,10 +234,18 @@ async def confirm(ask: Ask) -> Answer:
         return _confirm(ask, status=400, untold=True)
     if ask.form.get("purpose") not in (Purpose.TREAT.value, Purpose.ETREAT.value):
         raise InsufficientRights("an emergency is declared on a page of its own", reason="purpose")
+    try:
+        representative = read_representative(ask.form)
+    except MalformedRequest:
+        return _confirm(ask, status=400, half=True)
+    ways = _recognised(ask)
+    method = ask.form.get("recognised", ways[0])
+    if method not in ways:
+        raise MalformedRequest("a way of recognising that is not offered", reason="value", path="recognised")
     now, visit = ask.desk.clock(), replace(ask.visiting, purpose=Purpose(ask.form["purpose"]))
     relationship = TreatmentRelationship(
         purpose=visit.purpose,
-        method="id-document",
+        method=method,
         document_country=ask.country,
         verified_at=now,
         notice_version=NOTICE_VERSION,
@@ -221,6 +254,7 @@ async def confirm(ask: Ask) -> Answer:
         encounter=secrets.token_urlsafe(12),
         confirmed_at=now,
         point_of_care=visit.point_of_care,
+        representative=representative,
     )
     if ask.visiting.purpose is Purpose.BTG:  # what an emergency showed is not what treatment shows
         await ask.desk.put_away(visit.id)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.desk import Desk
 from isthmus.errors import IsthmusError
+from isthmus.model.assurance import level_of
 from isthmus.pages.language import N_
 from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
@@ -74,6 +76,13 @@ _PREPARING = Stop(
     (N_("Go on with something else; the images will be here in a few minutes."), NUMBER),
     "clock",
 )
+_STRONGER = Stop(
+    N_("%(country)s asks for a stronger sign-in"),
+    N_(
+        "Nothing was opened. It answers who signed in at a higher level of assurance, or more recently. Your visit stays open."
+    ),
+    (N_("Sign in once more, with a card or another stronger means if you have one."), NUMBER),
+)
 _TOO_OFTEN = Stop(N_("Too many requests"), "", (N_("Wait a little, then try again."),), "clock")
 _ANYTHING = Stop(N_("Access is not possible now"), "", (AGAIN, NUMBER))
 
@@ -118,6 +127,7 @@ BY_REASON: Mapping[str, Stop] = {
     "access-code": _REFUSED,
     "not-offered": _NOT_OFFERED,
     "rate": _TOO_OFTEN,
+    "loa": _STRONGER,
     "preparing": _PREPARING,
 }
 
@@ -190,8 +200,16 @@ def _page(
         title=spoken.say(told.title) % {"country": country or spoken.say("The country")},
         lead=spoken.say(told.lead or words) % {"country": country or spoken.say("The country")},
         number=number or ask.request.exchange_id,
+        stronger=_stronger(ask, facts or {}) if told is _STRONGER and ask.session is not None else "",
         country=country,
         phone=phone,
         back=f"/visits/{visit.id}/examinations" if confirmed and visit is not None else "",
         again=ask.here if status >= 500 and status != 501 and not told.hard and ask.request.method != "POST" else "",
     )
+
+
+def _stronger(ask: Ask, facts: Mapping[str, object]) -> str:
+    """Where the same person signs in once more, at the level that was asked for, and comes back."""
+    level = level_of(str(facts.get("acr_values", "")))
+    here = ask.here if ask.here != "/" else "/find"
+    return "/sign-in/again?" + urlencode({"here": here, **({"level": level} if level else {})})

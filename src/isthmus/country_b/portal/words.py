@@ -48,6 +48,12 @@ SHAPES = {
     "entered-in-error": ("superseded", "cross"),
 }
 SUPERSEDED = N_("Superseded")
+RECOGNISED = {  # how a patient was recognised, in the order in which it is offered
+    "id-document": N_("Identity document"),
+    "ehic": N_("European Health Insurance Card"),
+    "unable": N_("Could not show a document"),
+}
+BASES = {"guardian": N_("Guardian"), "proxy": N_("Authorised by the person"), "next-of-kin": N_("Next of kin")}
 SEXES = {"female": N_("Female"), "male": N_("Male"), "other": N_("Other"), "unknown": N_("Not known")}
 # sections of a report in the order in which they are read, by LOINC
 SECTIONS = ("59776-5", "18834-2", "55111-9", "11329-0", "55115-0", "18726-0", "73568-8")
