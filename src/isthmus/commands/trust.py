@@ -37,6 +37,7 @@ def _group() -> None:
 
 for _name in ("sign", "suspend", "resume", "revoke"):
     app.command(_name)(getattr(trust_operator, _name))
+app.command("from-smp")(trust_operator.from_smp)
 
 
 @app.command("show")

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.commands.output import Json, Options, emit, settings_of
+from isthmus.commands.output import Json, Options, emit, printable, settings_of
 from isthmus.errors import SettingsProblem
 from isthmus.trust.keys import SigningKey, load_signing_key
 from isthmus.trust.operator import lists
@@ -169,6 +169,39 @@ def revoke(
         as_json,
         lambda said: typer.echo(f"{said['key']} of {said['country']} is revoked (list number {said['sequence']})"),
     )
+
+
+def from_smp(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="SMP service metadata of one country (XML).")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the draft of its entry is written.")],
+    as_json: Json = False,
+) -> None:
+    """Read what today's network publishes of a country, and write a draft of its entry in the list. It is never signed by itself.
+
+    The XML signature is not verified: do that with the network's own tools. The draft is suspended, has no keys for statements, and
+    whatever has to be seen to is said. Put it among the participants of a body for `trust sign`.
+
+    \b
+    Example:
+      isthmus trust from-smp pt-fhir.xml pt-ism.xml --out pt.json
+    """
+    from isthmus.trust.operator.smp import draft_from
+
+    try:
+        draft = draft_from({file.name: file.read_bytes() for file in files})
+        lists.write_request(out, draft.participant)
+    except OSError as error:
+        raise SettingsProblem(
+            f"{error.filename} cannot be read or written: {error.strerror}", reason="usage"
+        ) from error
+    value = {"file": str(out), "participant": draft.participant, "signature": "not verified", "remarks": draft.remarks}
+    emit(value, as_json, _show_draft)
+
+
+def _show_draft(value: dict[str, Any]) -> None:
+    typer.echo(f"{value['file']}: {value['participant']['ncp_id']}, not verified, not signed. Look at:")
+    for remark in value["remarks"]:
+        typer.echo(printable(f"- {remark}"))
 
 
 def _set_status(desk: Desk, country: str, status: str, as_json: bool) -> None:
