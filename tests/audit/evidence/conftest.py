@@ -30,9 +30,8 @@ from isthmus.testing.border import DOCTOR, PracticeBorder, Reply
 from isthmus.testing.register import SEEN, add, fill
 from isthmus.testing.studies import SyntheticStudy
 from isthmus.testing.two_countries import InMemory
-from isthmus.trust.certificates import own_certificate_der
 from isthmus.trust.directory import Directory
-from isthmus.trust.keys import load_signing_key
+from isthmus.trust.turnover.own import Own
 
 MADE = SyntheticStudy(seed=7, patient=SEEN, instances=3, rows=8, columns=8)
 
@@ -84,12 +83,9 @@ async def visited(border: PracticeBorder, bb: Beside, folder: Path) -> list[str]
     """Two visits with images, signed for, and proven to both; gives the numbers of their exchanges."""
     directory = Directory(bb.settings, bb.state, border.clock)
     directory.refresh()
-    keys = bb.settings.keys
-    sig, hpa = (load_signing_key(bb.settings.path(name), "demo") for name in (keys.sig, keys.hpa))
     line: Any = InProcess(border)
     client = Client(
-        bb.settings, directory, bb.trail, line, sig=sig, hpa=hpa, certificate=own_certificate_der(bb.settings),
-        clock=border.clock, sandbox=border.sandbox,
+        bb.settings, directory, bb.trail, line, own=Own(bb.settings), clock=border.clock, sandbox=border.sandbox,
     )  # fmt: skip
     border.state.write_now(lambda c: keep_list(c, border.clock()))
     now = border.clock()
