@@ -32,7 +32,7 @@ from tests.originals.made import (
 from isthmus.errors import MalformedRequest, UnsupportedRequest
 from isthmus.model.codes import SNOMED, Code
 from isthmus.model.identifiers import UNIDENTIFIED, Identifier, PatientIdentifier
-from isthmus.model.people import HumanName, Patient
+from isthmus.model.people import HumanName, Organisation, Patient
 from isthmus.model.report.document import ImagingReport, Section
 from isthmus.model.report.statements import Quantity
 from isthmus.originals.beside import Beside
@@ -351,3 +351,35 @@ def test_a_measurement_report_of_others_is_read(sample: Callable[[str], Path]) -
     assert values["Volume (Sum of segmented voxel volumes)"] == Quantity(33.5824, "ml", "ml")
     assert [one.name and one.name.text for one in made.examination.procedures] == ["PET whole body"]
     assert group.images[0].study_instance_uid == made.study_instance_uids[0]
+
+
+def test_everybody_who_verified_it_is_told_with_number_organisation_and_time() -> None:
+    first, last = observer("One^Old", "20260302110500+0100", "Clinic"), observer("Legal^Legia", "20260302120000+0100")
+    local = code("1705", "99LOCAL", "JR")
+    local.CodingSchemeUID = "2.999.77"
+    first.VerifyingObserverIdentificationCodeSequence = Sequence([local])
+
+    head = read(VerifyingObserverSequence=Sequence([first, last])).header
+
+    assert head.attester is not None
+    assert (head.attester.person.name.family, head.attester.person.identifier) == ("Legal", None)
+    (validator,) = head.validators
+    assert validator.person is not None
+    assert (validator.person.name.family, validator.time) == ("One", "2026-03-02T11:05:00+01:00")
+    assert validator.person.identifier == Identifier("urn:oid:2.999.77", "1705")
+    assert validator.person.organisation == Organisation("Clinic")
+
+
+@pytest.mark.parametrize(
+    ("named", "replaced"),
+    [
+        ([(STUDY, "2.25.70")], Identifier("urn:dicom:uid", "urn:oid:2.25.70")),
+        ([(PRIOR, "2.25.70")], None),
+        ([(STUDY, "2.25.70"), (STUDY, "2.25.71")], None),
+        ([], None),
+    ],
+)
+def test_a_report_issued_anew_says_which_it_replaces(named: list[tuple[str, str]], replaced: Identifier | None) -> None:
+    before = Sequence([one for study, sop in named for one in evidence(study, SERIES, sop)])
+
+    assert read(PredecessorDocumentsSequence=before).header.replaces == replaced

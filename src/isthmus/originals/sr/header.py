@@ -6,6 +6,8 @@ Source: PS3.3 §A.35, §C.17.2 (SR Document General); PS3.16 TID 1001 to 1004; d
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 from isthmus.dicom import tags
@@ -14,8 +16,9 @@ from isthmus.model.codes import Code
 from isthmus.model.confidentiality import NORMAL, label_of
 from isthmus.model.identifiers import Identifier
 from isthmus.model.people import Organisation
-from isthmus.model.report.header import Attester, Person
-from isthmus.originals.coded import Coding, language_of
+from isthmus.model.report.header import Attester, Person, Validator
+from isthmus.originals.coded import Coding, language_of, system_of
+from isthmus.originals.sr.body import evidence
 from isthmus.wire import kos_values as values
 from isthmus.wire.kos_values import Moment
 
@@ -115,15 +118,42 @@ class SrHeader:
     @property
     def attester(self) -> Attester | None:
         """Who verified it last."""
-        found = [
-            (Moment.of_date_time(one.text(tags.VERIFICATION_DATE_TIME)), person)
+        when, who = max(self._verified, key=_instant, default=(_NEVER, None))
+        return None if who is None else Attester(who, when.fhir())
+
+    @property
+    def validators(self) -> tuple[Validator, ...]:
+        """Who verified it beside them."""
+        last = max(self._verified, key=_instant, default=None)
+        return tuple(Validator(who, when.fhir()) for when, who in self._verified if (when, who) != last)
+
+    @cached_property
+    def _verified(self) -> list[tuple[Moment, Person]]:
+        return [
+            (Moment.of_date_time(one.text(tags.VERIFICATION_DATE_TIME)), self._verifier(one, person))
             for one in self.root.items(tags.VERIFYING_OBSERVER_SEQUENCE)
             if (person := _person(one.name(tags.VERIFYING_OBSERVER_NAME))) is not None
         ]
-        if not found:
+
+    def _verifier(self, one: Item, person: Person) -> Person:
+        """A verifying observer with their number, where a scheme says whose it is, and the organisation they verified for."""
+        numbered = one.first(tags.VERIFYING_OBSERVER_IDENTIFICATION_CODE_SEQUENCE)
+        explained = self._coding.read(one.code(tags.VERIFYING_OBSERVER_IDENTIFICATION_CODE_SEQUENCE))
+        system = system_of(numbered.text(tags.CODING_SCHEME_UID)) or (explained.system if explained else "")
+        organisation = one.text(tags.VERIFYING_ORGANIZATION)
+        return replace(
+            person,
+            identifier=Identifier(system, numbered.code_value) if system and numbered.code_value else None,
+            organisation=Organisation(organisation) if organisation else None,
+        )
+
+    @property
+    def replaces(self) -> Identifier | None:
+        """The one document of the same study whose content this one takes over: a report issued anew. Source: PS3.3 §C.17.2."""
+        found = [(study, sop) for study, _, sop in evidence(self.root, tags.PREDECESSOR_DOCUMENTS_SEQUENCE)]
+        if len(found) != 1 or found[0][0] != self.study:
             return None
-        when, who = max(found, key=lambda pair: pair[0].date_time)
-        return Attester(who, when.fhir())
+        return Identifier("urn:dicom:uid", f"urn:oid:{found[0][1]}")
 
     def requests(self) -> list[Item]:
         return self.root.items(tags.REFERENCED_REQUEST_SEQUENCE) or [self.root]
@@ -157,6 +187,13 @@ class SrHeader:
 
     def _moment(self, item: Item, date: int, time: int) -> str | None:
         return Moment.of_dicom(item.text(date), item.text(time), self._offset).fhir()
+
+
+_NEVER: Final = Moment.of_date_time("")
+
+
+def _instant(verified: tuple[Moment, Person]) -> str:
+    return verified[0].date_time
 
 
 def _person(text: str) -> Person | None:
