@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -418,3 +419,52 @@ def test_one_bad_file_is_one_report_of_which_nothing_can_be_made(node: Node, giv
         DocumentKind.REPORT_PDF,
         DocumentKind.REPORT_FHIR,
     }
+
+
+def issued_anew(**flags: Any) -> bytes:
+    before = evidence(STUDY, "2.25.12", "2.25.77")
+    return instance(sr, SEEN, PredecessorDocumentsSequence=before, SOPInstanceUID="2.25.70", **flags)
+
+
+def test_a_structured_report_that_was_issued_anew_takes_the_place_of_the_one_before(node: Node) -> None:
+    node.bring(dicom(), instance(sr, SEEN), issued_anew())
+
+    by = {document.unique_id.value: document for document in listed(node)}
+    old, new = by["urn:oid:2.25.77"], by["urn:oid:2.25.70"]
+
+    assert (old.status, new.status, new.replaces) == ("superseded", "current", old.id)
+    assert read(node, new).header.replaces == old.unique_id
+
+
+def test_a_report_that_is_final_does_not_give_way_to_one_that_is_not(node: Node) -> None:
+    node.bring(dicom(), instance(sr, SEEN), issued_anew(CompletionFlag="PARTIAL"))
+
+    assert [(document.status, document.replaces) for document in listed(node)] == [("current", None)] * 2
+
+
+def test_what_was_replaced_stays_so_when_the_later_one_is_gone(node: Node) -> None:
+    node.bring(dicom(), instance(sr, SEEN), issued_anew())
+    listed(node)
+
+    def delete(connection: Any) -> None:
+        studies.delete_(connection, studies.What(instance="2.25.70"))
+
+    node.database.write_now(delete)
+
+    assert sorted(document.status for document in listed(node)) == ["superseded", WITHDRAWN]
+
+
+@pytest.mark.parametrize(("named", "status"), [("d1", "superseded"), ("d7", "current")])
+def test_a_document_that_says_which_it_replaces_takes_its_place_under_another_identifier_too(
+    node: Node, named: str, status: str
+) -> None:
+    first = CDA_HEAD.replace('extension="d2"/>', 'extension="d1"/>').replace('extension="s1"', 'extension="s0"')
+    second = re.sub(r"(<parentDocument>)<id [^>]*/>", rf'\1<id root="2.999.8" extension="{named}"/>', CDA_HEAD)
+    told = section("19005-8", "Beurteilung", "Unauffällig")
+    take(node, cda(told, head=first), "xml")
+
+    verdict = take(node, cda(told, head=second), "xml")
+
+    old, new = listed(node)
+    assert (verdict.outcome, old.status, new.status) == ("accepted", status, "current")
+    assert new.replaces == (old.id if status == "superseded" else None)

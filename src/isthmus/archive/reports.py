@@ -26,6 +26,7 @@ from isthmus.fhir import elements as el
 from isthmus.model.confidentiality import beyond_normal, highest
 from isthmus.model.documents import DocumentKind
 from isthmus.model.identifiers import Identifier, PatientIdentifier
+from isthmus.model.people import Patient
 from isthmus.originals.cda.child import told_header
 from isthmus.sandbox import Sandbox
 from isthmus.sources import Source
@@ -167,6 +168,7 @@ class Reports:
         replaced = versions.replaced(connection, what.replaces, known[0] if known else None)
         if isinstance(replaced, str) or (replaced is not None and self._of_another(replaced)):
             return held(REFUSED, path, replaced if isinstance(replaced, str) else "other-source")
+        replaced = replaced if replaced is not None else self._said_to_replace(connection, said, known)
         number = known[0] if known else register.register(connection, said.patient, traits)
         family = f"{number}/{said.unique_id.system}|{said.unique_id.value}"
         before = versions.latest(connection, kind, number, family)
@@ -181,6 +183,13 @@ class Reports:
         columns = self._columns(kind, said, versions.never_used(connection, what.unique, said.version), place)
         columns |= {"patient_id": number, "family": family}
         return self._inserted(connection, columns, before, replaced, path)
+
+    def _said_to_replace(
+        self, connection: Connection, said: ReportIndex, known: tuple[int, Patient] | None
+    ) -> Row[Any] | None:
+        """The document that this one says itself that it replaces, where it is here, the current one, and its sender's to replace."""
+        found = versions.replaced(connection, said.replaces, known[0]) if known is not None else None
+        return None if found is None or isinstance(found, str) or self._of_another(found) else found
 
     def _may_name(self, patient: PatientIdentifier) -> bool:
         """A sender outside speaks for the issuer of its source alone. Source: trust.md T99."""

@@ -27,7 +27,7 @@ from isthmus.errors import NationalInfrastructureUnavailable
 from isthmus.fhir.elements import MEDIA_TYPE
 from isthmus.model.confidentiality import highest
 from isthmus.model.documents import WITHDRAWN, DocumentKind
-from isthmus.model.identifiers import Identifier
+from isthmus.model.identifiers import Identifier, plain_uid
 from isthmus.model.people import Organisation, Patient
 from isthmus.originals.beside import Beside
 from isthmus.sandbox import MIB, Sandbox
@@ -84,6 +84,7 @@ class Forms:
 
         def seen(connection: Connection) -> None:
             rows.stand(connection, uid, [one.sop_instance_uid for one in found])
+            rows.tie(connection, uid)
             if rows.generation_of(connection, uid) == generation:
                 rows.note_look(connection, uid, generation)
 
@@ -119,7 +120,9 @@ class Forms:
         columns |= {"title": said.title if said else "", "created": (said.created if said else "") or now}
         columns |= {"language": said.language if said else None, "facts": "{}"}
         if said is not None:
-            columns["facts"] = index.document_facts(said, said.status, said.version, through=instance.source)
+            columns["facts"] = index.document_facts(
+                said, said.status, said.version, through=instance.source, replaced=_uid(said.replaces)
+            )
         if held is not None and _is_same(held, instance):  # nothing could be made of it, and the register has changed
             number = index.change_document(connection, held.number, columns)
         else:
@@ -189,6 +192,11 @@ class Forms:
 
 def _row(connection: Connection, number: int) -> Row[Any]:
     return connection.execute(select(documents).where(documents.c.number == number)).one()
+
+
+def _uid(replaced: Identifier | None) -> str | None:
+    """The SOP Instance UID of what a report of an instance replaces."""
+    return plain_uid(replaced.value) if replaced is not None and replaced.system == "urn:dicom:uid" else None
 
 
 def _is_same(held: Row[Any], instance: Row[Any]) -> bool:

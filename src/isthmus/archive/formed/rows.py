@@ -116,6 +116,24 @@ def stand(connection: Connection, study_instance_uid: str, served: Iterable[str]
     connection.execute(back.values(state="served"))
 
 
+def tie(connection: Connection, study_instance_uid: str) -> None:
+    """Say of each report of a study that was issued anew which it replaces. One that is final gives way only to a final one.
+
+    What was replaced stays so when the later one goes: nobody has said that it holds. Decision 0012.
+    """
+    d, f = documents.c, formed.c
+    columns = select(d.number, d.foreign_id, d.patient_id, d.facts).join(formed, f.document == d.number)
+    served = f.study_instance_uid == study_instance_uid, d.foreign_id.is_not(None), d.source == "", d.state == "served"
+    found = {row.foreign_id: (row, orjson.loads(row.facts)) for row in connection.execute(columns.where(*served))}
+    for row, facts in found.values():
+        before, its = found.get(facts.get("replaced"), (row, facts))
+        unfinished = its.get("report_status") == "final" and facts.get("report_status") != "final"
+        if before.number == row.number or before.patient_id != row.patient_id or unfinished:
+            continue
+        connection.execute(update(documents).where(d.number == row.number).values(replaces=before.number))
+        connection.execute(update(documents).where(d.number == before.number).values(status="superseded"))
+
+
 def note_look(connection: Connection, study_instance_uid: str, generation: int) -> None:
     values = {"study_instance_uid": study_instance_uid, "generation": generation}
     statement = insert_or(looked).values(**values)

@@ -92,8 +92,15 @@ def header_of(root: Element) -> CdaDocument:
         regions=(),
         period_start=period(at(event, "effectiveTime"))[0],
         sensitivity=beyond_normal(confidentiality_of(root)),
+        replaces=related(root, "RPLC"),
     )
     return CdaDocument(patients, unique, tuple(identifiers(order)), index)
+
+
+def related(root: Element, relation: str) -> Identifier | None:
+    """The first document to which this one stands in a relation. Source: CDA R2 (relatedDocument)."""
+    parents = [at(one, "parentDocument") for one in all_of(root, "relatedDocument") if one.get("typeCode") == relation]
+    return next(identifiers(parents[0]), None) if parents else None
 
 
 def confidentiality_of(root: Element) -> str | None:

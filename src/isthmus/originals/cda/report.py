@@ -15,7 +15,6 @@ from isthmus.dicom.names import fold
 from isthmus.errors import MalformedRequest
 from isthmus.model.codes import LOINC, Code
 from isthmus.model.confidentiality import NORMAL
-from isthmus.model.identifiers import Identifier
 from isthmus.model.imaging import Study
 from isthmus.model.people import Patient
 from isthmus.model.report.comparison import Comparison
@@ -28,9 +27,9 @@ from isthmus.model.report.presented_form import PresentedForm
 from isthmus.model.report.statements import Statement
 from isthmus.originals.beside import Beside
 from isthmus.originals.cda import people
-from isthmus.originals.cda.elements import all_of, at, code_of, identifiers, period
+from isthmus.originals.cda.elements import at, code_of, period
 from isthmus.originals.cda.entries import Body
-from isthmus.originals.cda.header import CdaDocument, confidentiality_of, form_of, header_of
+from isthmus.originals.cda.header import CdaDocument, confidentiality_of, form_of, header_of, related
 from isthmus.originals.cda.tree import read_tree
 from isthmus.originals.chapters import Chapters, chapters_of
 from isthmus.originals.instances import XML
@@ -162,7 +161,6 @@ def _differs(said: Patient, known: Patient) -> bool:
 def _header(root: Element, cda: CdaDocument, patient: Patient, known: Beside) -> Header:
     index, coded = cda.index, code_of(at(root, "code"))
     shared = known.identifier or index.unique_id
-    related = {one.get("typeCode"): at(one, "parentDocument") for one in reversed(all_of(root, "relatedDocument"))}
     confidentiality = confidentiality_of(root)
     return Header(
         identifier=shared,
@@ -183,13 +181,9 @@ def _header(root: Element, cda: CdaDocument, patient: Patient, known: Beside) ->
         recipients=people.recipients(root),
         insurances=people.insurances(root),
         confidentiality=None if confidentiality == NORMAL else confidentiality,
-        replaces=_named(related.get("RPLC")),
-        appends=_named(related.get("APND")),
+        replaces=index.replaces,
+        appends=related(root, "APND"),
     )
-
-
-def _named(document: Element | None) -> Identifier | None:
-    return next(identifiers(document), None) if document is not None else None
 
 
 def _order(root: Element, cda: CdaDocument, found: Chapters, known: Beside) -> Order:

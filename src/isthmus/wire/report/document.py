@@ -194,6 +194,7 @@ class ReportIndex:
     period_start: str | None
     order_numbers: tuple[Identifier, ...] = ()
     sensitivity: tuple[str, ...] = ()  # labels above normal
+    replaces: Identifier | None = None  # the document that it says it is issued anew for
 
 
 def report_index(body: bytes, pack: Pack | None = None) -> ReportIndex:
@@ -225,4 +226,5 @@ def report_index(body: bytes, pack: Pack | None = None) -> ReportIndex:
         period_start=next((study.started for study in done.studies if study.started), done.performed),
         order_numbers=report.order.placer_order_numbers,
         sensitivity=beyond_normal(head.confidentiality),
+        replaces=head.replaces,
     )
