@@ -224,6 +224,8 @@ REFUSED: dict[str, tuple[bytes, tuple[str, ...], str]] = {
     "entities": (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', (), "neither"),
     "manifest in DICOM": (write_kos(MANIFEST, PACK), (), "no report"),
     "manifest in FHIR": (write_manifest(MANIFEST, PACK), (), "cannot become a report"),
+    "DiagnosticReport alone": (b'{"resourceType":"DiagnosticReport"}', (), "only a part of a report"),
+    "PDF in a Binary": (b'{"resourceType":"Binary","contentType":"application/pdf"}', (), "only carries a document"),
     "report that is cut": (sr()[:700], (), "can be read"),
     "report of another": (sr(), OF_A_PATIENT, "another patient"),
     "report with the same number of another country": (sr(PatientID="4711"), OF_A_PATIENT, "another patient"),

@@ -1,4 +1,4 @@
-"""What the record of an exchange says of the codes in what was given: how many nobody could map, and which table mapped the others."""
+"""What the record of an exchange says of what was given: codes that nobody could map, and which table mapped the others; reports as issued."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from isthmus.audit.page import MonthKeys, rows
 from isthmus.audit.verify import opened
+from isthmus.model.documents import DocumentKind
 from isthmus.testing.border import PracticeBorder
 from isthmus.testing.register import CT, SEEN
 
@@ -74,3 +75,17 @@ async def test_an_exchange_without_codes_of_the_countrys_own_says_nothing_of_the
     await border.ask("/fhir/DocumentReference", token=token, query={"patient": handle})
 
     assert "codes" not in last_outcome(border)
+
+
+async def test_a_report_of_which_no_european_document_could_be_made_is_counted_in_the_record(
+    border: PracticeBorder,
+) -> None:
+    token, handle = await border.care(SEEN)
+
+    await border.ask("/fhir/DocumentReference", token=token, query={"patient": handle})
+    listed = last_outcome(border)
+    held = border.register.documents[SEEN.identifier]
+    held[:] = [document for document in held if document.kind is not DocumentKind.REPORT_PDF]
+    await border.ask("/fhir/DocumentReference", token=token, query={"patient": handle})
+
+    assert (listed["as_issued"], "as_issued" in last_outcome(border)) == (1, False)

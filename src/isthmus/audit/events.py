@@ -109,7 +109,8 @@ class Outcome:
     """How it ended. `digest` is that of the digests; `reason` the error's or what cut it; `missing` what was known to lack.
 
     `unmapped` counts the codes of the country's own in what was given that nobody could map, `mapped_by` names the tables that mapped the
-    others. Source: requirements.md §2.6 (MI-TM-04), §5.10.
+    others. `as_issued` counts the reports that are no European document, since none could be made of them (decision 0016).
+    Source: requirements.md §2.6 (MI-TM-04), §5.10.
     """
 
     outcome: Ending
@@ -121,6 +122,7 @@ class Outcome:
     missing: Sequence[str] = ()
     unmapped: int = 0
     mapped_by: Sequence[str] = ()
+    as_issued: int = 0
     theirs: Leaf | None = None
     parts: Parts = field(default_factory=dict, repr=False)
     delivery: Delivery | None = field(default=None, repr=False)
@@ -138,6 +140,7 @@ class Outcome:
             "duration_ms": duration_ms,
             **self._missing(),
             **self._codes(),
+            **({"as_issued": self.as_issued} if self.as_issued else {}),
             **_beside(self.theirs, self.parts),
         }
 

@@ -48,6 +48,13 @@ MAX_BYTES = 64 * 1024 * 1024
 READ_S = 60.0
 NEITHER = "this file is neither a manifest nor a report"
 
+ALONE = {
+    "Composition": "is only a part of a report",
+    "DiagnosticReport": "is only a part of a report",
+    "Binary": "only carries a document",
+    "DocumentReference": "only points to a document",
+}
+"""FHIR resources that are not all of a report, and what they are."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d))?", re.ASCII)
 
 app = typer.Typer()
@@ -164,6 +171,9 @@ def _kind(data: bytes) -> Kind:
         return Kind.BUNDLE_REPORT
     if bundle.get("resourceType") == "Bundle" and {"Composition", "ImagingStudy"} <= kinds:
         return Kind.BUNDLE_MANIFEST
+    resource = str(bundle.get("resourceType"))
+    if resource in ALONE:
+        raise UnsupportedRequest(f"a FHIR {resource} alone {ALONE[resource]}", reason="body-media")
     raise MalformedRequest(NEITHER)
 
 

@@ -14,7 +14,7 @@ from isthmus.consent.rules import Rules
 from isthmus.consent.speaking import Recipient
 from isthmus.country_a.passes import Admitted, Introduced
 from isthmus.errors import InsufficientRights
-from isthmus.model.documents import Document
+from isthmus.model.documents import Document, DocumentKind
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.queries import DocumentQuery, ImagesQuery
 from isthmus.national.connector import KnowsCorrections, KnowsIdentifiers, NationalConnector
@@ -29,12 +29,14 @@ async def all_documents(admitted: Admitted, national: NationalConnector) -> list
 
 
 def with_codes(answer: Answer, given: Collection[Document]) -> Answer:
-    """The answer, with what the record of the exchange says of the codes in these documents: once for a study, in however many forms."""
+    """The answer, with what the record of the exchange says of these documents: of the codes in them, once for a study, in however many
+    forms; and how many reports are given as they were issued alone."""
     unmapped: dict[object, int] = {}
     for document in given:
         unmapped[document.study_instance_uids or document.id] = document.unmapped
     mapped_by = tuple(sorted({document.mapped_by for document in given if document.mapped_by}))
-    return replace(answer, unmapped=sum(unmapped.values()), mapped_by=mapped_by)
+    as_issued = sum(document.kind in (DocumentKind.REPORT_PDF, DocumentKind.REPORT_CDA) for document in given)
+    return replace(answer, unmapped=sum(unmapped.values()), mapped_by=mapped_by, as_issued=as_issued)
 
 
 async def steady(query: ImagesQuery, national: NationalConnector) -> Callable[[], Awaitable[bool]] | None:

@@ -30,6 +30,7 @@ class Answer:
     body: Iterable[Piece] = ()
     unmapped: int = 0  # for the record of the exchange alone
     mapped_by: tuple[str, ...] = ()
+    as_issued: int = 0
 
     @property
     def size_bytes(self) -> int | None:
