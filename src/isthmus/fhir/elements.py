@@ -8,6 +8,7 @@ Source: R4 JSON; wire.md §7 (emission strict, reception tolerant); TOL-10.
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,12 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from isthmus.errors import CountryMisanswered, IsthmusError
+from isthmus.model.numbers import Written
 
 Node = dict[str, Any]
 T = TypeVar("T")
 MEDIA_TYPE = "application/fhir+json"
+INTEGER_CHARS: Final = 20
 OTHER_KIND: Final = "member-of-another-kind"
 _NOTED: ContextVar[set[str] | None] = ContextVar("noted", default=None)
 
@@ -41,10 +44,11 @@ def _forgive() -> None:
         forgiven.add(OTHER_KIND)
 
 
-def read_object(body: bytes | str, error: type[IsthmusError] = CountryMisanswered) -> Node:
-    """Decode a JSON object, or raise `error`."""
+def read_object(body: bytes | str, error: type[IsthmusError] = CountryMisanswered, *, digits: bool = False) -> Node:
+    """Decode a JSON object, or raise `error`; with `digits` its decimals keep theirs."""
     try:
         node = orjson.loads(body)
+        node = json.loads(body, parse_float=Written, parse_int=_whole) if digits else node
     except (orjson.JSONDecodeError, RecursionError):
         raise error("not JSON") from None
     if not isinstance(node, dict):
@@ -52,16 +56,29 @@ def read_object(body: bytes | str, error: type[IsthmusError] = CountryMisanswere
     return node
 
 
-def read_resource(body: bytes | str, kind: str, error: type[IsthmusError] = CountryMisanswered) -> Node:
-    """Decode a resource of this type, or raise `error`."""
-    node = read_object(body, error)
+def _whole(digits: str) -> float:
+    """A whole number; one of more than 64 bits is a decimal, as it is without digits."""
+    return int(digits) if len(digits) < INTEGER_CHARS else Written(digits)
+
+
+def read_resource(
+    body: bytes | str, kind: str, error: type[IsthmusError] = CountryMisanswered, *, digits: bool = False
+) -> Node:
+    """Decode a resource of this type, or raise `error`; with `digits` its decimals keep theirs."""
+    node = read_object(body, error, digits=digits)
     if node.get("resourceType") != kind:
         raise error(f"not a {kind}", path="resourceType")
     return node
 
 
 def write_object(node: Node) -> bytes:
-    return orjson.dumps(node)
+    return orjson.dumps(node, default=_as_written)
+
+
+def _as_written(value: object) -> orjson.Fragment:
+    if isinstance(value, Written):
+        return orjson.Fragment(value.digits)
+    raise TypeError(f"no JSON: {type(value).__name__}")
 
 
 def child(node: Node, *names: str) -> Node:

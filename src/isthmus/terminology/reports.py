@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import orjson
-
+from isthmus.fhir import elements as el
 from isthmus.model.codes import DCM, ISCO_08, LOINC, SNOMED
 from isthmus.terminology.mapping import Transcoder
 from isthmus.terminology.rows import BODY_PART, PROCEDURE
@@ -43,11 +42,11 @@ KNOWN: Final = frozenset(
 
 def transcode_document(body: bytes, transcoder: Transcoder) -> bytes:
     """The document with its codes mapped; the same bytes where there is nothing to map. What nobody could map is in `unmapped`."""
-    bundle = orjson.loads(body)
+    bundle = el.read_object(body, digits=True)
     changed = False
     for kind, concept in _concepts(bundle):
         changed |= _transcode(kind, concept, transcoder)
-    return orjson.dumps(bundle) if changed else body
+    return el.write_object(bundle) if changed else body
 
 
 def _concepts(bundle: Any) -> Iterator[tuple[str, dict[str, Any]]]:

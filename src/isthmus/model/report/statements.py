@@ -7,6 +7,7 @@ from math import isfinite
 
 from isthmus.errors import MalformedRequest
 from isthmus.model.codes import Code
+from isthmus.model.numbers import Written
 from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.sites import Site
 
@@ -37,7 +38,9 @@ class Quantity:
 
 
 def number(value: float) -> str:
-    """A number as people write it: `12`, `0.5`."""
+    """A number as it was written; else as people write it: `12`, `0.5`."""
+    if isinstance(value, Written):
+        return value.digits
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
 
 

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 
 from isthmus.model.codes import DCM, SNOMED, Code
 from isthmus.model.identifiers import is_uid
+from isthmus.model.numbers import written
 from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.statements import Quantity
 from isthmus.originals.cda.elements import NOTHING, TYPE, V3, all_of, at, code_of, period, words
@@ -176,7 +177,7 @@ def _value(node: Element, named: Mapping[str, str]) -> tuple[str, Quantity | Cod
 def _quantity(node: Element) -> tuple[str, Quantity | None]:
     said, unit = (node.get("value") or "").strip(), (node.get("unit") or "").strip()
     try:
-        value = float(said) if len(said) <= 32 else float("nan")
+        value = written(said) if len(said) <= 32 else float("nan")
     except ValueError:
         value = float("nan")
     if not isfinite(value):

@@ -16,6 +16,7 @@ from isthmus.dicom.content import Item
 from isthmus.dicom.values import iso_date, iso_time
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import is_uid
+from isthmus.model.numbers import written
 from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.statements import Quantity
 from isthmus.originals.coded import UCUM, Coding
@@ -170,7 +171,7 @@ class TreeReader:
         said = measured.text(tags.NUMERIC_VALUE).partition("\\")[0].strip()
         unit = self.coding.read(measured.code(tags.MEASUREMENT_UNITS_CODE_SEQUENCE))
         try:
-            value = float(said) if len(said) <= 32 else float("nan")
+            value = written(said) if len(said) <= 32 else float("nan")
         except ValueError:
             value = float("nan")
         if not isfinite(value):

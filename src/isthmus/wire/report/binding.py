@@ -228,7 +228,7 @@ class Opened:
     """A report Bundle opened for reading: its Composition, its DiagnosticReport, and what they refer to. `forgiven` names what was."""
 
     def __init__(self, body: bytes, pack: Pack) -> None:
-        bundle = el.read_resource(body, "Bundle")
+        bundle = el.read_resource(body, "Bundle", digits=True)
         if bundle.get("type") not in ("document", "collection"):
             raise CountryMisanswered("not a document", path="Bundle.type")
         self.bundle, self.pack, self.closed = bundle, pack, Closed(bundle)

@@ -13,6 +13,7 @@ from isthmus.errors import MalformedRequest
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
 from isthmus.model.codes import Code
+from isthmus.model.numbers import Written
 from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.sites import Site
 from isthmus.model.report.statements import Finding, Part, Quantity, ReferenceRange, Statement, Value
@@ -37,6 +38,8 @@ def write_quantity(quantity: Quantity, binder: Binder) -> Node:
 
 
 def _number(value: float) -> float | int:
+    if isinstance(value, Written):
+        return value
     return int(value) if float(value).is_integer() and abs(value) < 1e15 else value
 
 
@@ -60,6 +63,8 @@ def read_quantity(node: Node, opened: Opened) -> Quantity | None:
 
 
 def _decimal(value: object) -> float | None:
+    if isinstance(value, Written):
+        return value
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
