@@ -11,7 +11,7 @@ import re
 from typing import Any, Never
 
 MAX_DEPTH = 8
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+|[{}\[\]]', re.DOTALL)  # a string that never ends ends the text: linear
 
 
 def read_json(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
