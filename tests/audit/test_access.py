@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.audit.access import SUPERVISION, Access, Accesses, as_csv, as_json, reading
+from isthmus.audit.access import SUPERVISION, Access, Accesses, as_csv, as_json, as_searchset, reading
+from isthmus.audit.atna.event import Site
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Trail
+from isthmus.conformance.structure import structure_faults
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.storage.database import Database
 from isthmus.storage.schema.audit import audit_key
@@ -109,9 +111,10 @@ def test_images_count_as_viewed_when_the_other_country_told_so_and_not_before(tr
     trail.record_now(intent("RAD-107"), GIVEN)
     trail.record_now(intent("RAD-107", details={"of": "2.25.99"}), GIVEN)
     silent = [access.viewed for access in seen_by(state)]
-    trail.record_now(intent("view", details={"study": STUDY}), Outcome(outcome="complete"))
+    trail.record_now(intent("view", person="hp-7", details={"of": STUDY}), Outcome(outcome="complete"))
 
     assert silent == [None, None]
+    assert {access.person for access in seen_by(state)} == {"Dr Demo"}
     assert [(access.kind, access.viewed) for access in seen_by(state)] == [
         ("view", True),
         ("RAD-107", None),
@@ -119,15 +122,23 @@ def test_images_count_as_viewed_when_the_other_country_told_so_and_not_before(tr
     ]
 
 
+def test_a_look_that_names_its_exchange_is_of_that_one_and_no_other(trail: Trail, state: Database) -> None:
+    trail.record_now(intent("ITI-68", exchange_id="x-7", details={"of": "abc"}), GIVEN)
+    trail.record_now(intent("ITI-68", exchange_id="x-8", details={"of": "def"}), GIVEN)
+    trail.record_now(intent("view", details={"exchange": "x-7"}), Outcome(outcome="complete"))
+
+    assert [(access.exchange_id, access.viewed) for access in seen_by(state)][1:] == [("x-8", None), ("x-7", True)]
+
+
 def test_an_auditors_reading_stands_in_the_list_it_reads_with_its_case(trail: Trail, state: Database) -> None:
     read = reading(
-        AMARA, ncp_id="urn:aa", exchange_id="r-1", purpose=SUPERVISION, person="officer", case="2026-117"
+        AMARA, ncp_id="urn:aa", exchange_id="r-1", purpose=SUPERVISION, person="N. Officer", case="2026-117"
     )  # fmt: skip
     trail.record_now(read, Outcome(outcome="complete"))
 
     (access,) = seen_by(state)
 
-    assert (access.person, access.reason, access.words()["kind"]) == ("officer", "2026-117", "read this list")
+    assert (access.person, access.reason, access.words()["kind"]) == ("N. Officer", "2026-117", "read this list")
 
 
 def test_a_record_that_does_not_open_is_counted_and_not_left_out_in_silence(trail: Trail, state: Database) -> None:
@@ -148,6 +159,18 @@ def test_json_and_csv_hold_the_same_accesses(trail: Trail, state: Database) -> N
 
     assert [row["exchange_id"] for row in table] == [access["exchange_id"] for access in told["accesses"]]
     assert [row["kind_words"] for row in table] == [access["words"]["kind"] for access in told["accesses"]]
+
+
+def test_the_view_is_a_searchset_of_whole_events_too(trail: Trail, state: Database) -> None:
+    trail.record_now(intent("ITI-68", details={"of": "abc"}, address="192.0.2.7"), GIVEN)
+    trail.open_now(intent("ITI-67"))
+    view = Accesses(state, MASTER).of_now([AMARA])
+
+    bundle = as_searchset(view, Site("AA", "urn:ehealth:aa:ncp-idp", "ncp.aa.example"))
+
+    assert structure_faults(bundle) == []
+    assert (bundle["type"], bundle["total"]) == ("searchset", 2)
+    assert [entry["resource"].get("outcome") for entry in bundle["entry"]] == [None, "0"]
 
 
 def test_a_name_that_a_spreadsheet_would_run_stays_text(trail: Trail, state: Database) -> None:

@@ -103,6 +103,9 @@ def test_an_auditor_reads_what_a_patient_may_see_and_is_seen_reading(config: Pat
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert out.read_text().count("officer") == 2
     assert out.stat().st_mode & 0o077 == 0
+    events = tmp_path / "view.json"
+    assert run(config, *read, "--out", str(events), "--form", "fhir").returncode == 0
+    assert json.loads(events.read_text())["entry"][0]["resource"]["resourceType"] == "AuditEvent"
 
 
 def test_in_production_nobody_reads_of_a_patient_without_a_case(config: Path) -> None:

@@ -13,7 +13,7 @@ from tests.audit.balp import DEFINITIONS
 from tests.conformance.packed import packed
 
 from isthmus.audit.atna.event import Site, write_event
-from isthmus.audit.events import Intent, Note, Outcome
+from isthmus.audit.events import Intent, Note, Outcome, override
 from isthmus.conformance.profiles.claims import profile_faults
 from isthmus.conformance.profiles.known import Profiles
 from isthmus.conformance.profiles.packages import Packages, read_package
@@ -41,7 +41,7 @@ CROSSING: dict[str, dict[str, Any]] = {
     "RAD-129": {"query": b"GET /dicom-web/studies"},
     "RAD-107": {"details": {"of": "2.25.4711/series/2.25.7"}},
 }
-HOME = ("view", "consent", "correction", "trial", "ITI-81")
+HOME = ("view", "consent", "correction", "trial", "ITI-81", "receipt", "emergency", "notice", "review", "explain")
 GIVEN = Outcome(outcome="complete", status=200, instances=3, bytes=1234, digest="ab" * 32)
 REFUSED = Outcome(outcome="refused", status=403, reason="scope")
 
@@ -146,7 +146,10 @@ def test_who_recorded_it_is_the_end_of_the_line_that_it_is() -> None:
 
 
 def test_a_refused_token_is_an_alert_and_an_emergency_says_so() -> None:
-    refused, emergency = event("ITI-71", "A", REFUSED), event("ITI-71", "A", purpose="BTG")
+    who = {"organisation": "Clinic", "person": "hp-7 Dr Demo", "role": "2211", "reason": "crash"}
+    started = override("110127", "A", "x-1", "BB", who, AMARA)
+    refused = event("ITI-71", "A", REFUSED)
+    emergency = write_event(started.record(AT), GIVEN.record(AT, 1), 7, SITES["A"])
 
     assert refused["type"]["code"] == "110113"
     assert "110127" in [code["code"] for code in emergency["subtype"]]

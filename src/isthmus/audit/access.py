@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from isthmus.audit.atna.event import Site, write_event, write_searchset
+from isthmus.audit.atna.event import COUNTRY_LETTERS, Site, write_event, write_searchset
 from isthmus.audit.events import Intent
 from isthmus.audit.page import MonthKeys, rows
 from isthmus.audit.trail import patient_tag
@@ -34,14 +34,6 @@ LIMIT: Final = 10_000
 _AT_ONCE: Final = 500  # numbers in one question to the database
 _EMERGENCIES: Final = ("BTG", "ETREAT")
 _GIVE: Final = ("ITI-68", "RAD-107")
-_AT_HOME: Final = (
-    "consent",
-    "correction",
-    "trial",
-    "explain",
-    "notice",
-    "review",
-)  # a name, without a number before it
 
 KINDS: Mapping[str, str] = {
     "ITI-71": "asked to be let in to your data",
@@ -173,7 +165,9 @@ class Accesses:
                 found.append((row, record))
         endings = _endings(connection, [row.number for row, _ in found])
         records = [(row, record, _opened(endings.get(row.number), unseal)) for row, record in found]
-        accesses = _explained(_access(*each) for each in records)
+        names = _names(record for _, record, _ in records)
+        told = ((_access(*each, names), each[1]["details"].get("exchange", "")) for each in records)
+        accesses = _explained(told)
         return View(accesses, unreadable, tuple((record, ending) for _, record, ending in records))
 
 
@@ -251,7 +245,9 @@ def _opened(ending: Row | None, unseal: Unseal) -> dict[str, Any] | None:
     return None if ending is None else opened(ending, unseal)[0]
 
 
-def _access(row: Row, intent: dict[str, Any], ending: dict[str, Any] | None) -> Access:
+def _access(
+    row: Row, intent: dict[str, Any], ending: dict[str, Any] | None, names: Mapping[tuple[str, str], str]
+) -> Access:
     ended = ending or {"outcome": "open", "at": None, "instances": 0, "bytes": 0}
     details = intent["details"]
     return Access(
@@ -262,7 +258,7 @@ def _access(row: Row, intent: dict[str, Any], ending: dict[str, Any] | None) -> 
         until=ended["at"],
         country=intent["peer"],
         organisation=intent["organisation"],
-        person=intent["person"] if intent["transaction"] in _AT_HOME else _name(intent["person"]),
+        person=names.get((intent["peer"], intent["person"].partition(" ")[0]), intent["person"]),
         role=intent["role"],
         kind=intent["transaction"],
         categories=tuple(intent["categories"]),
@@ -276,19 +272,22 @@ def _access(row: Row, intent: dict[str, Any], ending: dict[str, Any] | None) -> 
     )
 
 
-def _name(person: str) -> str:
-    """The trail has the identifier that a country gave, and the name where it knows one: a patient reads the name.
+def _names(intents: Iterable[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """What people are called, by country and the identifier that it gave: some records have the identifier alone. A patient reads the
+    name where there is one. Source: EHDS Art. 9(2)."""
+    named = {}
+    for intent in intents:
+        identifier, _, name = intent["person"].partition(" ")
+        if name and len(intent["peer"]) == COUNTRY_LETTERS:
+            named[intent["peer"], identifier] = name
+    return named
 
-    Source: EHDS Art. 9(2).
-    """
-    identifier, _, name = person.partition(" ")
-    return name or identifier
 
-
-def _explained(accesses: Iterable[Access]) -> tuple[Access, ...]:
-    """Newest first in and out. What was said once holds for what follows it: the reason of an emergency. What was told later holds for
-    what it is about: that a screen showed it."""
-    newest_first = list(accesses)
+def _explained(pairs: Iterable[tuple[Access, str]]) -> tuple[Access, ...]:
+    """Newest first in and out, each with the exchange that it tells of, if any. What was said once holds for what follows it: the reason
+    of an emergency. What was told later holds for what it is about: that a screen showed it."""
+    told = list(pairs)
+    newest_first = [access for access, _ in told]
     reasons: dict[tuple[str, str, str], str] = {}
     for place in range(len(newest_first) - 1, -1, -1):
         access = newest_first[place]
@@ -297,12 +296,16 @@ def _explained(accesses: Iterable[Access]) -> tuple[Access, ...]:
             if access.reason:
                 reasons[asker] = access.reason
             newest_first[place] = replace(access, reason=reasons.get(asker))
-    seen: set[tuple[str, str, str]] = set()
-    for place, access in enumerate(newest_first):
+    exchanges: set[tuple[str, str]] = set()
+    studies: set[tuple[str, str, str]] = set()
+    for place, (_, exchange) in enumerate(told):
+        access = newest_first[place]
         if access.kind == "view":
-            seen.add((access.country, access.person, access.study))
-        by_whom = (access.country, access.person)
+            exchanges.add((access.country, exchange))
+            studies.add((access.country, access.person, access.study))
+        of_that = (access.country, access.exchange_id) in exchanges
+        of_study = (access.country, access.person, access.study) in studies and bool(access.study)
         given = access.kind in _GIVE and access.outcome in ("complete", "incomplete")
-        if access.kind == "view" or (given and {(*by_whom, ""), (*by_whom, access.study)} & seen):
+        if access.kind == "view" or (given and (of_that or of_study)):
             newest_first[place] = replace(access, viewed=True)
     return tuple(newest_first)

@@ -233,13 +233,14 @@ def forwarded_to(connection: Connection, repositories: tuple[str, ...]) -> int |
     return first if waiting is None else int(min(first, waiting))
 
 
-def site_of(settings: Settings, directory: Directory) -> Site:
+def site_of(settings: Settings, directory: Directory | None) -> Site:
     """This node as its events name it, and the others as the trust list does; without a list they have their countries' names."""
     faces = [face.public for face in (settings.border, settings.portal) if face is not None]
     address = urlsplit(faces[0]).hostname if faces else None
     peers: dict[str, str] = {}
     with contextlib.suppress(TrustListStale):
-        peers = {one.country: one.ncp_id for one in directory.current.participants}
+        listed = directory.current.participants if directory is not None else ()
+        peers = {one.country: one.ncp_id for one in listed}
     return Site(settings.country, settings.ncp_id, address or settings.ncp_id, peers)
 
 

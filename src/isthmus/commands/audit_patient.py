@@ -28,6 +28,7 @@ class Form(StrEnum):
 
     JSON = "json"
     CSV = "csv"
+    FHIR = "fhir"
 
 
 def for_patient(
@@ -40,7 +41,9 @@ def for_patient(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write a new file, readable by you.")
     ] = None,
-    form: Annotated[Form, typer.Option("--form", help="Of the file.")] = Form.JSON,
+    form: Annotated[
+        Form, typer.Option("--form", help="Of the file; fhir: AuditEvents, as ITI-81 answers.")
+    ] = Form.JSON,
     json: Json = False,
 ) -> None:
     """Who looked at a patient's data: when, from where, why, whether it was refused, and whether a screen showed it.
@@ -56,7 +59,7 @@ def for_patient(
         raise SettingsProblem("an auditor reads for a case: give its number with --case", reason="usage")
     view = _read(settings, identifier, by.strip() or getpass.getuser(), case.strip())
     if out is not None:
-        _write(out, view, form)
+        _write(out, view, form, settings)
         return
     from isthmus.audit.access import as_json
 
@@ -94,14 +97,19 @@ def _read(settings: Settings, identifier: PatientIdentifier, by: str, case: str)
     return view
 
 
-def _write(out: Path, view: View, form: Form) -> None:
+def _write(out: Path, view: View, form: Form, settings: Settings) -> None:
     import os
 
     import orjson
 
-    from isthmus.audit.access import as_csv, as_json
+    from isthmus.audit.access import as_csv, as_json, as_searchset
+    from isthmus.audit.forward import site_of
 
-    writers = {Form.JSON: lambda: orjson.dumps(as_json(view)), Form.CSV: lambda: as_csv(view).encode()}
+    writers = {
+        Form.JSON: lambda: orjson.dumps(as_json(view)),
+        Form.CSV: lambda: as_csv(view).encode(),
+        Form.FHIR: lambda: orjson.dumps(as_searchset(view, site_of(settings, None))),
+    }
     try:
         with os.fdopen(os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(writers[form]())

@@ -115,7 +115,7 @@ async def _token(border: Border, visit: Visit, request: Request, rest: str) -> N
         border.handles.keep(connection, did, asked.asker, asked.latest)
 
     answer, followed = tokens.write_answer(asked, known, ours, border.signing.now(), did), border.directory.seq_header
-    await visit.open(tokens.intent_of(asked, known, request.client or "", answer, did, followed), also)
+    await visit.open(tokens.intent_of(asked, known, answer, did, followed), also)
     await visit.send(answer)
 
 
@@ -239,9 +239,7 @@ _ENTRY = replace(_LIST, searches=False)
 _BUNDLE = Needs(transaction="ITI-68", services=_DOCUMENTS, scopes=frozenset({"patient/Bundle.r"}), categories=_IMAGING)
 _BINARY = Needs(transaction="ITI-68", services=_DOCUMENTS, scopes=frozenset({"patient/Binary.r"}), categories=_IMAGING)
 _STUDIES = frozenset({"patient/ImagingStudy.rs"})
-_STUDY = Needs(
-    transaction="ImagingStudy", services=frozenset({MANIFESTS}), scopes=_STUDIES, categories=("imaging-study",)
-)
+_STUDY = Needs(transaction="ImagingStudy", services=frozenset({MANIFESTS}), scopes=_STUDIES, categories=_IMAGING[:1])
 _FOUND = replace(_STUDY, searches=True)
 _ROWS = replace(_FOUND, transaction="RAD-129")
 _IMAGES = Needs(

@@ -90,7 +90,7 @@ class Visit:
 
     async def open(self, intent: Intent, also: Also | None = None) -> Opened:
         """Open the record: durable before anything is asked for. `also` runs in the same transaction."""
-        self.intent = replace(intent, theirs=self.intent.theirs)
+        self.intent = replace(intent, theirs=self.intent.theirs, address=self.request.client or "")
         self.opened = await self.gate.trail.open(self.intent, also)
         return self.opened
 

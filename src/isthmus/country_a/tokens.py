@@ -152,7 +152,7 @@ async def alarm(trail: Trail, word: str, declared: Declared, number: str) -> Non
     await trail.note(Note(kind="alarm", side="A", exchange_id="alarm", details=details))
 
 
-def intent_of(asked: Asked, known: Known, address: str, answer: Answer, did: str, followed: str) -> Intent:
+def intent_of(asked: Asked, known: Known, answer: Answer, did: str, followed: str) -> Intent:
     """What the trail says of a token request, the statements and the token beside it; `followed` is the trust list that counted.
 
     Source: trust.md §4.1, §4.5.
@@ -177,7 +177,6 @@ def intent_of(asked: Asked, known: Known, address: str, answer: Answer, did: str
             **({"on-behalf-of": asked.asker.on_behalf_of} if asked.asker.on_behalf_of else {}),
             **asked.details,
         },
-        address=address,
         token_jti=token_number(token),
         decision_id=did,
         parts={"client": asked.client.encode(), "token": token.encode()},

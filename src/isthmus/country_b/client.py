@@ -179,7 +179,7 @@ class Client:
     async def recorded(self, intent: Intent, country: str, call: Call) -> AsyncIterator[Exchange]:
         """The same, for what is said in the node's own name: receipts."""
         exchange_id = intent.exchange_id
-        opened = await self.trail.open(intent)
+        opened = await self.trail.open(replace(intent, address=self._address(country, call)))
         exchange: Exchange | None = None
         outcome = Outcome(outcome="incomplete", reason="interrupted")
         try:
@@ -294,7 +294,6 @@ class Client:
             token_jti=token_number(call.token),
             details={"of": call.path} if call.method == "GET" else {},
             query=_question(call),
-            address=self._address(country, call),
         )
 
     def _address(self, country: str, call: Call) -> str:

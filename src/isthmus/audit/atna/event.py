@@ -28,6 +28,7 @@ BASIC_ENTITY: Final = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEn
 PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 ROLE_CLASS: Final = "http://terminology.hl7.org/CodeSystem/v3-RoleClass"
 SOURCE_TYPE: Final = "http://terminology.hl7.org/CodeSystem/security-source-type"
+COUNTRY_LETTERS: Final = 2
 JTI: Final = "urn:ietf:params:oauth:jti:"
 URI: Final = "urn:ietf:rfc:3986"
 UNMET: Final = "8"
@@ -148,7 +149,8 @@ def _user(record: Mapping[str, Any], site: Site) -> Node | None:
     person = record.get("person") or record.get("details", {}).get("person")
     if not person:
         return None
-    identifier, _, name = person.partition(" ")
+    abroad = len(record.get("peer", "")) == COUNTRY_LETTERS  # at home a person is written as it was typed
+    identifier, _, name = person.partition(" ") if abroad else (person, "", "")
     asking = record.get("peer", site.country) if record["side"] == "A" else site.country
     issuer = site.peer(asking)["identifier"]["value"]
     role, jti, purpose = record.get("role"), record.get("token_jti"), record.get("purpose", "")

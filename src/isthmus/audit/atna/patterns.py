@@ -92,6 +92,7 @@ _HOME: Final = {  # what is no exchange with another country
     "explain": Pattern(_REST, (_interaction("read"),), "R", APPLICATION),
     "review": Pattern(_REST, (_interaction("read"),), "R", APPLICATION),
     "capability": Pattern(_REST, (_interaction("capabilities"),), "R", DESTINATION, SOURCE),
+    "receipt": Pattern(_REST, (_interaction("create"),), "C", SOURCE, DESTINATION, holds=True),
 }  # fmt: skip
 _NOTES: Final = {  # what is no exchange at all
     "sign-in": Pattern(coding(DCM, "110114", "User Authentication"), (coding(DCM, "110122", "Login"),), "E", APPLICATION),
