@@ -16,6 +16,7 @@ import argparse
 import base64
 import datetime
 import hashlib
+import io
 import json
 import sys
 import zipfile
@@ -62,7 +63,8 @@ class Evidence:
             for name in sorted(set(self.files) - {"evidence.json"} | set(named)):
                 if hashlib.sha256(self.files.get(name, b"")).hexdigest() != named.get(name):
                     self.wrong(f"{name} is missing, was added or was changed")
-            halves = [Half(self, country) for country in sorted({name.split("/")[0] for name in named if "/" in name})]
+            countries = sorted({name.split("/")[0] for name in named if "/" in name})
+            halves = [Half(self, country, head["kind"] == "log") for country in countries]
             for half in halves:
                 half.log()
             for half in halves:
@@ -78,12 +80,12 @@ class Evidence:
 class Half:
     """What one country gives."""
 
-    def __init__(self, evidence, country):
+    def __init__(self, evidence, country, whole):
         self.evidence, self.country = evidence, country
         self.files = {n.partition("/")[2]: c for n, c in evidence.files.items() if n.startswith(country + "/")}
         self.list = self._list()
         self.records, self.leaves, self.numbers = {}, [], []
-        for line in self.files["records.jsonl"].decode().splitlines():
+        for line in io.BytesIO(self.files["records.jsonl"]):
             row = json.loads(line)
             number = row["n"]
             if self.numbers and number <= self.numbers[-1]:
@@ -91,7 +93,10 @@ class Half:
             if "record" in row:
                 text = row["record"].encode()
                 leaf = hashlib.sha256(b"\x00" + bytes.fromhex(row["salt"]) + text).digest()
-                self.records[number] = json.loads(text)
+                record = json.loads(text)
+                if whole:  # no more of a million records than what their endings are told by
+                    record = {name: record[name] for name in ("kind", "closes", "exchange_id", "at")}
+                self.records[number] = record
             else:
                 leaf = bytes.fromhex(row["leaf"])
             self.numbers.append(number)
@@ -129,7 +134,7 @@ class Half:
         seen = [at for at in (note.seen_by(vkey) for vkey in others) if at is not None]
         if not seen and (self.evidence.roots or self.evidence.log_keys):
             self.wrong("no other country has seen the checkpoint")
-        newest = max((moment(record["at"]) for record in self.records.values()), default=0)
+        newest = moment(max((record["at"] for record in self.records.values()), default="1970-01-01T00:00:00Z"))
         if seen and max(seen) < newest - SKEW_S:
             self.wrong("the checkpoint was seen before the records were written")
         if "proofs.json" in self.files:

@@ -170,8 +170,10 @@ class PracticeBorder:
         parallel_images: int | None = None,
     ) -> None:
         self.clock, self.register, self.folder = Clock(), register or Register(), folder
-        made = pki.init(folder, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), now=self.clock.now)
-        self.settings = read_settings(made.settings["AA"], {})
+        if not (folder / "trustlist.jws").exists():  # one that is there is opened again, as after a restart
+            pki.init(folder, countries=COUNTRIES, ports=pki.default_ports(COUNTRIES), now=self.clock.now)
+        made = {country: folder / country.lower() / "isthmus.toml" for country in COUNTRIES}
+        self.settings = read_settings(made["AA"], {})
         state = self.settings
         self.state = open_state(state)
         self.master = MasterKey.load(state.path(state.keys.env))
@@ -193,7 +195,7 @@ class PracticeBorder:
         )  # fmt: skip
         ours = state.ncp_id
         self.conversation: list[Exchange] = []
-        self.peers = {c: Peer(read_settings(made.settings[c], {}), ours, self.clock) for c in ("BB", "CC")}
+        self.peers = {c: Peer(read_settings(made[c], {}), ours, self.clock) for c in ("BB", "CC")}
         self.bb = self.peers["BB"]
 
     async def __aenter__(self) -> PracticeBorder:

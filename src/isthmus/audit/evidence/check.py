@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ SKEW = timedelta(seconds=90)
 UNPACKED_MAX_BYTES = 4 << 30
 _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 CLIENT_TYPE = next(iter(CLIENT_TYPES - {"JWT"}))
+ENDINGS = ("kind", "closes", "exchange_id", "at")
 AGREED = ("exchange_id", "transaction", "purpose", "role", "patient", "token_jti")
 
 
@@ -67,9 +69,9 @@ def judge(file: Path, roots: Roots) -> Judged:
         head = read_object(files.pop(HEAD))
         judged.problems += _unlike(files, head["files"])
         for country in sorted({name.partition("/")[0] for name in files}):
-            half = _Half(country, files, roots)
+            half = _Half(country, files, roots, whole=head["kind"] == "log")
             halves.append(half)
-            half.log(whole=head["kind"] == "log")
+            half.log()
             if head["kind"] == "exchange":
                 half.exchange(str(head["exchange"]))
         if head["kind"] == "exchange":
@@ -100,8 +102,8 @@ def _unlike(files: Mapping[str, bytes], named: Mapping[str, str]) -> Iterator[st
 class _Half:
     """What one country gives."""
 
-    def __init__(self, country: str, files: Mapping[str, bytes], roots: Roots) -> None:
-        self.country, self._roots = country, roots
+    def __init__(self, country: str, files: Mapping[str, bytes], roots: Roots, *, whole: bool) -> None:
+        self.country, self._roots, self._whole, self._last = country, roots, whole, -1
         self._files = {name.partition("/")[2]: c for name, c in files.items() if name.startswith(f"{country}/")}
         self.problems: list[str] = []
         self.says: dict[str, Any] = {}
@@ -113,7 +115,7 @@ class _Half:
         self._token = self._files["trustlist.jws"].decode("ascii").strip()
         self.listed: TrustList = said_by(self._token)
         self._rooted()
-        for line in self._files["records.jsonl"].splitlines():
+        for line in BytesIO(self._files["records.jsonl"]):
             self._take(json.loads(line))
 
     def _rooted(self) -> None:
@@ -133,19 +135,22 @@ class _Half:
         return [p.log for p in self.listed.participants if p.log is not None]
 
     def _take(self, row: dict[str, Any]) -> None:
+        """A line of the trail. Of a whole trail no more is kept than what its endings are told by: a million fit in memory."""
         number = int(row["n"])
-        if self.leaves and number <= max(self.leaves):
+        if number <= self._last:
             self.problems.append(f"record {number} is out of order")
+        self._last = number
         if "record" in row:
             text = str(row["record"]).encode()
-            self.records[number] = json.loads(text)
+            record = json.loads(text)
+            self.records[number] = {name: record[name] for name in ENDINGS} if self._whole else record
             self.leaves[number] = leaf_hash(bytes.fromhex(row["salt"]) + text)
         else:
             self.leaves[number] = bytes.fromhex(row["leaf"])
 
     # the log
 
-    def log(self, *, whole: bool) -> None:
+    def log(self) -> None:
         """Every record under a checkpoint of this country's, which another has seen, and each with its ending."""
         note = Note.read(self._files["checkpoint.note"].decode("utf-8"))
         checkpoint = note.checkpoint
@@ -158,7 +163,7 @@ class _Half:
             self.problems.append("no other country has seen the checkpoint")
         if seen and newest and datetime.fromtimestamp(max(seen), UTC) < _moment(newest) - SKEW:
             self.problems.append("the checkpoint was seen before the records were written")
-        if whole:
+        if self._whole:
             self._all_of(checkpoint.size, checkpoint.root)
         else:
             proofs = json.loads(self._files["proofs.json"])
@@ -166,8 +171,8 @@ class _Half:
                 proof = [bytes.fromhex(part) for part in proofs[str(number)]]
                 if root_from(leaf, number, checkpoint.size, proof) != checkpoint.root:
                     self.problems.append(f"record {number} is not under the checkpoint")
-        self._endings(whole)
-        self._beside(whole)
+        self._endings()
+        self._beside()
         self._claims()
 
     def _all_of(self, size: int, root: bytes) -> None:
@@ -180,25 +185,25 @@ class _Half:
         if tree.root != root:
             self.problems.append("the records are not those under the checkpoint")
 
-    def _endings(self, whole: bool) -> None:
+    def _endings(self) -> None:
         waiting: dict[int, str] = {}
         for number, record in self.records.items():
             if record["kind"] == "intent":
                 waiting[number] = record["exchange_id"]
             elif record["kind"] == "outcome":
                 begun = waiting.pop(record["closes"], None)
-                if begun != record["exchange_id"] and not (whole and record["closes"] not in self.records):
+                if begun != record["exchange_id"] and not (self._whole and record["closes"] not in self.records):
                     self.problems.append(
                         f"record {number} closes record {record['closes']}, which is no open exchange of its number"
                     )
-        if waiting and not whole:
+        if waiting and not self._whole:
             self.problems.append(f"record {min(waiting)} has no ending")
 
-    def _beside(self, whole: bool) -> None:
+    def _beside(self) -> None:
         for number, record in self.records.items():
             for name, digest in record.get("parts", {}).items():
                 part = self._files.get(f"parts/{number}/{name}")
-                if not (whole and part is None) and (part is None or sha256(part).hexdigest() != digest):
+                if part is None or sha256(part).hexdigest() != digest:
                     self.problems.append(f"what record {number} names as {name} is missing or was changed")
 
     def _claims(self) -> None:

@@ -1,0 +1,81 @@
+"""A process that serves images and searches at Country A's border as fast as it can, until somebody ends it.
+
+    python serving.py FOLDER SERVED [BYTES]
+
+It says in SERVED, a line each, which exchange began to be answered with content: written before the first byte is given, and there
+whatever becomes of the process. With BYTES no file may grow beyond so much: a full disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import secrets
+import signal
+import sys
+from pathlib import Path
+from ssl import DER_cert_to_PEM_cert
+from typing import Any
+
+from isthmus.testing.border import PracticeBorder
+from isthmus.testing.register import CT, SEEN, fill
+
+AT_ONCE = 8
+
+
+def scope_of(border: PracticeBorder, path: str, token: str, number: str) -> dict[str, Any]:
+    headers = {"host": "127.0.0.1:8711", "authorization": f"Bearer {token}", "x-request-id": number, "accept": "*/*"}
+    chain = [DER_cert_to_PEM_cert(border.bb.certificate)]
+    return {
+        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "client": ("127.0.0.1", 1),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "extensions": {"tls": {"client_cert_chain": chain}},
+    }  # fmt: skip
+
+
+async def served(border: PracticeBorder, path: str, token: str, out: int) -> None:
+    """One request; its first byte of content is written down before it is given."""
+    number, status, given = secrets.token_hex(8), 0, False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal given
+        if not given:
+            given = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        elif message.get("body") and status == 200:
+            os.write(out, f"{number}\n".encode())
+            status = 0  # once
+        elif message.get("body") and status == 503:
+            os.write(out, b"refused\n")
+
+    await border.app(scope_of(border, path, token, number), receive, send)
+
+
+async def serving(folder: Path, out: int, limit: int | None) -> None:
+    async with PracticeBorder(folder / "practice", requests_per_s=1_000_000, parallel_images=1000) as border:
+        fill(border.register, folder)
+        token, handle = await border.care(SEEN)
+        paths = (f"/dicom-web/studies/{CT}", f"/fhir/Patient/{handle}")
+        if limit is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        os.write(out, b"ready\n")
+
+        async def endless(place: int) -> None:
+            while True:
+                await served(border, paths[place % 2], token, out)
+
+        await asyncio.gather(*(endless(place) for place in range(AT_ONCE)))
+
+
+if __name__ == "__main__":
+    descriptor = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    asyncio.run(serving(Path(sys.argv[1]), descriptor, int(sys.argv[3]) if len(sys.argv) > 3 else None))
