@@ -62,23 +62,31 @@ def general(root: Node, path: Path_) -> str:
     return ".".join(words)
 
 
+def deleted(root: Node, path: Path_) -> Node:
+    """The same without one member, or one item of a list."""
+    changed = copy.deepcopy(root)
+    del _holder(changed, path)[path[-1]]
+    return changed
+
+
+def _holder(root: Any, path: Path_) -> Any:
+    for step in path[:-1]:
+        root = root[step]
+    return root
+
+
 def mutants(kind: Kind, root: Node) -> dict[str, dict[str, set[Noticed]]]:
     """For each general path: what is noticed when the member is deleted, and when its value is another."""
     table: dict[str, dict[str, set[Noticed]]] = {}
     for path in members(root):
         row = table.setdefault(general(root, path), {"deleted": set(), "spoilt": set()})
-        for how in row:
-            changed = copy.deepcopy(root)
-            holder: Any = changed
-            for step in path[:-1]:
-                holder = holder[step]
-            if how == "deleted":
-                del holder[path[-1]]
-            elif isinstance(holder[path[-1]], str):
-                holder[path[-1]] = SPOILT
-            else:
-                continue
-            row[how].add(frozenset(finding.requirement for finding in examine(kind, changed, PACK)))
+        changed = [("deleted", deleted(root, path))]
+        if isinstance(_holder(root, path)[path[-1]], str):
+            spoilt = copy.deepcopy(root)
+            _holder(spoilt, path)[path[-1]] = SPOILT
+            changed.append(("spoilt", spoilt))
+        for how, node in changed:
+            row[how].add(frozenset(finding.requirement for finding in examine(kind, node, PACK)))
     return table
 
 

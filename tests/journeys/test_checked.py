@@ -5,6 +5,7 @@ Source: interfaces.md §2; wire.md §6.
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from isthmus import telemetry
 from isthmus.config import Conformance
 from isthmus.conformance.watch import Watch
 from isthmus.country_b.documents import get_kos
+from isthmus.country_b.probe import QUESTIONS
 from isthmus.demo.people import PEOPLE
 from isthmus.model.documents import DocumentKind
 from isthmus.testing.two_countries import TwoCountries
@@ -73,11 +75,26 @@ def test_what_a_live_border_answers_fulfils_the_profiles_of_a_package(countries:
     assert any(one["rule"] == "PROFILE-unchecked" for one in answer["findings"]), "the profiles were asked for"
 
 
-def test_a_border_that_the_trust_list_does_not_have_is_not_asked(countries: TwoCountries) -> None:
+def test_it_says_how_far_a_border_was_asked(countries: TwoCountries) -> None:
+    border = countries.demo.ready()["countries"]["AA"]["border"]
+
+    alone = countries.b.command("check", "--border", border).stdout
+    visited = countries.b.command("check", "--border", border, *who_asks()).stdout
+
+    assert f"{len(QUESTIONS)} questions, of no patient" in alone
+    counted = re.search(r"entries of the list (\d+), documents (\d+), images (\d+)", visited)
+    assert counted is not None
+    assert all(int(number) > 0 for number in counted.groups())
+
+
+def test_a_border_that_the_trust_list_does_not_have_is_not_asked_and_those_that_it_has_are_named(
+    countries: TwoCountries,
+) -> None:
     code, answer = checked_badly(countries, "https://127.0.0.1:1")
 
     assert code == 2
     assert "trust list" in answer["error"]["message"]
+    assert countries.demo.ready()["countries"]["AA"]["border"] in answer["error"]["message"]
 
 
 def checked_badly(countries: TwoCountries, border: str) -> tuple[int, Any]:

@@ -32,6 +32,7 @@ from isthmus.commands.visit import (
 from isthmus.conformance.agreement import Facts, differences
 from isthmus.conformance.child import Judging
 from isthmus.conformance.dataset import Coverage
+from isthmus.conformance.evidence import Conversation
 from isthmus.conformance.findings import Account
 from isthmus.conformance.judgement import Judged, judge_conversation
 from isthmus.conformance.profiles.claims import package_faults
@@ -130,9 +131,22 @@ def _live(ctx: typer.Context, border: str, asked: Asked | None, packages: Packag
             )
             judged, told = _of_packages(packages)
             told += (replace(one, file=border) for one in dict.fromkeys(found))
-            return Account((*judged, (border, f"border of {country}")), tuple(told))
+            kinds = (*judged, (border, f"border of {country}"))
+            return Account(kinds, tuple(told), notes=(_looked(conversation, of_a_patient=asked is not None),))
 
     return asyncio.run(inside())
+
+
+def _looked(conversation: Conversation, *, of_a_patient: bool) -> str:
+    """How far a border was asked."""
+    if not of_a_patient:
+        return f"{len(conversation)} questions, of no patient; with --as and --identifier it is asked of one too"
+    given = [one for one in conversation if one.status in (200, 206)]
+    entries = {str(entry.get("id")) for one in given for entry in one.entries("DocumentReference")}
+    documents = sum(one.path.rpartition("/")[0].endswith(("/Bundle", "/Binary")) for one in given)
+    images = sum(len(one.parts) for one in given if one.retrieves)
+    told = f"entries of the list {len(entries)}, documents {documents}, images {images}"
+    return f"{len(conversation)} questions; of the patient came: {told}"
 
 
 def _of_packages(packages: Packages) -> tuple[list[tuple[str, str]], list[Finding]]:
@@ -219,6 +233,8 @@ def _show(account: Account) -> None:
         for one, count in remarks:
             lines.add_row(f"{one.requirement} ({one.source})", one.path, one.statement, str(count), one.file)
         show(lines)
+    for note in account.notes:
+        show(note)
     told = account.summary
     show(
         f"{len(account.judged)} judged: {told['error']} errors, {told['warning']} warnings, {told['information']} remarks"

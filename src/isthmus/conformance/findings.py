@@ -23,11 +23,15 @@ _ORDER: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFORMATION: 2
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What was judged, and what was found: `judged` has file and kind in their order, `coverage` what each document tells of the data set."""
+    """What was judged, and what was found: `judged` has file and kind in their order, `coverage` what each document tells of the data set.
+
+    `notes` are sentences for people: how far it was looked.
+    """
 
     judged: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
     coverage: tuple[tuple[str, Coverage], ...] = ()
+    notes: tuple[str, ...] = ()
     _by_file: Mapping[str, list[Finding]] = field(init=False, repr=False, compare=False)
     _lacking: Mapping[str, list[Coverage]] = field(init=False, repr=False, compare=False)
 

@@ -46,7 +46,7 @@ UNREADABLE: Final = "unreadable"
 _SEARCHES: Final = {"DocumentReference": Kind.SEARCH, "Patient": Kind.PATIENTS, "ImagingStudy": Kind.STUDIES}
 _ASKED: Final = re.compile(r"/([A-Z][A-Za-z]{1,63})(?:/_search)?$")
 _BARE: Final = re.compile(
-    rb"\x08\x00[\x00\x01\x05\x06\x08\x12-\x16\x18]\x00|\x02\x00[\x00\x01\x02\x10]\x00(?:UL|OB|UI)"
+    rb" ?\x08\x00[\x00\x01\x05\x06\x08\x12-\x16\x18]\x00|\x02\x00[\x00\x01\x02\x10]\x00(?:UL|OB|UI)"
 )
 """How a data set begins that is no file: at its first attributes, or at the meta information."""
 _ADVICE: Final = {

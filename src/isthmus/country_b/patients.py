@@ -51,9 +51,10 @@ def complete(query: PatientQuery, mask: SearchMask) -> None:
     """Hold a query against the country's published mask before anything is sent. Raises MalformedRequest (search-mask)."""
     import re2
 
-    for trait, member in TRAITS.items():
-        if mask.required(trait) and not getattr(query, member):
-            raise MalformedRequest(f"the country's search mask asks for {trait}", reason="search-mask", path=trait)
+    lacking = [trait for trait, member in TRAITS.items() if mask.required(trait) and not getattr(query, member)]
+    if lacking:
+        words = f"the country's search mask asks for {', '.join(lacking)}"
+        raise MalformedRequest(words, reason="search-mask", path=lacking[0])
     for identifier in query.identifiers:
         kinds = [kind for kind in mask.identifiers if kind.system == identifier.system]
         if not kinds:

@@ -64,8 +64,10 @@ def country_at(client: Client, border: str) -> str:
     for one in client.directory.countries:
         if any(urlsplit(origin)[:2] == asked[:2] for origin in one.endpoints.origins):
             return one.country
+    known = ", ".join(f"{one.endpoints.fhir} ({one.country})" for one in client.directory.countries)
     raise SettingsProblem(
-        "the trust list has no border at this address: it is asked as its list names it", reason="usage"
+        f"the trust list has no border at this address; it has {known or 'none that answers another country'}",
+        reason="usage",
     )
 
 

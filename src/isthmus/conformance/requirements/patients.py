@@ -26,8 +26,8 @@ def _patients(node: Node) -> list[Node]:
 def pid_04(node: Node, pack: Pack) -> Iterator[str]:
     for patient in _patients(node):
         yield from (f"Patient.{n}" for n in ("identifier", "name", "gender", "birthDate") if not patient.get(n))
-        first = el.child(patient, "name")
-        yield from (f"Patient.name.{n}" for n in ("family", "given") if not first.get(n))
+        names = el.children(patient, "name")
+        yield from (f"Patient.name.{n}" for name in names for n in ("family", "given") if not name.get(n))
         if not all(el.text(i, "system") and el.text(i, "value") for i in el.children(patient, "identifier")):
             yield "Patient.identifier"
 

@@ -144,13 +144,16 @@ def rep_15(node: Node, pack: Pack) -> Iterator[str]:
         yield "Endpoint"
 
 
-@requirement("REP-16", Kind.REPORT, "key images name their instance", source="EUI")
+@requirement("REP-16", Kind.REPORT, "key images name their instance, their patient and themselves", source="EUI")
 def rep_16(node: Node, pack: Pack) -> Iterator[str]:
+    kind = (pack.systems["loinc"], pack.codes["key_images"])
     for image in Closed(node).of_type("DocumentReference"):
         numbers = [number for number in el.children(image, "identifier") if el.text(number, "value")]
-        named = {c for number in numbers for c in _codes(number, "type")}
-        if pack.codes["key_images"] in _codes(image, "category") and pack.codes["sop_instance_uid"] not in named:
-            yield "DocumentReference.identifier"
+        named = pack.codes["sop_instance_uid"] in {c for number in numbers for c in _codes(number, "type")}
+        if named or kind[1] in _codes(image, "category"):
+            said = [(c.get("system"), c.get("code")) for c in el.codings(image, "category")]
+            told = {"identifier": named, "category": kind in said, "subject": "subject" in image}
+            yield from (f"DocumentReference.{name}" for name, there in told.items() if not there)
 
 
 @requirement("REP-18", Kind.REPORT, "a dose comes from a study and is told in words", source="EUI")
@@ -204,9 +207,14 @@ def _studies(node: Node) -> set[str]:
 
 @requirement("REP-11", Kind.EXAMINATION, "a report names the study by the UID of its manifest", source="EUI, MADO")
 def rep_11(examination: Examination, pack: Pack) -> Iterator[str]:
+    typed = (pack.systems["dcm"], pack.codes["study_instance_uid"])
     for report in examination.reports:
         if not all(is_uid(uid) for uid in _studies(report)):
             yield "ImagingStudy.identifier.value"
+        for study in Closed(report).of_type("ImagingStudy"):
+            numbers = [n for n in el.children(study, "identifier") if n.get("system") == pack.systems["uid"]]
+            if [typed in [(c.get("system"), c.get("code")) for c in el.codings(n, "type")] for n in numbers] != [True]:
+                yield "ImagingStudy.identifier"
     described = _studies(examination.manifest) | ({examination.study_instance_uid} - {""})
     for report in examination.reports if described else ():
         if not described & _studies(report):
