@@ -27,9 +27,9 @@ GROUPS = {
     "REP": "Report", "SEC": "Security", "AUD": "Audit", "TOL": "Terminology and tolerance",
 }  # fmt: skip
 OPEN = {
-    "PID-11": "open: `$match` is not offered; it is optional, and is refused by name",
     "WAD-11": "holds at 1 GiB, the largest study that is proven; 4 GB have not been measured",
-    "WAD-21": "open: no hospital viewer is launched yet",
+    "WAD-21": "open: Country B shows images in its own viewer and in OHIF, which are handed no address of another's; a hospital's own"
+    " viewer (IID) would be launched by a template of the settings, and there is none yet",
 }
 """What is not shown, or not whole, and why."""
 

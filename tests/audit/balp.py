@@ -125,6 +125,8 @@ DEFINITIONS: tuple[Node, ...] = (
     _read(f"{MHD}RetrieveDocument.Audit.Responder", "ITI-68", SERVER),
     _query(f"{PDQM}Query.Audit.Consumer", "ITI-78", patient=False, observer=CLIENT),
     _query(f"{PDQM}Query.Audit.Supplier", "ITI-78", patient=False, observer=SERVER),
+    _query(f"{PDQM}Match.Audit.Consumer", "ITI-119", patient=False, observer=CLIENT),
+    _query(f"{PDQM}Match.Audit.Supplier", "ITI-119", patient=False, observer=SERVER),
     _disclosure(f"{BALP}PrivacyDisclosure.Source", "110106", "R", source=True),
     _disclosure(f"{BALP}PrivacyDisclosure.Recipient", "110107", "C", source=False),
 )

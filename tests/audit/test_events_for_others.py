@@ -35,6 +35,7 @@ QUERY = b"POST /fhir/DocumentReference/_search\n\npatient.identifier=urn:oid:2.9
 CROSSING: dict[str, dict[str, Any]] = {
     "ITI-71": {},
     "ITI-78": {"query": b"POST /fhir/Patient/_search\n\nidentifier=urn:oid:2.999.2.1%7C0123456789", "patient": None},
+    "ITI-119": {"query": b"POST /fhir/Patient/$match\n\n{}", "patient": None},
     "ITI-67": {"query": QUERY},
     "ITI-68": {"details": {"of": "/Bundle/abc"}},
     "ImagingStudy": {"query": b"GET /fhir/ImagingStudy?patient=x"},

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
 import pytest
 
 from isthmus.conformance.evidence import Exchange
@@ -447,6 +449,76 @@ async def test_a_service_that_is_not_offered_is_said_before_any_patient(border: 
     reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
 
     assert (reply.status, reply.code, border.register.asked) == (501, "not-offered", [])
+
+
+# who is it, asked by $match
+
+
+def person(patient: Patient, **more: Any) -> dict[str, Any]:
+    number = {"system": patient.identifier.system, "value": patient.identifier.value}
+    name = {"family": patient.name.family, "given": list(patient.name.given)}
+    told = {"identifier": [number], "name": [name], "birthDate": patient.birth_date, "gender": patient.gender}
+    return {"resourceType": "Patient", **told, **more}
+
+
+async def matched(border: PracticeBorder, node: dict[str, Any] | None, **asked: Any) -> Reply:
+    parameters = [{"name": name, **value} for name, value in asked.items()]
+    parameters += [{"name": "resource", "resource": node}] if node is not None else []
+    return await border.ask(
+        "/fhir/Patient/$match",
+        token=await border.token(),
+        method="POST",
+        body=orjson.dumps({"resourceType": "Parameters", "parameter": parameters}),
+        headers={"content-type": "application/fhir+json"},
+    )
+
+
+CERTAIN_ALONE = {"onlyCertainMatches": {"valueBoolean": True}}
+
+
+@pytest.mark.requirement("PID-11")
+@pytest.mark.parametrize("asked", [CERTAIN_ALONE, {}, {**CERTAIN_ALONE, "count": {"valueInteger": 3}}])
+async def test_a_match_gives_the_one_certain_person_whether_that_is_asked_for_or_not(
+    border: PracticeBorder, asked: dict[str, Any]
+) -> None:
+    reply = await matched(border, person(SEEN), **asked)
+
+    (entry,) = reply.json()["entry"]
+    assert reply.status == 200
+    assert entry["search"]["mode"] == "match"
+    assert [one["valueCode"] for one in entry["search"]["extension"]] == ["certain"]
+    assert entry["resource"]["birthDate"] == SEEN.birth_date
+    assert entry["resource"]["id"] != SEEN.identifier.value
+
+
+@pytest.mark.requirement("PID-11")
+async def test_a_match_that_is_not_certain_gives_nobody(border: PracticeBorder) -> None:
+    wrong = await matched(border, person(SEEN, birthDate="1901-02-03"), **CERTAIN_ALONE)
+    border.register.people.append(replace(SEEN))
+    several = await matched(border, person(SEEN), **CERTAIN_ALONE)
+
+    assert (wrong.status, wrong.json()["total"], wrong.entries) == (200, 0, [])
+    assert (several.status, several.json()["total"]) == (200, 0)
+    assert [one["resourceType"] for one in several.entries] == ["OperationOutcome"]
+
+
+@pytest.mark.requirement("PID-11")
+@pytest.mark.parametrize(
+    ("node", "asked"),
+    [
+        (person(SEEN), {"onlyCertainMatches": {"valueBoolean": False}}),
+        (person(SEEN), {"onlyCertainMatches": {"valueString": "true"}}),
+        (person(SEEN), {"fuzzy": {"valueBoolean": True}}),
+        (None, CERTAIN_ALONE),
+        ({"resourceType": "Practitioner"}, CERTAIN_ALONE),
+        (person(SEEN, identifier=[]), CERTAIN_ALONE),
+        (person(SEEN, name=[]), CERTAIN_ALONE),
+    ],
+)
+async def test_a_match_for_less_than_certain_or_with_less_than_the_mask_asks_is_refused(
+    border: PracticeBorder, node: dict[str, Any] | None, asked: dict[str, Any]
+) -> None:
+    assert (await matched(border, node, **asked)).status == 400
 
 
 # the same images by the address of XC-WADO

@@ -21,7 +21,9 @@ from isthmus.operations import health
 
 EXAMPLES = 6
 RETRIEVED = re.compile(r"/dicom-web(/(studies|series|instances)/\{\w+\})+")
-NOTHING_THERE = {"border": ["GET /fhir/{path}", "POST /fhir/{path}"]}  # and nothing is stored over the border
+NOTHING_THERE = {  # a match is asked for in FHIR, not by a form; and nothing is stored over the border
+    "border": ["POST /fhir/Patient/$match", "GET /fhir/{path}", "POST /fhir/{path}"]
+}
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ _GIVE: Final = ("ITI-68", "RAD-107")
 KINDS: Mapping[str, str] = {
     "ITI-71": "asked to be let in to your data",
     "ITI-78": "looked you up",
+    "ITI-119": "looked you up",
     "ITI-67": "read the list of your studies and reports",
     "ITI-68": "opened a report, or the description of a study",
     "ImagingStudy": "read the list of your studies",

@@ -35,7 +35,7 @@ from isthmus.country_a.receipts import Receipts
 from isthmus.country_a.routes import Route
 from isthmus.country_a.studies import imaging_study, metadata, qido
 from isthmus.errors import IsthmusError, SettingsProblem, UnsupportedRequest
-from isthmus.model.identifiers import checked_id, plain_uid
+from isthmus.model.identifiers import checked_id
 from isthmus.national.connector import NationalConnector
 from isthmus.sandbox import Sandbox
 from isthmus.storage.database import Database
@@ -45,7 +45,6 @@ from isthmus.transport.grid import Grid
 from isthmus.transport.inbound import Inbound, Request
 from isthmus.trust.directory import Directory
 from isthmus.trust.turnover.own import Signing, signing_key
-from isthmus.wire.images import read_location_path
 from isthmus.wire.outcomes import outcome_headers, write_outcome
 from isthmus.wire.receipts import BODY_MAX_BYTES, write_body
 from isthmus.wire.studies.qido import Level
@@ -125,7 +124,14 @@ async def _find_patients(border: Border, visit: Visit, request: Request, rest: s
     await visit.open(visit.intent, border.counting.search(introduced, query))
     nobody = partial(border.counting.nobody, introduced)
     answer = await patients.find_patients(
-        introduced, query, border.source, border.handles, border.base, nobody, visit.on_the_grid
+        introduced,
+        query,
+        border.source,
+        border.handles,
+        border.base,
+        nobody,
+        visit.on_the_grid,
+        graded=patients.is_match(request),
     )
     await visit.send(answer)
 
@@ -228,6 +234,7 @@ _SEARCH = Needs(
     transaction="ITI-78", stage=Introduced, opens=False, searches=True,
     scopes=frozenset({*IDENTIFY_SCOPES, "patient/Patient.rs"}),
 )  # fmt: skip
+_MATCH = replace(_SEARCH, transaction="ITI-119")
 _PATIENT = Needs(transaction="ITI-78", scopes=frozenset({"patient/Patient.rs"}))
 _IMAGING = ("imaging-study", "imaging-report")
 _DOCUMENTS = frozenset({REPORTS, MANIFESTS})
@@ -262,6 +269,7 @@ ROUTES: tuple[Route, ...] = (
     Route(f"/fhir{SMART_PATH}", ("GET",), _TOLD, _smart),
     Route("/fhir/Patient", ("GET",), _SEARCH, _find_patients),
     Route("/fhir/Patient/_search", ("POST",), _SEARCH, _find_patients),
+    Route("/fhir/Patient/$match", ("POST",), _MATCH, _find_patients),
     Route("/fhir/Patient/{id}", ("GET",), _PATIENT, _get_patient),
     Route("/fhir/DocumentReference", ("GET",), _LIST, _find_documents),
     Route("/fhir/DocumentReference/_search", ("POST",), _LIST, _find_documents),
@@ -337,7 +345,7 @@ def border_app(
         return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else "/"
 
     async def handle(request: Request, send: Send, receive: Receive) -> None:
-        request, path = _by_location(request, below(request.path), directory.ours.home_community_id)
+        request, path = images.by_location(request, below(request.path), directory)
         route, rest = _route(path, request.method)
         needs = route.needs
         if rest and needs.stage is Admitted:  # of which study or document: who saw what was wrong has to be found
@@ -359,18 +367,6 @@ def _rendered(token_path: str, gate: Gate, error: IsthmusError, request: Request
         return json_answer(error.meaning.status, body, "application/json", (*headers, *gate.trust_header()))
     headers = (*outcome_headers(error), *gate.trust_header())
     return json_answer(error.meaning.status, write_outcome(error), "application/fhir+json; charset=utf-8", headers)
-
-
-def _by_location(request: Request, path: str, community: str) -> tuple[Request, str]:
-    """A retrieval in the form of XC-WADO is one in the form of WADO-RS, when it names our community; where else to ask, we know ourselves.
-
-    Source: RAD-160; WAD-17.
-    """
-    named = read_location_path(path)
-    if named is None or not community or named[0] != plain_uid(community):
-        return request, path
-    query = tuple(pair for pair in request.query if pair[0].lower() != "retrieveurl")
-    return replace(request, query=query), f"/dicom-web/studies/{named[1]}"
 
 
 def _transaction(path: str, method: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,14 +20,17 @@ from isthmus.country_a.passes import Admitted
 from isthmus.errors import (
     ImagesNotFound,
     NationalInfrastructureUnavailable,
+    TrustProblem,
     UnsupportedRequest,
 )
+from isthmus.model.identifiers import plain_uid
 from isthmus.model.pieces import FileRange, Mark, StoredInstance
 from isthmus.model.queries import ImagesQuery
 from isthmus.national.connector import NationalConnector
 from isthmus.sandbox import Sandbox
 from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
+from isthmus.trust.directory import Directory
 from isthmus.wire.images import (
     Level,
     Wanted,
@@ -36,6 +39,7 @@ from isthmus.wire.images import (
     part_headers,
     part_type,
     read_accept,
+    read_location_path,
     read_path,
     weave,
 )
@@ -83,6 +87,25 @@ async def get_images(
     return Given(
         _answer(sent, wanted, whole=not missing), query, tuple(one.sop_instance_uid for one in missing), unchanged
     )
+
+
+def by_location(request: Request, path: str, directory: Directory) -> tuple[Request, str]:
+    """A retrieval in the form of XC-WADO is one in the form of WADO-RS, when it names our community; where else to ask, we know ourselves.
+
+    Any other path stays as it is, and so does this one while the trust list does not say who we are: the gate answers then.
+    Source: RAD-160; WAD-17.
+    """
+    named = read_location_path(path)
+    if named is None:
+        return request, path
+    try:
+        ours = plain_uid(directory.ours.home_community_id)
+    except TrustProblem:
+        return request, path
+    if not ours or named[0] != ours:
+        return request, path
+    query = tuple(pair for pair in request.query if pair[0].lower() != "retrieveurl")
+    return replace(request, query=query), f"/dicom-web/studies/{named[1]}"
 
 
 def no_route() -> UnsupportedRequest:

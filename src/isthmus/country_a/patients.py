@@ -13,7 +13,7 @@ from dataclasses import replace
 from isthmus.country_a.handles import Handles
 from isthmus.country_a.media import check_fhir, fhir_answer
 from isthmus.country_a.passes import Admitted, Introduced
-from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable
+from isthmus.errors import DocumentNotFound, NationalInfrastructureUnavailable, UnsupportedRequest
 from isthmus.model.masks import SearchMask
 from isthmus.model.queries import PatientQuery
 from isthmus.national.connector import NationalConnector
@@ -21,10 +21,23 @@ from isthmus.transport.answers import Answer
 from isthmus.transport.inbound import Request
 from isthmus.wire import patients as wire
 
+_FHIR = ("application/fhir+json", "application/json")
+
+
+def is_match(request: Request) -> bool:
+    """Whether it is asked by `$match`. Source: ITI-119."""
+    return request.path.endswith("/$match")
+
 
 def read_search(introduced: Introduced, request: Request, mask: SearchMask) -> PatientQuery:
-    """Read a patient search, by GET or POST, and hold it against our mask."""
+    """Read a patient search, by GET, POST or `$match`, and hold it against our mask."""
     check_fhir(request.accept)
+    if is_match(request):
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _FHIR:
+            raise UnsupportedRequest(
+                "the body has to be application/fhir+json", reason="body-media", path="Content-Type"
+            )
+        return wire.read_search((*request.query, *wire.read_match(request.body)), mask, introduced.pack)
     pairs = request.query if request.method != "POST" else (*request.query, *request.form())
     return wire.read_search(pairs, mask, introduced.pack)
 
@@ -37,10 +50,14 @@ async def find_patients(
     base: str,
     nobody: Callable[[], Awaitable[None]],
     on_the_grid: Callable[[], Awaitable[None]],
+    *,
+    graded: bool = False,
 ) -> Answer:
     """Answer a patient search. Under a care token only the attested person is found; `nobody` counts a search in vain.
 
-    Source: ITI-78; PID-08, PID-12.
+    `graded` says of who is found that the match is certain: no other is given.
+
+    Source: ITI-78; ITI-119; PID-08, PID-11, PID-12.
     """
     asker, patient = introduced.asker, None
     found = [one for one in await national.find_patients(query) if wire.fits(one, query)]
@@ -52,7 +69,7 @@ async def find_patients(
     else:
         await nobody()
     body = wire.write_found(
-        patient, several=len(found) > 1, self_link=f"{base}/Patient", base=base, pack=introduced.pack
+        patient, several=len(found) > 1, self_link=f"{base}/Patient", base=base, pack=introduced.pack, graded=graded
     )
     await on_the_grid()
     return fhir_answer(body)

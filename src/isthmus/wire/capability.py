@@ -19,6 +19,7 @@ from isthmus.wire.tokens import CARE_SCOPES, IDENTIFY_SCOPES
 ALGORITHMS = ("ES256", "ES384")
 _DOCUMENT_SERVICES = frozenset({"imaging-report", "imaging-manifest"})
 _CHAIN = {"patient": "reference", "patient.identifier": "token"}
+_MATCH = {"name": "match", "definition": "http://hl7.org/fhir/OperationDefinition/Patient-match"}
 _BOTH, _READ = ("read", "search-type"), ("read",)
 
 
@@ -33,7 +34,7 @@ def write_capability(
 ) -> bytes:
     """Write the CapabilityStatement of Country A's border, for the services it offers. `date` is when they last changed."""
     services = frozenset(services)
-    resources = [_resource("Patient", _BOTH, patients.SEARCH_PARAMETERS, pack)]
+    resources = [_resource("Patient", _BOTH, patients.SEARCH_PARAMETERS, pack) | {"operation": [_MATCH]}]
     if _DOCUMENT_SERVICES & services:
         resources += [
             _resource("DocumentReference", _BOTH, declared(documents.DEFINITIONS), pack),

@@ -2,20 +2,20 @@
 
 Nothing found, several found and opted out look alike but for one outcome that tells nobody's data.
 
-Source: ITI-78; NCP (patient identification); trust.md §2.6 M3; PID-01 to PID-14.
+Source: ITI-78; ITI-119; NCP (patient identification); trust.md §2.6 M3; PID-01 to PID-14.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urlencode
 
 import re2
 
 from isthmus.dicom.names import fold
-from isthmus.errors import CountryMisanswered, MalformedRequest, PatientAmbiguous, PatientNotFound
+from isthmus.errors import CountryMisanswered, MalformedRequest, PatientAmbiguous, PatientNotFound, UnsupportedRequest
 from isthmus.fhir import bundles, search
 from isthmus.fhir import elements as el
 from isthmus.model.identifiers import PatientIdentifier, checked_id
@@ -31,6 +31,11 @@ SEARCH_PARAMETERS = {
 }  # fmt: skip
 _EXACT = {f"{name}:exact": name for name in ("name", "family", "given")}
 _HINTS = ("_elements", "_count")
+_MATCHING = ("resource", "onlyCertainMatches", "count")
+_CERTAIN = {
+    "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/match-grade", "valueCode": "certain"}],
+    "score": 1,
+}
 _ANY_NUMBER = ("identifier", "given", "name")
 _BIRTH_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 NAME_MAX = 128
@@ -67,6 +72,43 @@ def read_search(pairs: Iterable[tuple[str, str]], mask: SearchMask, pack: Pack) 
         if trait != name:
             query = replace(query, exact=(*query.exact, (trait, search.unescape(value))))
     return _checked(query, mask)
+
+
+def read_match(body: bytes) -> tuple[tuple[str, str], ...]:
+    """Read the question of `$match` as the pairs of a search: of the one person in it, what a search can name.
+
+    Certain matches alone are given, whether that is asked for or not; who asks for others too is refused. `count` is a hint.
+    Raises MalformedRequest, UnsupportedRequest. Source: ITI-119; PID-11.
+    """
+    told: dict[str, el.Node] = {}
+    for one in el.children(el.read_resource(body, "Parameters", MalformedRequest), "parameter"):
+        asked = search.plain_name(el.text(one, "name") or "", _MATCHING)
+        if asked in told:
+            raise MalformedRequest(f"{asked} is given twice", reason="value", path=asked)
+        told[asked] = one
+    if told.get("onlyCertainMatches", {"valueBoolean": True}).get("valueBoolean") is not True:
+        words = "certain matches alone are given: onlyCertainMatches is true"
+        raise UnsupportedRequest(words, reason="param", path="onlyCertainMatches")
+    patient = el.child(told.get("resource", {}), "resource")
+    if patient.get("resourceType") != "Patient":
+        raise MalformedRequest("the person to be matched is a Patient", reason="value", path="resource")
+    return tuple(_traits_of(patient))
+
+
+def _traits_of(patient: el.Node) -> Iterator[tuple[str, str]]:
+    for one in el.children(patient, "identifier"):
+        yield "identifier", search.write_token(el.text(one, "system") or "", el.text(one, "value") or "")
+    name = el.child(patient, "name")
+    given = name.get("given")
+    for first in given if isinstance(given, list) else ():
+        if isinstance(first, str):
+            yield "given", search.escape(first)
+    said = {
+        "family": el.text(name, "family"),
+        "birthdate": el.text(patient, "birthDate"),
+        "gender": el.text(patient, "gender"),
+    }
+    yield from ((trait, search.escape(value)) for trait, value in said.items() if value)
 
 
 def _with(query: PatientQuery, name: str, value: str) -> PatientQuery:
@@ -129,14 +171,17 @@ def _named(name: HumanName, query: PatientQuery) -> bool:
     )
 
 
-def write_found(patient: Patient | None, *, several: bool, self_link: str, base: str, pack: Pack) -> bytes:
-    """Write the one person, or nobody; that several fit is told without telling who."""
+def write_found(
+    patient: Patient | None, *, several: bool, self_link: str, base: str, pack: Pack, graded: bool = False
+) -> bytes:
+    """Write the one person, or nobody; that several fit is told without telling who. `graded` says how sure it is: certain."""
     entries: list[el.Node] = []
     if several:
         issue = {"severity": "information", "code": "multiple-matches"}
         entries.append(bundles.outcome({"resourceType": "OperationOutcome", "issue": [issue]}))
     elif patient is not None:
-        entries.append(bundles.match(f"{base.rstrip('/')}/Patient/{patient.handle}", _resource(patient, pack)))
+        entry = bundles.match(f"{base.rstrip('/')}/Patient/{patient.handle}", _resource(patient, pack))
+        entries.append(entry | ({"search": entry["search"] | _CERTAIN} if graded else {}))
     total = int(patient is not None and not several)
     return el.write_object(bundles.searchset(entries, total=total, self_link=self_link))
 

@@ -108,7 +108,7 @@ def _claims(record: Mapping[str, Any], pattern: Pattern, outcome: str | None, en
     about = any(el.text(one, "type", "code") == "1" for one in entities)
     named = not pattern.holds or any(el.text(one, "role", "code") == "3" for one in entities)
     asked = not pattern.asks or bool(record.get("query"))
-    needs_patient = "PDQm.Query" not in claimed
+    needs_patient = "PDQm." not in claimed
     return [claimed] if named and asked and (about or not needs_patient) else []
 
 

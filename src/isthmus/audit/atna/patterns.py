@@ -79,6 +79,7 @@ _ALERT: Final = coding(DCM, "110113", "Security Alert")
 _OVERRIDES: Final = {"110127": _EMERGENCY, "110138": coding(DCM, "110138", "Emergency Override Stopped")}
 _SEARCHES: Final = {  # the profile of a search, by side
     "ITI-78": {"A": f"{PDQM}Query.Audit.Supplier", "B": f"{PDQM}Query.Audit.Consumer"},
+    "ITI-119": {"A": f"{PDQM}Match.Audit.Supplier", "B": f"{PDQM}Match.Audit.Consumer"},
     "ITI-67": {"A": f"{MHD}FindDocumentReferences.Audit.Responder", "B": f"{MHD}FindDocumentReferences.Audit.Consumer"},
 }
 _READS: Final = {"ITI-68": {"A": f"{MHD}RetrieveDocument.Audit.Responder", "B": f"{MHD}RetrieveDocument.Audit.Consumer"}}  # fmt: skip
