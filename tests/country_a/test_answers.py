@@ -562,6 +562,19 @@ async def test_an_address_elsewhere_in_it_is_not_followed(border: PracticeBorder
     assert instances_in(reply)
 
 
+async def test_the_xc_wado_form_is_refused_on_the_record_while_the_trust_list_has_run_out(
+    border: PracticeBorder,
+) -> None:
+    token, _ = await border.care(SEEN)
+    before = border.events()
+    border.clock.forward(days=400)
+
+    reply = await border.ask(by_location(f"study/{CT}"), token=token, headers=STORED)
+
+    assert reply.status == 503
+    assert border.events() > before
+
+
 async def test_another_community_is_not_answered_for(border: PracticeBorder) -> None:
     token, _ = await border.care(SEEN)
 

@@ -19,8 +19,8 @@ from isthmus.country_a.holdings import may_give, steady
 from isthmus.country_a.passes import Admitted
 from isthmus.errors import (
     ImagesNotFound,
+    IsthmusError,
     NationalInfrastructureUnavailable,
-    TrustProblem,
     UnsupportedRequest,
 )
 from isthmus.model.identifiers import plain_uid
@@ -100,7 +100,7 @@ def by_location(request: Request, path: str, directory: Directory) -> tuple[Requ
         return request, path
     try:
         ours = plain_uid(directory.ours.home_community_id)
-    except TrustProblem:
+    except IsthmusError:
         return request, path
     if not ours or named[0] != ours:
         return request, path
