@@ -237,8 +237,8 @@ class Node:
         from isthmus.country_b.recent import Recent
         from isthmus.country_b.verbs import Verbs
         from isthmus.signin.away import Away
-        from isthmus.signin.opening import open_providers
-        from isthmus.signin.sessions import Sessions, cookie_name
+        from isthmus.signin.opening import open_providers, sessions_of
+        from isthmus.signin.sessions import cookie_name
         from isthmus.terminology.designations import Dictionary
 
         settings, ground = self.ground.settings, self.ground
@@ -250,7 +250,7 @@ class Node:
         spool = Spool(
             settings.path(settings.spool.folder), ground.state, ground.master, now, settings.spool.limit_mib * MIB
         )
-        client, sessions = ground.client(outbound, self.sandbox), Sessions(ground.state, now)
+        client, sessions = ground.client(outbound, self.sandbox), sessions_of(settings, ground.state, now)
         if self.log is not None:
             client.shown = self.log.shown
         verbs, recent = Verbs.of(client), Recent(now)

@@ -116,6 +116,9 @@ class SignIn:
     """Who signs in at the portal."""
 
     accounts: str = setting("file of demo accounts (env demo and test only)", "")
+    struck_off: str = setting(
+        "file of professionals who may not ask any more, an identifier a line; followed while it changes", ""
+    )
     providers: tuple[Provider, ...] = setting(
         "An identity service that professionals sign in with. It may be repeated; the first is the one the page begins with.",
         (),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from isthmus.errors import InsufficientRights, NationalInfrastructureUnavailable
 from isthmus.model.people import HealthProfessional, Organisation
 from isthmus.signin.sessions import Sessions, page_token, page_token_holds
+from isthmus.signin.struck_off import StruckOff
 from isthmus.storage.database import Database
 from isthmus.storage.schema import signin as _tables  # noqa: F401
 from isthmus.storage.schema.metadata import STATE
@@ -130,3 +133,29 @@ async def test_a_session_that_is_only_looked_at_is_not_used_by_it(db: Database, 
 
     assert looked_at is not None
     assert await sessions.find(started.token) is None
+
+
+async def test_who_was_struck_off_is_out_at_the_next_request_and_does_not_come_in_again(
+    db: Database, clock: Clock, tmp_path: Path
+) -> None:
+    register = tmp_path / "struck-off.txt"
+    register.write_text("# by the medical council\n")
+    sessions = Sessions(db, clock, StruckOff(register))
+    started, other = await sessions.start(WHO), await sessions.start(replace(WHO, sub="colleague"))
+    assert await sessions.find(started.token) is not None
+
+    register.write_text("# by the medical council\nradiologist  # 2026-11-25\n")
+
+    assert await sessions.find(started.token) is None
+    assert await sessions.living(started.id) is None
+    assert await sessions.find(other.token) is not None
+    with pytest.raises(InsufficientRights) as refusal:
+        await sessions.start(WHO)
+    assert refusal.value.reason == "no-role"
+
+
+async def test_a_list_of_the_struck_off_that_cannot_be_read_closes(db: Database, clock: Clock, tmp_path: Path) -> None:
+    started = await Sessions(db, clock).start(WHO)
+
+    with pytest.raises(NationalInfrastructureUnavailable):
+        await Sessions(db, clock, StruckOff(tmp_path / "not-there.txt")).find(started.token)

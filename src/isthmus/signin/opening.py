@@ -18,6 +18,8 @@ from isthmus.signin.locks import Locks
 from isthmus.signin.oidc import OpenIdProvider
 from isthmus.signin.password import NAME, PasswordProvider
 from isthmus.signin.provider import SignInProvider
+from isthmus.signin.sessions import Sessions
+from isthmus.signin.struck_off import StruckOff
 from isthmus.storage.database import Database
 from isthmus.storage.sealed import MasterKey
 from isthmus.transport.services import Services
@@ -42,6 +44,12 @@ def open_providers(
             "nobody can sign in: give [[signin.providers]], or in demo and test accounts", key="signin"
         )
     return providers
+
+
+def sessions_of(settings: Settings, db: Database, clock: Callable[[], datetime]) -> Sessions:
+    """The sessions of a node, without those who were struck off."""
+    file = settings.signin.struck_off
+    return Sessions(db, clock, StruckOff(settings.path(file) if file else None))
 
 
 def accounts_of(settings: Settings) -> Accounts:

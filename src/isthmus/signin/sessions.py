@@ -13,12 +13,15 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
 
+from isthmus.errors import InsufficientRights
 from isthmus.model.people import HealthProfessional
+from isthmus.signin.struck_off import StruckOff
 from isthmus.storage.database import Database
 from isthmus.storage.schema.signin import signin_session
 
@@ -40,12 +43,14 @@ class Session:
 class Sessions:
     """Sessions of one node, shared by all its processes."""
 
-    def __init__(self, db: Database, clock: Callable[[], datetime]) -> None:
-        self._db = db
-        self._clock = clock
+    def __init__(self, db: Database, clock: Callable[[], datetime], struck_off: StruckOff = StruckOff(None)) -> None:
+        self._db, self._clock, self._struck_off = db, clock, struck_off
 
     async def start(self, professional: HealthProfessional) -> Session:
-        """A new session at each sign-in; the professional's `session` becomes a digest that can be told abroad."""
+        """A new session at each sign-in; the professional's `session` becomes a digest that can be told abroad.
+
+        Raises InsufficientRights (no-role) for who was struck off.
+        """
         token = secrets.token_urlsafe(32)
         id_ = _digest(token)
         who = replace(professional, session=_digest(f"sid {id_}")[:32])
@@ -60,6 +65,8 @@ class Sessions:
         }
 
         def keep(connection: Connection) -> None:
+            if self._struck_off.names(who.sub):
+                raise InsufficientRights("this professional was struck off", reason="no-role")
             connection.execute(delete(signin_session).where(_ended(second)))
             connection.execute(insert(signin_session).values(row))
 
@@ -84,29 +91,39 @@ class Sessions:
         return await self._db.write(work)
 
     async def find(self, token: str, *, used: bool = True) -> Session | None:
-        """The living session that a cookie names, if any; `used` now, or only looked at."""
+        """The living session that a cookie names, if any; `used` now, or only looked at. Who was struck off since has none."""
         if not 20 <= len(token) <= 100:
             return None
         id_, second = _digest(token), self._second()
         alive = select(signin_session).where(signin_session.c.id == id_, ~_ended(second))
-        row = await self._db.read(lambda connection: connection.execute(alive).first())
-        if row is None:
+
+        def look(connection: Connection) -> tuple[Row[Any], HealthProfessional] | None:
+            row = connection.execute(alive).first()
+            who = None if row is None else self._still(row.professional)
+            return None if row is None or who is None else (row, who)
+
+        held = await self._db.read(look)
+        if held is None:
             return None
+        row, who = held
         if used and second - row.used >= TOUCH_S:
             touched = update(signin_session).where(signin_session.c.id == id_).values(used=second)
             await self._db.write(lambda connection: connection.execute(touched).rowcount)
-        who = msgspec.json.decode(row.professional, type=HealthProfessional)
         return Session(id_, who, row.csrf_secret, token)
 
     async def living(self, id_: str) -> HealthProfessional | None:
         """Whose session of this id still lives. It is not used by being looked at."""
         alive = select(signin_session.c.professional).where(signin_session.c.id == id_, ~_ended(self._second()))
-        held = await self._db.read(lambda connection: connection.execute(alive).scalar())
-        return None if held is None else msgspec.json.decode(held, type=HealthProfessional)
+        return await self._db.read(lambda connection: self._still(connection.execute(alive).scalar()))
 
     async def end(self, token: str) -> None:
         gone = delete(signin_session).where(signin_session.c.id == _digest(token))
         await self._db.write(lambda connection: connection.execute(gone).rowcount)
+
+    def _still(self, held: bytes | None) -> HealthProfessional | None:
+        """Whose session this is, unless they were struck off meanwhile."""
+        who = None if held is None else msgspec.json.decode(held, type=HealthProfessional)
+        return None if who is None or self._struck_off.names(who.sub) else who
 
     def _second(self) -> int:
         return int(self._clock().timestamp())
