@@ -12,6 +12,7 @@ from tests.wire.test_reports import REPORT
 
 from isthmus.conformance.requirement import Kind, examine
 from isthmus.conformance.requirements import all as groups
+from isthmus.fhir.narrative import inside
 from isthmus.model.codes import LOINC, Code
 from isthmus.model.identifiers import UNIDENTIFIED
 from isthmus.model.people import HumanName, Patient
@@ -27,6 +28,7 @@ from isthmus.wire.report.minimal import is_minimal, write_minimal
 PACK = load_pack()
 assert groups.GROUPS
 PDF = b"%PDF-1.7 letter"
+ALONE = ImagingReport(replace(REPORT.header, authors=(), attester=None, organisation=None))
 
 
 def composition(body: bytes) -> Any:
@@ -151,3 +153,38 @@ def test_a_report_whose_date_is_no_instant_says_when_it_was_assembled() -> None:
     body = write_report(dated, PACK, assembled="2026-11-25T10:00:00Z")
 
     assert (orjson.loads(body)["timestamp"], composition(body)["date"]) == ("2026-11-25T10:00:00Z", "2026-03-02")
+
+
+def test_a_section_that_says_why_it_is_empty_still_says_so_when_it_is_written_anew() -> None:
+    other = {"system": "http://loinc.org", "code": "LA4720-4", "display": "Not applicable"}
+    bundle = orjson.loads(write_report(ALONE, PACK))
+    history = next(s for s in bundle["entry"][0]["resource"]["section"] if "11329-0" in str(s["code"]))
+    history["text"]["div"] = '<div xmlns="http://www.w3.org/1999/xhtml"><p>Nothing applies.</p></div>'
+    history["emptyReason"] = {"coding": [other]}
+
+    again = sections(write_report(read_report(orjson.dumps(bundle), PACK), PACK))[history["title"]]
+
+    assert again["emptyReason"] == {"coding": [other]}
+    assert "Nothing applies." in again["text"]["div"]
+    assert "extension" not in again
+
+
+@pytest.mark.parametrize("report", [ALONE, REPORT], ids=["nothing told", "much told"])
+def test_a_report_that_is_written_anew_is_the_same(report: ImagingReport) -> None:
+    once = write_report(report, PACK)
+
+    assert write_report(read_report(once, PACK), PACK) == once
+
+
+@pytest.mark.parametrize(
+    ("html", "left"),
+    [
+        ("<div><p>a</p></div>", "<p>a</p>"),
+        ('<div lang="en"><div>a</div></div>', "<div>a</div>"),
+        ('<div lang="el"><p>a</p></div>', '<div lang="el"><p>a</p></div>'),
+        ("<div>a</div><div>b</div>", "<div>a</div><div>b</div>"),
+        ("<p>a</p>", "<p>a</p>"),
+    ],
+)
+def test_only_the_one_div_around_a_whole_narrative_is_taken_away(html: str, left: str) -> None:
+    assert inside(html, "en") == left

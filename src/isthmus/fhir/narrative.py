@@ -73,6 +73,23 @@ def cleaned(html: str) -> str:
     return clean
 
 
+_WHOLE = re.compile(r'<div(?: lang="([^"]*)")?>(.*)</div>', re.DOTALL)
+_DIV = re.compile(r"<(/?)div\b")
+
+
+def inside(html: str, language: str | None) -> str:
+    """Cleaned narrative without the one div that holds all of it, which whoever writes it anew puts around it; unless it is in another language."""
+    whole = _WHOLE.fullmatch(html)
+    if whole is None or (whole[1] or None) not in (None, language):
+        return html
+    depth = 0
+    for tag in _DIV.finditer(whole[2]):
+        depth += -1 if tag[1] else 1
+        if depth < 0:  # the first div ends before: there are several
+            return html
+    return whole[2]
+
+
 def words_in(html: str) -> str:
     """The words of cleaned narrative, in a line."""
     return " ".join(unescape(_TAG.sub(" ", html)).split())

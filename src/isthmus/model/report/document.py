@@ -16,6 +16,7 @@ from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.order import Order
 from isthmus.model.report.presented_form import PresentedForm
 from isthmus.model.report.specimen import Specimen
+from isthmus.model.report.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Section:
     code: Code | None
     narrative: str | None
     lines: tuple[str, ...] = ()
-    empty_reason: str | None = None
+    empty_reason: Statement | None = None
     sections: tuple[Section, ...] = ()
 
 

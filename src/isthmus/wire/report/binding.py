@@ -12,13 +12,13 @@ from isthmus.errors import CountryMisanswered
 from isthmus.fhir import elements as el
 from isthmus.fhir.bundles import Closed
 from isthmus.fhir.elements import Node, coding, concept
-from isthmus.fhir.narrative import cleaned, items, narrative, paragraphs, words_in
+from isthmus.fhir.narrative import cleaned, inside, items, narrative, paragraphs, words_in
 from isthmus.model.codes import Code
 from isthmus.model.identifiers import Identifier
 from isthmus.model.imaging import Study
 from isthmus.model.people import Organisation
 from isthmus.model.report.devices import Device
-from isthmus.model.report.document import ImagingReport
+from isthmus.model.report.document import ImagingReport, Section
 from isthmus.model.report.header import Insurance, Person
 from isthmus.model.report.key_images import KeyImage
 from isthmus.model.report.statements import Statement
@@ -158,11 +158,12 @@ class Binder:
         """A section with its narrative; one without entries and note says why. Source: eu-imaging-composition-1 and -2."""
         shown = [line for line in (*lines, note) if line]
         written = self._as_written(key, shown)
-        note = note or (words_in(written) if written and not entries else None)
+        told_empty = next((one.empty_reason for one in self._theirs(key) if one.empty_reason), None)
+        note = note or (words_in(written) if written and not entries and told_empty is None else None)
         empty = not entries and not note
         told = [{"url": self.pack.extensions["note"], "valueAnnotation": {"text": note}}] if note else None
         words = (items if listed else paragraphs)(shown or [self.words["unavailable"]])
-        reason = concept(coding(self.pack.systems["empty_reason"], "unavailable")) if empty else None
+        reason = write_empty(told_empty, self.pack) if empty else None
         return el.without_nothing(
             {
                 "extension": told,
@@ -176,16 +177,17 @@ class Binder:
 
     def is_written(self, key: str) -> bool:
         """Whether the report brings words of its own for this section."""
+        return any(one.narrative for one in self._theirs(key))
+
+    def _theirs(self, key: str) -> list[Section]:
+        """The sections of this code that the report brings."""
         code = self.pack.sections[key]
-        return any(one.narrative and one.code is not None and one.code.code == code for one in self.report.sections)
+        return [one for one in self.report.sections if one.code is not None and one.code.code == code]
 
     def _as_written(self, key: str, shown: list[str]) -> str:
         """The narrative of the section as its author wrote it, cleaned, and below it what these lines say beyond it. Source: REP-10."""
-        code = self.pack.sections[key]
-        theirs = [
-            one for one in self.report.sections if one.narrative and one.code is not None and one.code.code == code
-        ]
-        written = "".join(cleaned(one.narrative) for one in theirs if one.narrative)
+        theirs, language = [one for one in self._theirs(key) if one.narrative], self.report.header.language
+        written = "".join(inside(cleaned(one.narrative), language) for one in theirs if one.narrative)
         said = words_in(written)
         return written + paragraphs(line for line in shown if " ".join(line.split()) not in said) if theirs else ""
 
@@ -193,6 +195,15 @@ class Binder:
 def absent(binder: Binder) -> Node:
     """In place of a value that must be there and is not known. Source: REP-21."""
     return {"extension": [{"url": binder.pack.extensions["absent"], "valueCode": "unknown"}]}
+
+
+def write_empty(told: Statement | None, pack: Pack) -> Node:
+    """Why a section has nothing: what its author said, else that it is not available."""
+    if told is None:
+        return concept(coding(pack.systems["empty_reason"], "unavailable"))
+    if told.code is None or told.text not in (told.code.display, told.code.code):
+        return write_statement(told)
+    return write_code(told.code)
 
 
 def write_identifier(identifier: Identifier) -> Node:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node, coding, concept
-from isthmus.fhir.narrative import cleaned, narrative, paragraphs, words_in
+from isthmus.fhir.narrative import cleaned, inside, narrative, paragraphs, words_in
 from isthmus.model.report.document import Section
-from isthmus.wire.report.binding import Binder
+from isthmus.wire.report.binding import Binder, write_empty
 
 NOTE = "http://hl7.org/fhir/StructureDefinition/note"
 DEEP = 8
@@ -29,22 +29,25 @@ def write_further(binder: Binder) -> Iterator[Node]:
 
 def _write(section: Section, binder: Binder, depth: int) -> Node:
     inner = [_write(one, binder, depth + 1) for one in section.sections] if depth < DEEP else []
-    written = cleaned(section.narrative) if section.narrative else paragraphs(_split(section.lines))
+    language = binder.report.header.language
+    kept = inside(cleaned(section.narrative), language) if section.narrative else ""
+    written = kept or paragraphs(_split(section.lines))
     words = words_in(written)
     code = section.code
     title = section.title or (code.display or code.code if code else "–")
-    empty = not words and not inner
-    unavailable = concept(coding(binder.pack.systems["empty_reason"], "unavailable"))
+    empty = not inner and (not words or section.empty_reason is not None)
     return el.without_nothing(
         {
-            "extension": [{"url": NOTE, "valueAnnotation": {"text": words}}] if words and not inner else None,
+            "extension": [{"url": NOTE, "valueAnnotation": {"text": words}}]
+            if words and not inner and not empty
+            else None,
             "title": title,
             "code": concept(coding(code.system, code.code, code.display)) if code else {"text": title},
             "text": narrative(
                 written if words else paragraphs([binder.words["unavailable"] if empty else title]),
-                binder.report.header.language,
+                language,
             ),
-            "emptyReason": unavailable if empty else None,
+            "emptyReason": write_empty(section.empty_reason, binder.pack) if empty else None,
             "section": inner,
         }
     )

@@ -40,7 +40,7 @@ def _section(node: Node, opened: Opened, depth: int) -> Section:
         code=code,
         narrative=narrative,
         lines=(*notes, *spoken),
-        empty_reason=empty.text if empty else None,
+        empty_reason=empty,
         sections=tuple(_section(one, opened, depth + 1) for one in inner),
     )
 
