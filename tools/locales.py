@@ -2,7 +2,8 @@
 
     python tools/locales.py
 
-Ids come from the templates, from `_()`, `N_()`, `say()` and `count()` in the portal, and from the words of `errors.MEANINGS`.
+Ids come from the templates, from `_()`, `N_()`, `say()` and `count()` in the pages of both sides, and from the words of `errors.MEANINGS` and
+of `audit/access.py`.
 A new id stands in each `.po` without a translation, and the test of the catalogues fails until it has one.
 """
 
@@ -15,11 +16,12 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from isthmus.audit.access import KINDS, OUTCOMES, PURPOSES, ROLES
 from isthmus.errors import MEANINGS
 
 ROOT = Path(__file__).parents[1]
 LOCALES = ROOT / "src/isthmus/pages/locales"
-PLACES = (ROOT / "src/isthmus/pages", ROOT / "src/isthmus/country_b/portal")
+PLACES = tuple(ROOT / "src/isthmus" / place for place in ("pages", "country_b/portal", "country_a/citizen"))
 METHODS = [("**/static/**", "ignore"), ("**.html", "jinja2"), ("**.py", "python")]
 KEYWORDS = {"_": None, "N_": None, "say": None, "gettext": None, "ngettext": (1, 2), "count": (1, 2)}
 OPTIONS = {"**.html": {"trim_blocks": "true", "lstrip_blocks": "true", "silent": "false"}}
@@ -33,6 +35,9 @@ def gather() -> Catalog:
         for name, _, message, comments, context in found:
             where = (place / name).relative_to(ROOT / "src/isthmus").as_posix()
             catalogue.add(message, None, [(where, 0)], auto_comments=comments, context=context)
+    for words in (KINDS, PURPOSES, OUTCOMES, ROLES):
+        for word in words.values():
+            catalogue.add(word, None, [("audit/access.py", 0)])
     for meaning in MEANINGS.values():
         catalogue.add(meaning.words, None, [("errors.py", 0)])
     return catalogue

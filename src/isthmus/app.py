@@ -200,6 +200,11 @@ class Node:
             national = open_sources(settings, self.index, now)
             self.beside.append(partial(keep_up, self.index, ground.trail, settings.ncp_id))
             self._closing.append(national.close)
+            if (citizen := settings.citizen) is not None:
+                from isthmus.country_a.citizen.opening import open_citizen
+
+                own = open_citizen(settings, ground.directory, ground.trail, ground.state, ground.master, national, now)
+                self.listeners.append(Listener("citizen", own, citizen.host, citizen.port, tls=None))
         app = border_app(
             settings=settings,
             directory=ground.directory,

@@ -55,6 +55,15 @@ class Portal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Citizen:
+    """The pages of Country A's patients: what they share, who looked. Plain HTTP only outside `env = "prod"`."""
+
+    host: str = setting("address to listen on", "127.0.0.1")
+    port: int = setting("port to listen on", 8703)
+    public: str = setting("how browsers address it; other Host headers are refused")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ohif:
     """An unpacked OHIF beside the portal, for whoever wants its tools: under an address of its own, opened with a visit's token."""
 
@@ -227,6 +236,7 @@ class Settings:
     keys: Keys = setting("the node's keys", factory=Keys)
     signin: SignIn = setting("sign-in", factory=SignIn)
     consent: Consent = setting("directives", factory=Consent)
+    citizen: Citizen | None = setting("the patients' pages", None)
     audit: Audit = setting("the trail", factory=Audit)
     notices: Notices = setting("how patients are told", factory=Notices)
     sources: Sources = setting("what lies behind Country A", factory=Sources)

@@ -49,6 +49,7 @@ KINDS: Mapping[str, str] = {
     "notice": "you were told of an emergency",
     "explain": "an operator looked at what is shown of your data, and why",
     "review": "an emergency was looked into",
+    "own-data": "looked at your own data and choices",
     "consent": "your choice about sharing was changed",
     "correction": "your data were corrected",
     "trial": "an operator tried the connection with your data",

@@ -111,6 +111,11 @@ class Deciding:
             return replace(decision, everything_denied=True, version=f"{decision.version} merged")
         return decision
 
+    async def numbers_of(self, patient: PatientIdentifier) -> list[PatientIdentifier]:
+        """Every number that the same person has or had. Decision 0012."""
+        former = await _former(self._national, patient)
+        return list(dict.fromkeys((patient, *(former or ()), *(await _others(self._national, patient)))))
+
     async def said_by(self, patient: PatientIdentifier) -> tuple[DirectiveSet, bool]:
         """What a person said under every number they have or had; and whether this one is nobody's any more. Decision 0012."""
         former = await _former(self._national, patient)

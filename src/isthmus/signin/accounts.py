@@ -62,6 +62,7 @@ class _Account(msgspec.Struct):
     acr: str = LOA
     on_behalf_of: str = ""  # the physician for whom a clerk acts, and their role
     on_behalf_of_role: str = ""
+    patient: str = ""  # SYSTEM|VALUE, of a patient's account
 
     def professional(self, auth_time: int, amr: tuple[str, ...]) -> HealthProfessional:
         return HealthProfessional(
@@ -73,6 +74,7 @@ class _Account(msgspec.Struct):
             acr=self.acr,
             auth_time=auth_time,
             amr=amr,
+            national_identifier=self.patient or None,
             on_behalf_of=Principal(self.on_behalf_of, self.on_behalf_of_role) if self.on_behalf_of else None,
         )
 
