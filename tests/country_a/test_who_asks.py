@@ -8,16 +8,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
 from isthmus.config import Consent
+from isthmus.country_a.api import ROUTES
+from isthmus.country_a.routes import Route
 from isthmus.model.context import Purpose
 from isthmus.model.people import HealthProfessional, Patient, Principal
-from isthmus.testing.border import DOCTOR, Peer, PracticeBorder, Reply
-from isthmus.testing.register import SEEN, TWIN, fill
+from isthmus.testing.border import DOCTOR, Peer, PracticeBorder, Reply, traits
+from isthmus.testing.register import CT, SEEN, TWIN, fill
 from isthmus.trust.jws import sign
-from isthmus.wire.tokens import write_token_request
+from isthmus.wire.tokens import CARE_SCOPES, write_token_request
 
 pytestmark = pytest.mark.anyio
 CLERK = replace(DOCTOR, sub="clerk-1", role="4412")
@@ -304,3 +307,61 @@ async def test_two_purposes_or_two_points_of_care_do_not_make_one_request(border
     refused(in_emergency, 400, "trc-invalid")
     refused(await border.knock(bb.request(elsewhere, bb.trc_claims(patient))), 400, "trc-invalid")
     refused(await border.knock(bb.request(twice)), 400, "hpa-invalid")
+
+
+# what a token reaches
+
+
+PATHS = {"{id}": "0" * 40, "{study}": CT, "{series}": f"{CT}.1", "{instance}": f"{CT}.1.1", "{path}": f"studies/{CT}"}
+GUARDED = [route for route in ROUTES if route.needs.scopes]
+
+
+def an_address(route: Route) -> str:
+    path = route.path
+    for name, value in PATHS.items():
+        path = path.replace(name, value)
+    return path
+
+
+@pytest.mark.threat("T27")
+@pytest.mark.parametrize("scope", ["identify", *CARE_SCOPES])
+async def test_a_token_reaches_what_its_scope_names_and_nothing_else(border: PracticeBorder, scope: str) -> None:
+    """Every address that is guarded, with a token of each scope alone."""
+    bb, patient = border.bb, await handle_of(border)
+    token = await border.token()
+    if scope != "identify":
+        form = dict(parse_qsl(bb.request(trc=bb.trc_claims(patient)).decode())) | {"scope": scope}
+        reply = await border.knock(urlencode(form).encode())
+        assert reply.json()["scope"] == scope
+        token = str(reply.json()["access_token"])
+    held = {"system/Patient.s"} if scope == "identify" else {scope}
+
+    reached = {}
+    for route in GUARDED:
+        method = route.methods[0]
+        asked = traits(SEEN) if "/Patient" in route.path else {"patient": patient.handle or ""}
+        posts, address = method == "POST", an_address(route)
+        reply = await border.ask(
+            address, token=token, method=method, query=() if posts else asked, form=asked if posts else None
+        )
+        reached[route.path] = (reply.status, reply.code if reply.status == 403 else "") != (403, "scope")
+
+    assert reached == {route.path: bool(route.needs.scopes & held) for route in GUARDED}
+
+
+@pytest.mark.threat("T27")
+@pytest.mark.parametrize(
+    "scope", ["system/*.*", "patient/*.rs", "patient/Observation.rs", "openid", "patient/Patient.cruds"]
+)
+async def test_a_scope_that_is_not_given_here_is_refused(border: PracticeBorder, scope: str) -> None:
+    bb, patient = border.bb, await handle_of(border)
+    form = dict(parse_qsl(bb.request(trc=bb.trc_claims(patient)).decode())) | {"scope": scope}
+
+    refused(await border.knock(urlencode(form).encode()), 400, "grant")
+
+
+@pytest.mark.threat("T27")
+async def test_the_care_scope_is_not_given_at_the_first_stage(border: PracticeBorder) -> None:
+    form = dict(parse_qsl(border.bb.request().decode())) | {"scope": "patient/Patient.rs"}
+
+    refused(await border.knock(urlencode(form).encode()), 400, "grant")
