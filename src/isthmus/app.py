@@ -158,6 +158,7 @@ class Node:
         self.listeners: list[Listening] = []
         self._round = ground.outbound()
         watch = Watch(ground.settings, ground.directory, ground.trail, self._round, now, ground.floor)
+        self._watch = watch
         duties = Duties.of(ground.settings, ground.state, ground.master, ground.trail, now)
         self.beside: list[Callable[[], Awaitable[None]]] = [ground.directory.watch, watch.keep, duties.keep]
         self._closing: list[Callable[[], Awaitable[None]]] = [self._round.close]
@@ -300,6 +301,7 @@ class Node:
         self.beside.append(Retention(ground.state, ground.trail, ground.master, ground.settings.audit, now).run)
         for outbox, repository in open_outboxes(ground.settings, ground.state, ground.master, ground.directory, now):
             self.beside.append(partial(outbox.run, ground.settings.folder))
+            self._watch.more.append(outbox.alarms)
             self._closing.append(repository.close)
 
     def _mount_operations(self) -> None:

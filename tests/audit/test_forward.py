@@ -218,6 +218,35 @@ def test_what_is_refused_for_good_is_put_aside_said_and_given_again_while_the_re
     assert node.state.read_now(lambda c: c.execute(select(audit_aside)).all()) == []
 
 
+def test_a_repository_that_takes_nothing_or_refuses_something_is_an_alarm_until_it_does(
+    node: Node, fhir: FhirReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.audit.forward.ALARM_S", 0.2)
+    monkeypatch.setattr("isthmus.audit.forward.AGAIN_S", 0.05)
+    node.exchanges("x-1")
+    outbox, repository = open_outbox(to(fhir), node.settings, node.state, MASTER, lambda: SITE, now)
+
+    async def watched() -> list[list[str]]:
+        async def words(wanted: set[str]) -> list[str]:
+            while {word for word, _ in outbox.alarms()} != wanted:
+                await asyncio.sleep(0.02)
+            return sorted(outbox.alarms().values())
+
+        task = asyncio.create_task(outbox.run(node.settings.folder))
+        told = [await words({"audit-forward"})]
+        fhir.answer = lambda event: 422
+        with fhir.there():
+            told.append(await words({"audit-refused"}))
+        task.cancel()
+        await repository.close()
+        return told
+
+    assert asyncio.run(asyncio.wait_for(watched(), 20)) == [
+        ["the audit repository national has taken nothing for ten minutes"],
+        ["the audit repository national refuses 1 event"],
+    ]
+
+
 def test_a_wrong_address_or_key_loses_nothing_and_puts_nothing_aside(node: Node, fhir: FhirReceiver) -> None:
     node.exchanges("x-1")
     with fhir.there():

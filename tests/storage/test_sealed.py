@@ -40,6 +40,48 @@ def test_one_large_write_comes_back(tmp_path: Path) -> None:
     assert reader.read(0, len(content)) == content
 
 
+@pytest.mark.threat("T109")
+def test_two_segments_in_each_others_place_do_not_open(tmp_path: Path) -> None:
+    path, length = written(tmp_path / "f", secrets.token_bytes(3 * SEGMENT_BYTES)), SEGMENT_BYTES + TAG_BYTES
+    sealed = path.read_bytes()
+    path.write_bytes(sealed[length : 2 * length] + sealed[:length] + sealed[2 * length :])
+    reader = SealedReader(path, KEY, b"one")
+
+    with pytest.raises(ContentMismatch):
+        reader.read(0, 10)
+
+
+@pytest.mark.threat("T109")
+def test_a_segment_of_another_file_under_the_same_key_does_not_open(tmp_path: Path) -> None:
+    content = secrets.token_bytes(2 * SEGMENT_BYTES)
+    path = written(tmp_path / "f", content)
+    other = SealedWriter(tmp_path / "g", KEY, b"two")
+    other.write(content)
+    other.close()
+    path.write_bytes(
+        (tmp_path / "g").read_bytes()[: SEGMENT_BYTES + TAG_BYTES] + path.read_bytes()[SEGMENT_BYTES + TAG_BYTES :]
+    )
+    reader = SealedReader(path, KEY, b"one")
+
+    with pytest.raises(ContentMismatch):
+        reader.read(0, 10)
+
+
+def test_a_file_behind_a_head_in_clear_comes_back_and_is_bound_to_it(tmp_path: Path) -> None:
+    content, head = secrets.token_bytes(SEGMENT_BYTES + 5), b"a head\n"
+    writer = SealedWriter(tmp_path / "f", KEY, head, head)
+    writer.write(content)
+    writer.close()
+
+    reader = SealedReader(tmp_path / "f", KEY, head, len(head))
+
+    assert (tmp_path / "f").read_bytes().startswith(head)
+    assert reader.read(0, len(content)) == content
+    with pytest.raises(ContentMismatch):
+        SealedReader(tmp_path / "f", KEY, b"b head\n", len(head))
+
+
+@pytest.mark.threat("T109")
 def test_a_file_cut_at_a_segment_does_not_open(tmp_path: Path) -> None:
     path = written(tmp_path / "f", secrets.token_bytes(2 * SEGMENT_BYTES + 5))
     path.write_bytes(path.read_bytes()[: 2 * (SEGMENT_BYTES + TAG_BYTES)])

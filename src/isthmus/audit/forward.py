@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,7 @@ from isthmus.config import Settings
 from isthmus.errors import NationalInfrastructureUnavailable, TrustListStale, Unavailable
 from isthmus.fhir import elements as el
 from isthmus.fhir.elements import Node
+from isthmus.model.amounts import amount
 from isthmus.sections import Forward
 from isthmus.sources import Source
 from isthmus.storage.database import Database
@@ -46,6 +48,7 @@ from isthmus.trust.directory import Directory
 BATCH = 200
 LOOK_EVERY_S = 1.0
 AGAIN_S, AGAIN_MAX_S = 1.0, 60.0
+ALARM_S = 600.0
 ASIDE_EVERY_S = 3600.0
 _ITS_OWN_FAULT = (400, 413, 422)  # of the event; any other status is about the way to the repository
 
@@ -130,6 +133,19 @@ class Outbox:
     ) -> None:  # fmt: skip
         self.name, self._repository, self._db = name, repository, db
         self._keys, self._site, self._clock = MonthKeys(master), site, clock
+        self._troubled_at: float | None = None
+        self._refused = 0
+
+    def alarms(self) -> dict[tuple[str, str], str]:
+        """What an operator has to know now: that nothing was taken for ten minutes, or that something was refused for good."""
+        found = {}
+        if self._troubled_at is not None and time.monotonic() - self._troubled_at >= ALARM_S:
+            found["audit-forward", self.name] = f"the audit repository {self.name} has taken nothing for ten minutes"
+        if self._refused:
+            found["audit-refused", self.name] = (
+                f"the audit repository {self.name} refuses {amount(self._refused, 'event')}"
+            )
+        return found
 
     async def run(self, folder: Path) -> None:
         """Forward while this process holds the repository's turn; waits longer after each failure, up to a minute."""
@@ -143,7 +159,7 @@ class Outbox:
 
     async def _on_and_on(self) -> None:
         clock = asyncio.get_running_loop().time
-        wait_s, troubled, aside_at = AGAIN_S, False, clock()
+        wait_s, aside_at = AGAIN_S, clock()
         while True:
             try:
                 while await self.step():
@@ -151,14 +167,14 @@ class Outbox:
                 if clock() >= aside_at:
                     aside_at = clock() + ASIDE_EVERY_S
                     await self.aside()
-                if troubled:
+                if self._troubled_at is not None:
                     telemetry.forwarding(self.name, "it takes events again")
-                wait_s, troubled = AGAIN_S, False
+                wait_s, self._troubled_at = AGAIN_S, None
                 await asyncio.sleep(LOOK_EVERY_S)
             except Unavailable as error:
-                if not troubled:
+                if self._troubled_at is None:
                     telemetry.forwarding(self.name, str(error))
-                troubled = True
+                    self._troubled_at = time.monotonic()
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, AGAIN_MAX_S)
 
@@ -179,7 +195,8 @@ class Outbox:
             if done > position:
                 await self._db.write(lambda connection: self._move(connection, done, refused))
                 telemetry.forwarded(self.name, sum(told.number < done for told in due) - len(refused), len(refused))
-            telemetry.waiting(self.name, await self._db.read(lambda connection: _size(connection) - done))
+            size, self._refused = await self._db.read(self._standing)
+            telemetry.waiting(self.name, size - done)
         return after - position
 
     async def aside(self) -> None:
@@ -211,6 +228,12 @@ class Outbox:
             if event is not None:
                 due.append(Told(row.number, event))
         return due, after
+
+    def _standing(self, connection: Connection) -> tuple[int, int]:
+        """How long the trail is, and how much of it was refused."""
+        size = connection.execute(select(audit_head.c.size)).scalar() or 0
+        mine = select(func.count()).select_from(audit_aside).where(audit_aside.c.repository == self.name)
+        return size, connection.execute(mine).scalar() or 0
 
     def _move(self, connection: Connection, number: int, refused: list[tuple[int, int]]) -> None:
         values = {"number": number, "moved": self._clock()}
@@ -284,11 +307,6 @@ def _event(connection: Connection, row: Row, unseal: Unseal, site: Site) -> Node
         intent, _ = opened(begun, unseal)
         return None if intent is None else write_event(intent, record, begun.number, site)
     return None
-
-
-def _size(connection: Connection) -> int:
-    size: int | None = connection.execute(select(audit_head.c.size)).scalar()
-    return size or 0
 
 
 def _turn(path: Path) -> int | None:

@@ -57,6 +57,9 @@ class Watch:
         self._outbound, self._noted = outbound, noted
         self._side: Side = "A" if settings.answers else "B"
         self._alarms: dict[About, str] = {}
+        self.more: list[
+            Callable[[], Mapping[About, str]]
+        ] = []  # what else alarms: whoever watches over something of its own
         self._expiries: list[Expiry] = []
         self._next = {"expiries": 0.0, "peers": time.monotonic() + PEERS_S}
 
@@ -109,6 +112,8 @@ class Watch:
 
     def _now_alarming(self) -> dict[About, str]:
         found = {(alarm.word, alarm.country): alarm.message for alarm in self._directory.alarms()}
+        for each_of in self.more:
+            found |= each_of()
         now = self._clock()
         for each in self._expiries:
             if (days := each.step(now)) is not None:
