@@ -44,7 +44,7 @@ def trail(state: Database, tmp_path: Path) -> Iterator[Trail]:
     trail.stop()
 
 
-def intent(transaction: str = "RAD-107", patient: PatientIdentifier = AMARA, **more: object) -> Intent:
+def intent(transaction: str = "RAD-107", patient: PatientIdentifier | None = AMARA, **more: object) -> Intent:
     values: dict[str, object] = {
         "side": "A", "exchange_id": "x-1", "peer": "BB", "organisation": "Clinic of BB", "person": "hp-7 Dr Demo",
         "role": "2212", "purpose": "TREAT", "categories": ("imaging-study",), "details": {"of": f"{STUDY}/series/1"},
@@ -120,6 +120,13 @@ def test_images_count_as_viewed_when_the_other_country_told_so_and_not_before(tr
         ("RAD-107", None),
         ("RAD-107", True),
     ]
+
+
+def test_a_search_that_found_the_patient_is_seen_and_one_that_did_not_is_not(trail: Trail, state: Database) -> None:
+    for found in (AMARA, None, OTHER):
+        trail.record_now(intent("ITI-78", patient=None), Outcome(outcome="complete", patient=found))
+
+    assert [(access.kind, access.words()["kind"]) for access in seen_by(state)] == [("ITI-78", "looked you up")]
 
 
 def test_a_look_that_names_its_exchange_is_of_that_one_and_no_other(trail: Trail, state: Database) -> None:

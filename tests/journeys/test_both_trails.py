@@ -102,6 +102,6 @@ async def test_a_patient_reads_within_the_minute_who_looked_and_whether_it_was_g
     assert accesses[0]["kind"] == "ITI-81"
     assert accesses[1]["words"]["outcome"] == "refused"  # the study that is not there
     by_b = [one for one in accesses if one["country"] == "BB"]
-    assert {"ITI-71", "ITI-67", "ITI-68", "RAD-107"} <= {one["kind"] for one in by_b}
+    assert {"ITI-71", "ITI-78", "ITI-67", "ITI-68", "RAD-107"} <= {one["kind"] for one in by_b}
     assert {(one["words"]["purpose"], one["words"]["role"]) for one in by_b} == {("treatment", "specialist doctor")}
     assert all(" " in one["person"] and one["organisation"] for one in by_b)

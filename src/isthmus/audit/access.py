@@ -157,9 +157,8 @@ class Accesses:
     def _read(self, connection: Connection, patients: Sequence[PatientIdentifier], limit: int) -> View:
         unseal = MonthKeys(self._master).unsealer(connection)
         tags = {patient_tag(self._master, patient) for patient in patients}
-        mine = (audit_trail.c.patient_tag.in_(tags), audit_trail.c.kind == "intent")
         found, unreadable = [], 0
-        for row in rows(connection, *mine, newest_first=True, limit=limit):
+        for row in _intents(connection, tags, limit):
             record, _ = opened(row, unseal)
             if record is None:
                 unreadable += 1
@@ -233,6 +232,17 @@ def _cell(value: object) -> str:
 
 def _members(access: Access) -> dict[str, Any]:
     return {field.name: getattr(access, field.name) for field in fields(Access)}
+
+
+def _intents(connection: Connection, tags: set[str], limit: int) -> list[Row]:
+    """The intents about a patient, newest first: those that named him, and those of searches that found him."""
+    begun = {}
+    for row in rows(connection, audit_trail.c.patient_tag.in_(tags), newest_first=True, limit=limit):
+        if row.kind == "intent":
+            begun[row.number] = row
+        else:
+            begun.update((one.number, one) for one in rows(connection, audit_trail.c.number == row.closes))
+    return [begun[number] for number in sorted(begun, reverse=True)]
 
 
 def _endings(connection: Connection, numbers: Sequence[int]) -> dict[int | None, Row]:

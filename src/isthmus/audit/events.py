@@ -106,7 +106,8 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How it ended. `digest` is that of the digests; `reason` the error's or what cut it; `missing` what was known to lack.
+    """How it ended. `digest` is that of the digests; `reason` the error's or what cut it; `missing` what was known to lack; `patient`
+    whom a search found, which nobody knew before.
 
     `unmapped` counts the codes of the country's own in what was given that nobody could map, `mapped_by` names the tables that mapped the
     others. `as_issued` counts the reports that are no European document, since none could be made of them (decision 0016).
@@ -119,6 +120,7 @@ class Outcome:
     bytes: int = 0
     digest: str | None = None
     reason: str | None = None
+    patient: PatientIdentifier | None = None
     missing: Sequence[str] = ()
     unmapped: int = 0
     mapped_by: Sequence[str] = ()
@@ -138,6 +140,11 @@ class Outcome:
             "digest": self.digest and clean(self.digest),
             "reason": self.reason and clean(self.reason),
             "duration_ms": duration_ms,
+            **(
+                {"patient": {"system": clean(found.system), "value": clean(found.value)}}
+                if (found := self.patient)
+                else {}
+            ),
             **self._missing(),
             **self._codes(),
             **({"as_issued": self.as_issued} if self.as_issued else {}),

@@ -189,9 +189,10 @@ class Trail:
         if delivery is not None:
             outcome = replace(outcome, parts={**outcome.parts, PART: write_part(delivery)})
         record = outcome.record(page.now, round((page.now - opened.at).total_seconds() * 1000))
+        tag = patient_tag(self._master, outcome.patient) if outcome.patient else None
         number, _ = page.add(
-            "outcome", record, opened.exchange_id, closes=opened.number, theirs=outcome.theirs, parts=outcome.parts
-        )
+            "outcome", record, opened.exchange_id, closes=opened.number, patient_tag=tag, theirs=outcome.theirs, parts=outcome.parts
+        )  # fmt: skip
         if delivery is not None:
             keep(
                 page.connection, self._master, delivery, number=number, opened=opened.number,

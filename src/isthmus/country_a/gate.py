@@ -116,7 +116,7 @@ class Visit:
             Outcome(
                 outcome="complete" if sent.complete else "incomplete", status=sent.status, instances=sent.instances,
                 bytes=sent.bytes, digest=sent.digest, reason=sent.why, missing=missing, unmapped=answer.unmapped,
-                mapped_by=answer.mapped_by, as_issued=answer.as_issued, parts=parts, delivery=self._delivery(study, sent),
+                mapped_by=answer.mapped_by, as_issued=answer.as_issued, patient=answer.about, parts=parts, delivery=self._delivery(study, sent),
             )
         )  # fmt: skip
         return sent

@@ -72,7 +72,7 @@ async def find_patients(
         patient, several=len(found) > 1, self_link=f"{base}/Patient", base=base, pack=introduced.pack, graded=graded
     )
     await on_the_grid()
-    return fhir_answer(body)
+    return replace(fhir_answer(body), about=found[0].identifier if len(found) == 1 else None)
 
 
 async def get_patient(admitted: Admitted, request: Request, handle: str, national: NationalConnector) -> Answer:

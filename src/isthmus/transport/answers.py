@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.pieces import FileRange, Mark, Piece
 
 Message = MutableMapping[str, Any]
@@ -31,6 +32,7 @@ class Answer:
     unmapped: int = 0  # for the record of the exchange alone
     mapped_by: tuple[str, ...] = ()
     as_issued: int = 0
+    about: PatientIdentifier | None = field(default=None, repr=False)  # whom a search found
 
     @property
     def size_bytes(self) -> int | None:

@@ -57,6 +57,8 @@ class Site:
 
 def write_event(record: Mapping[str, Any], ending: Mapping[str, Any] | None, number: int, site: Site) -> Node:
     """The event of an exchange (its intent and, once there, its outcome) or of a note. `number` is that of the record in the trail."""
+    if ending is not None and ending.get("patient") and not record["patient"]:
+        record = {**record, "patient": ending["patient"]}  # whom a search found
     outcome = _outcome(record, ending)
     pattern = pattern_of(record, failed=outcome not in (None, "0"))
     agents, entities = _agents(record, pattern, site), _entities(record, ending, pattern, number, site)
