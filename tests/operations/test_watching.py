@@ -13,6 +13,7 @@ from isthmus import telemetry
 from isthmus.audit.trail import Trail
 from isthmus.config import read_settings
 from isthmus.operations.expiry import Expiry
+from isthmus.operations.peers import Asked
 from isthmus.operations.watching import Watch, floor_of
 from isthmus.storage.database import open_state
 from isthmus.storage.sealed import MasterKey
@@ -99,3 +100,19 @@ async def test_a_certificate_that_ends_soon_is_an_alarm_and_a_figure(node: Watch
 
     assert 'isthmus_alarm{what="TLS certificate",word="expires-7"} 1.0' in figures()
     assert 'isthmus_expires_seconds{what="TLS certificate"} 518400.0' in figures()
+
+
+async def test_what_hurts_a_running_node_is_an_alarm_by_a_name_that_stays(node: Watched) -> None:
+    node.settings.path("keys/sig.jwk").chmod(0o644)
+    node.watch._peers = [Asked("BB", problem="no connection")]
+    await node.watch.look()
+    during = figures()
+    node.settings.path("keys/sig.jwk").chmod(0o600)
+    node.watch._peers = [Asked("BB", seq=1)]
+    node.later(seconds=61)
+    await node.watch.look()
+
+    assert 'isthmus_alarm{what="sig.jwk",word="modes"} 1.0' in during
+    assert 'isthmus_alarm{what="BB",word="peers"} 1.0' in during
+    assert 'word="modes"' not in figures()
+    assert 'word="peers"' not in figures()

@@ -15,6 +15,8 @@ from isthmus.commands.output import Json, emit, settings_of, show, table
 from isthmus.errors import IsthmusError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from isthmus.config import Settings
     from isthmus.operations.doctor import Examined
     from isthmus.operations.peers import Asked
@@ -50,7 +52,8 @@ def doctor(
         with following(settings) as directory:
             directory.refresh()
             peers = None if offline else asyncio.run(_asked(settings, directory))
-            node = Examined(settings, directory, peers, now(), prod or settings.env == "prod")
+            seen = _witnessed(settings)
+            node = Examined(settings, directory, peers, now(), prod or settings.env == "prod", seen)
             found = examine(node)
     except IsthmusError:
         found = examine(_alone(settings, prod))
@@ -76,6 +79,22 @@ async def _asked(settings: Settings, directory: Directory) -> list[Asked] | None
             await outbound.close()
     except IsthmusError:
         return None
+
+
+def _witnessed(settings: Settings) -> datetime | None:
+    """When another country last saw our log."""
+    from sqlalchemy import func, select
+
+    from isthmus.storage.database import open_state
+    from isthmus.storage.schema.audit_log import audit_checkpoint
+
+    state = open_state(settings)
+    try:
+        return state.read_now(
+            lambda connection: connection.execute(select(func.max(audit_checkpoint.c.seen_at))).scalar()
+        )
+    finally:
+        state.close()
 
 
 def _alone(settings: Settings, prod: bool) -> Examined:

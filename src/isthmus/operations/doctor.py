@@ -11,9 +11,9 @@ import hashlib
 import shutil
 import ssl
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,7 @@ from isthmus.trust.turnover.own import Own
 Severity = Literal["error", "warning", "information"]
 FREE_WARNING, FREE_ERROR = 0.15, 0.05
 WAL_BYTES = 256 << 20
+UNSEEN = timedelta(hours=24)
 HYBRID_FROM = (3, 5)
 INVENTED = ("AA", "BB", "CC")
 ORDER: tuple[Severity, ...] = ("error", "warning", "information")
@@ -38,11 +39,13 @@ ORDER: tuple[Severity, ...] = ("error", "warning", "information")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to know."""
+    """One thing to know. `about` names it without figures, so that it is the same tomorrow; `word` is the check that found it."""
 
     severity: Severity
     what: str
     advice: str
+    about: str = ""
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Examined:
     peers: list[Asked] | None
     now: datetime
     prod: bool
+    witnessed_at: datetime | None = None  # when another country last saw our log
 
     @property
     def bad(self) -> Severity:
@@ -61,16 +65,18 @@ class Examined:
         return "error" if self.prod else "information"
 
 
-def examine(node: Examined) -> list[Finding]:
-    """All findings, the worst first."""
+def examine(node: Examined, only: Container[str] | None = None) -> list[Finding]:
+    """All findings, the worst first; of some checks `only`, by their words."""
     found: list[Finding] = []
-    for check in CHECKS:
+    for word, check in CHECKS.items():
+        if only is not None and word not in only:
+            continue
         try:
-            found += check(node)
+            for finding in check(node):
+                found.append(replace(finding, word=word))  # what was found before a problem stays
         except IsthmusError as problem:
-            found.append(
-                Finding("error", str(problem), "put this right first; the rest of this check was not looked at")
-            )
+            advice = "put this right first; the rest of this check was not looked at"
+            found.append(Finding("error", str(problem), advice, word=word))
     return sorted(found, key=lambda finding: ORDER.index(finding.severity))
 
 
@@ -102,11 +108,11 @@ def _modes(node: Examined) -> Iterator[Finding]:
             continue
         mode = stat.S_IMODE(file.stat().st_mode)
         if mode & 0o077:
-            yield Finding("error", f"{file} has mode {mode:04o}: others can read it", f"chmod 600 {file}")
+            yield Finding("error", f"{file} has mode {mode:04o}: others can read it", f"chmod 600 {file}", file.name)
     mode = stat.S_IMODE(settings.folder.stat().st_mode)
     if mode & 0o022:
         yield Finding(
-            "warning", f"{settings.folder} has mode {mode:04o}: others can replace what is in it", "chmod 700"
+            "warning", f"{settings.folder} has mode {mode:04o}: others can replace what is in it", "chmod 700", "folder"
         )
 
 
@@ -135,11 +141,11 @@ def _list(node: Examined) -> Iterator[Finding]:
     for key in (own.sig, own.hpa):
         if listed.get(thumbprint(key.jwk)) not in ("current", "previous"):
             advice = "isthmus keys rotate; until then others refuse what it signs"
-            yield Finding("error", f"our key {key.kid} does not count in the trust list", advice)
+            yield Finding("error", f"our key {key.kid} does not count in the trust list", advice, key.kid)
     digest = spki_sha256(own.certificate)
     if not any(key.spki_sha256 == digest and key.holds("client", node.now) for key in ours.tls):
         advice = "isthmus keys rotate --key tls; until then others refuse our connections"
-        yield Finding("error", "the key of our TLS certificate does not count in the trust list", advice)
+        yield Finding("error", "the key of our TLS certificate does not count in the trust list", advice, "tls")
 
 
 def _ends(node: Examined) -> Iterator[Finding]:
@@ -163,12 +169,15 @@ def _disk(node: Examined) -> Iterator[Finding]:
         if free < FREE_WARNING:
             severity: Severity = "error" if free < FREE_ERROR else "warning"
             yield Finding(
-                severity, f"{free:.0%} of the disk of {place} is free", "make room: without it nothing is answered"
+                severity,
+                f"{free:.0%} of the disk of {place} is free",
+                "make room: without it nothing is answered",
+                place.name,
             )
     wal = settings.database_file.with_name(settings.database_file.name + "-wal")
     if wal.exists() and wal.stat().st_size > WAL_BYTES:
         advice = "look for a reader that never ends; a restart of the node shortens it"
-        yield Finding("warning", f"the write-ahead log has {wal.stat().st_size >> 20} MiB", advice)
+        yield Finding("warning", f"the write-ahead log has {wal.stat().st_size >> 20} MiB", advice, "write-ahead log")
 
 
 def _clock(node: Examined) -> Iterator[Finding]:
@@ -176,12 +185,14 @@ def _clock(node: Examined) -> Iterator[Finding]:
     if (is_set := clock_is_set()) is None:
         yield Finding("information", "whether the clock is kept by a time service cannot be asked here", "see to it")
     elif not is_set:
-        severity: Severity = "error" if node.prod else "warning"
+        severity: Severity = "error" if node.prod else "information"
         yield Finding(severity, "the clock is not kept by a time service", "run chrony with two sources or more")
     for asked in node.peers or ():
         if asked.skew_s is not None and abs(asked.skew_s) > SKEW_S:
             advice = "compare both with a time service; 30 seconds apart, nothing is accepted any more"
-            yield Finding("warning", f"the clock of {asked.country} is {asked.skew_s:+.0f} s from ours", advice)
+            yield Finding(
+                "warning", f"the clock of {asked.country} is {asked.skew_s:+.0f} s from ours", advice, asked.country
+            )
 
 
 def _peers(node: Examined) -> Iterator[Finding]:
@@ -191,10 +202,12 @@ def _peers(node: Examined) -> Iterator[Finding]:
     for asked in node.peers or ():
         if asked.problem is not None:
             advice = "call the country's desk; see address and firewall"
-            yield Finding("warning", f"{asked.country} cannot be reached: {asked.problem}", advice)
+            yield Finding("warning", f"{asked.country} cannot be reached: {asked.problem}", advice, asked.country)
         elif asked.seq is not None and asked.seq < newest:
             advice = "within a minute it should follow; else call it"
-            yield Finding("information", f"{asked.country} follows list number {asked.seq}, we {newest}", advice)
+            yield Finding(
+                "information", f"{asked.country} follows list number {asked.seq}, we {newest}", advice, asked.country
+            )
 
 
 def _stand_ins(node: Examined) -> Iterator[Finding]:
@@ -220,6 +233,29 @@ def _cipher(node: Examined) -> Iterator[Finding]:
         yield Finding("information", f"OpenSSL {version} has no hybrid key exchange", advice)
 
 
-CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
-    _keys, _modes, _list, _ends, _disk, _clock, _peers, _stand_ins, _cipher,
-)  # fmt: skip
+def _witness(node: Examined) -> Iterator[Finding]:
+    """A log that nobody else has seen proves nothing against us."""
+    listed = node.directory.accepted if node.directory is not None else None
+    if listed is None or all(p.log is None for p in listed.participants if p.ncp_id == node.settings.ncp_id):
+        return
+    seen = node.witnessed_at
+    if seen is None or node.now - seen > UNSEEN:
+        when = "never" if seen is None else f"last on {seen:%Y-%m-%d %H:%M} UTC"
+        advice = "let the node run; if it does, see whether other countries can be reached"
+        yield Finding("information" if seen is None else "warning", f"another country saw our log {when}", advice)
+
+
+CHECKS: Mapping[str, Callable[[Examined], Iterator[Finding]]] = {
+    "keys": _keys,
+    "modes": _modes,
+    "list": _list,
+    "ends": _ends,
+    "disk": _disk,
+    "clock": _clock,
+    "peers": _peers,
+    "stand-ins": _stand_ins,
+    "witness": _witness,
+    "cipher": _cipher,
+}
+WATCHED = frozenset({"keys", "modes", "disk", "clock", "peers"})
+"""What a running node looks at of itself; list and ends are alarms already."""

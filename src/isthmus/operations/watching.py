@@ -20,8 +20,9 @@ from isthmus.audit.notes import latest_note
 from isthmus.audit.trail import Trail
 from isthmus.config import Settings
 from isthmus.errors import IsthmusError
+from isthmus.operations.doctor import WATCHED, Examined, examine
 from isthmus.operations.expiry import Expiry, expiries
-from isthmus.operations.peers import ask_peers
+from isthmus.operations.peers import Asked, ask_peers
 from isthmus.storage.database import Database
 from isthmus.storage.sealed import MasterKey
 from isthmus.transport.outbound import Outbound
@@ -61,6 +62,8 @@ class Watch:
             Callable[[], Mapping[About, str]]
         ] = []  # what else alarms: whoever watches over something of its own
         self._expiries: list[Expiry] = []
+        self._hurts: dict[About, str] = {}
+        self._peers: list[Asked] = []
         self._next = {"expiries": 0.0, "peers": time.monotonic() + PEERS_S}
 
     async def keep(self) -> None:
@@ -73,9 +76,10 @@ class Watch:
         """One look: tell what has changed."""
         if self._due("peers", PEERS_S):
             with contextlib.suppress(IsthmusError):  # the list has run out, or does not have us: an alarm of its own
-                await ask_peers(self._directory, self._outbound, self._clock)
+                self._peers = await ask_peers(self._directory, self._outbound, self._clock)
         if self._due("expiries", EXPIRIES_S):
             self._expiries = await asyncio.to_thread(expiries, self._settings, self._directory.accepted)
+            self._hurts = await asyncio.to_thread(self._examined)
         self._tell()
         try:
             await self._note()
@@ -118,7 +122,13 @@ class Watch:
         for each in self._expiries:
             if (days := each.step(now)) is not None:
                 found[f"expires-{days}", each.what] = each.sentence(now)
-        return found
+        return found | self._hurts
+
+    def _examined(self) -> dict[About, str]:
+        """What the doctor would say of us now, as far as it hurts."""
+        node = Examined(self._settings, self._directory, self._peers, self._clock(), self._settings.env == "prod")
+        checked = examine(node, WATCHED)
+        return {(found.word, found.about): found.what for found in checked if found.severity != "information"}
 
     async def _write(self, kind: str, details: Mapping[str, str]) -> None:
         await self._trail.note(Note(kind=kind, side=self._side, exchange_id=kind, details=details))
