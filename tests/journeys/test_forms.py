@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
 from isthmus.testing.two_countries import TwoCountries
@@ -69,3 +71,23 @@ def test_a_form_that_a_document_does_not_have_is_not_there(countries: TwoCountri
 
     assert told["error"]["code"] == none["error"]["code"] == "not-found"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("label", "more"), [("V", 0), ("R", 1)])
+def test_a_report_with_a_label_is_given_to_physicians_or_to_nobody(
+    countries: TwoCountries, tmp_path: Path, label: str, more: int
+) -> None:
+    def told() -> list[Any]:
+        return [report for one in visited(countries, "ottilie", "list")["examinations"] for report in one["reports"]]
+
+    patient, letter = PEOPLE["ottilie"].identifier, tmp_path / "letter.pdf"
+    letter.write_bytes(f"%PDF-1.7\n% {label}\n%%EOF\n".encode())
+    before = told()
+
+    ended = countries.a.command(
+        "import", letter, "--patient", f"{patient.system}|{patient.value}", "--confidentiality", label
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert len(told()) == len(before) + more
+    assert [report for report in told() if report in before] == before
