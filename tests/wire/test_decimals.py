@@ -12,6 +12,7 @@ from tests.originals.made import cda, code, heading, number, report, section
 from tests.originals.test_nothing_lost import made
 from tests.wire.test_reports import REPORT
 
+from isthmus.errors import CountryMisanswered
 from isthmus.fhir import elements as el
 from isthmus.model.numbers import Written, written
 from isthmus.model.report.statements import Finding, Quantity
@@ -88,5 +89,5 @@ def test_what_is_no_json_is_no_json_with_digits_either() -> None:
     for body in (b'{"a":NaN}', b'{"a":01}', b'{"a":1.}', b'{"a":' + b"1" * 5000 + b"}"):
         with pytest.raises(ValueError, match=r"."):
             orjson.loads(body)
-        with pytest.raises(el.CountryMisanswered):
+        with pytest.raises(CountryMisanswered):
             el.read_object(body, digits=True)
