@@ -43,9 +43,21 @@ def last_of(border: PracticeBorder) -> Exchange:
 
 
 @pytest.mark.threat("T23")
-async def test_a_restriction_cuts_a_study_before_its_next_instance(border: PracticeBorder) -> None:
+@pytest.mark.parametrize(
+    ("said", "scope"),
+    [
+        ("restrict-study", CT),
+        ("opt-out", ""),
+        ("restrict-imaging", ""),
+        ("restrict-country", "BB"),
+        ("restrict-role", "2212"),
+    ],
+)
+async def test_a_restriction_cuts_a_study_before_its_next_instance(
+    border: PracticeBorder, said: str, scope: str
+) -> None:
     token, _ = await border.care(SEEN)
-    slow(border, 0.6, lambda: border.say(SEEN, "restrict-study", CT))
+    slow(border, 0.6, lambda: border.say(SEEN, said, scope))
 
     reply = await border.ask(f"/dicom-web/studies/{CT}", token=token, headers=STORED)
 

@@ -100,13 +100,18 @@ def of_images(pairs: list[Pair]) -> Pair:
     return pair
 
 
+@pytest.mark.threat("T23")
 @pytest.mark.threat("T35")
-async def test_a_study_on_its_way_is_cut_when_the_patient_restricts_it(changing: TwoCountries, tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", ["restrict-study", "opt-out"])
+async def test_a_study_on_its_way_is_cut_when_the_patient_restricts_it(
+    changing: TwoCountries, tmp_path: Path, said: str
+) -> None:
     study = new_patient(changing, tmp_path, instances=40, rows=1024, columns=1024)
     since = changing.since()
 
     async def restrict() -> None:
-        changing.a.say(person_of(study).identifier, "restrict-study", study.study_instance_uid)
+        scope = study.study_instance_uid if said == "restrict-study" else None
+        changing.a.say(person_of(study).identifier, said, scope)
         await asyncio.sleep(1.1)  # asked again after a second
 
     async with changing.b.visit(person_of(study)) as visit:

@@ -101,6 +101,11 @@ def _announce(running: Demo, ready_file: Path | None, no_browser: bool) -> None:
     for country in ready["countries"]:
         if country in TOLD:
             print(f"Border of Country {country}   {ready['countries'][country]['border']}")
+        if home := ready["countries"][country].get("citizen"):
+            who = ready["citizens"][0]
+            print(
+                f"Citizens of Country {country}  {home}  (sign in as {who['login']}, {who['password']}; the others stand in the ready file)"
+            )
     print()
     accounts = table("sign in as", "password", "name", "role")
     for account in ready["accounts"]:

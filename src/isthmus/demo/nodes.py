@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from isthmus.demo.people import COUNTRY_OF, PEOPLE
 from isthmus.demo.provenance import origins
 from isthmus.demo.relabel import write_dicom
 from isthmus.demo.stories import (
@@ -36,11 +37,12 @@ from isthmus.demo.stories import (
     told_studies,
 )
 from isthmus.errors import NationalInfrastructureUnavailable, SettingsProblem
-from isthmus.signin.accounts import practice_entries, write_accounts
+from isthmus.signin.accounts import Entry, practice_entries, write_accounts
 from isthmus.trust.pki import init, sign_again
 from isthmus.trust.settings_text import CountryPorts
 
 COUNTRIES = ("AA", "BB")
+HOMES = ("AA",)  # with pages for their own patients
 CHOICES = (COUNTRIES, ("AA", "BB", "CC"))
 OFFERED = {"CC": ("imaging-report",)}  # who is not here offers everything
 HOST = "127.0.0.1"
@@ -84,7 +86,10 @@ def choose_ports(portal: int | None, base: int | None, say: Say, countries: Sequ
         at = first + 10 * place if first else 0
         border = pick(at + 1 if at else 0, base is not None, f"the border of {country}")
         local = pick(at + 2 if at else 0, base is not None, f"the local listener of {country}")
-        chosen[country] = CountryPorts(border=border, operations=local)
+        home = (
+            pick(at + 3 if at else 0, base is not None, f"the citizens' pages of {country}") if country in HOMES else 0
+        )
+        chosen[country] = CountryPorts(border=border, operations=local, citizen=home)
     return Ports(portal_port, chosen)
 
 
@@ -114,7 +119,7 @@ class Demo:
         self.folder, self.ports, self._say = folder, ports, say
         self.countries = tuple(ports.countries)
         self._environment = {**os.environ, **(environment or {})}  # of the nodes' processes
-        self.staff = practice_entries()
+        self.staff, self.citizens = practice_entries(), citizen_entries()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[BinaryIO] = []
 
@@ -153,6 +158,8 @@ class Demo:
                 settings.replace("[portal]\n", '[portal]\ncredits = "credits.txt"\n'), encoding="utf-8"
             )
         write_accounts(self.folder / "bb" / "accounts.toml", self.staff)
+        for country in set(HOMES).intersection(self.countries):
+            write_accounts(self.folder / country.lower() / "accounts.toml", self.citizens)
         credits_ = "\n".join(dict.fromkeys(origin.credit for origin in origins().values()))
         (self.folder / "bb" / "credits.txt").write_text(credits_ + "\n", encoding="utf-8")
         for country in self.countries:
@@ -263,6 +270,9 @@ class Demo:
         return {
             "portal": portal,
             "accounts": accounts,
+            "citizens": [
+                {"login": e.login, "password": e.password, "name": e.name, "patient": e.patient} for e in self.citizens
+            ],
             "countries": {country: self._country(country) for country in self.countries},
             "client": {**client, "authority": str(self.folder / "ca.pem")},
             "patients": [patient for country in self.countries for patient in ready_patients(country)],
@@ -279,6 +289,7 @@ class Demo:
             "dicomweb": f"{border}/dicom-web",
             "operations": f"http://{HOST}:{ports.operations}",
             "pid": self._running[country].pid,
+            **({"citizen": f"http://{HOST}:{ports.citizen}"} if ports.citizen else {}),
         }
 
     def write_ready(self, file: Path) -> None:
@@ -287,6 +298,18 @@ class Demo:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
             json.dump(self.ready(), out, indent=2, ensure_ascii=False)
         part.rename(file)
+
+
+def citizen_entries() -> tuple[Entry, ...]:
+    """An account for each invented patient of a country that has pages for them, with passwords of the moment."""
+    return tuple(
+        Entry(
+            login=key, password=secrets.token_urlsafe(9), name=f"{p.name.given[0]} {p.name.family}", role="patient",
+            organisation="", organisation_id="", patient=f"{p.identifier.system}|{p.identifier.value}",
+        )
+        for key, p in PEOPLE.items()
+        if COUNTRY_OF[key] in HOMES
+    )  # fmt: skip
 
 
 def remove(folder: Path) -> None:

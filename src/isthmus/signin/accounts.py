@@ -43,6 +43,7 @@ class Entry:
     organisation_id: str
     facility_type: str = "Hospital"
     acr: str = LOA
+    patient: str = ""  # SYSTEM|VALUE, of a patient's account
 
 
 class _Account(msgspec.Struct):
@@ -143,6 +144,7 @@ def write_accounts(file: Path, entries: Iterable[Entry]) -> None:
             "organisation_id": entry.organisation_id,
             "facility_type": entry.facility_type,
             "acr": entry.acr,
+            **({"patient": entry.patient} if entry.patient else {}),
         }
         lines += ["[[accounts]]", *(f"{name} = {_toml(value)}" for name, value in values.items()), ""]
     fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")

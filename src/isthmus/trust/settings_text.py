@@ -21,6 +21,7 @@ class CountryPorts:
 
     border: int
     operations: int
+    citizen: int = 0  # none: no pages for its patients
 
 
 _NODE = Template("""\
@@ -52,6 +53,16 @@ _ASKS = Template("""
 host = "$host"
 port = $portal
 public = "http://$host:$portal"
+
+[signin]
+accounts = "accounts.toml"
+""")
+
+_AT_HOME = Template("""
+[citizen]
+host = "$host"
+port = $citizen
+public = "http://$host:$citizen"
 
 [signin]
 accounts = "accounts.toml"
@@ -113,6 +124,7 @@ def with_ports(text: str, ports: CountryPorts, portal_port: int) -> str:
     Raises SettingsProblem when a port does not stand in a section of its own, as it was written first.
     """
     wanted = {"border": ports.border, "operations": ports.operations, "portal": portal_port}
+    wanted |= {"citizen": ports.citizen} if ports.citizen else {}
     lines, section = [], ""
     for line in text.splitlines(keepends=True):
         if (head := re.match(r"\s*\[+\s*([\w.]+)\s*\]", line)) is not None:
@@ -148,6 +160,7 @@ def node_settings(country: str, number: int, ports: CountryPorts, *, answers: bo
         "border": ports.border,
         "operations": ports.operations,
         "portal": portal_port,
+        "citizen": ports.citizen,
         "institution": "Asfodelos General Hospital (demo)" if number == 1 else f"General Hospital of {country} (demo)",
         "regions": "\n".join(f'{part} = "{code}"' for code, parts in _REGIONS.items() for part in parts),
     }
@@ -157,4 +170,6 @@ def node_settings(country: str, number: int, ports: CountryPorts, *, answers: bo
         texts.append(_ASKS)
     if answers:
         texts.append(_ANSWERS)
+        if ports.citizen and portal_port is None:
+            texts.append(_AT_HOME)
     return "".join(text.substitute(names) for text in texts)
