@@ -82,6 +82,28 @@ async def test_two_roles_are_one_too_many(border: PracticeBorder) -> None:
     refused(await border.knock(border.bb.request(hpa)), 403, "role")
 
 
+@pytest.mark.threat("T48")
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("Specialist medical practitioners", 200),
+        ("medical doctors", 200),
+        ("Fachärztin", 200),
+        ("Nursing professionals", 403),
+        ("Pharmacists", 403),
+    ],
+)
+async def test_a_code_beside_the_words_of_another_role_is_two_roles(
+    border: PracticeBorder, words: str, status: int
+) -> None:
+    hpa = border.bb.hpa_claims()
+    hpa["extensions"]["ihe_iua"]["subject_role"][0]["display"] = words
+
+    reply = await border.knock(border.bb.request(hpa))
+
+    assert reply.status == status, reply.body
+
+
 @pytest.fixture
 async def strict(tmp_path: Path) -> AsyncIterator[PracticeBorder]:
     """A country with roles of its own, in which a guardian's word counts."""

@@ -28,10 +28,12 @@ from isthmus.errors import (
     TooLarge,
     WeakAuthentication,
 )
+from isthmus.fhir import elements as el
 from isthmus.model.assurance import LOA, reaches
 from isthmus.model.codes import ACT_REASON, ISCO_08
 from isthmus.model.context import FRESH, Emergency, PointOfCare, Purpose
 from isthmus.model.people import HealthProfessional
+from isthmus.terminology.valuesets import load_valueset
 from isthmus.transport.answers import Answer, json_answer
 from isthmus.transport.inbound import Request
 from isthmus.trust.jws import INNER_MAX_BYTES, MAX_BYTES, KeyFor, Statement, read_statement, sign
@@ -87,6 +89,7 @@ async def read_request(
     hpa = desk.read(inner.hpa, frozenset({assertions.HPA_TYPE}), "hpa", "hpa-invalid", assertions.HPA_LIFE_S)
     professional, purpose, point = assertions.read_hpa(hpa.claims)
     _strong_enough(professional, ours.policy.min_loa, known.now)
+    _one_role(hpa.claims, professional.role)
     _may(professional, purpose, Act.IDENTIFY if inner.trc is None else Act.LIST, rules)
     asker = _asker_of(known, professional, purpose, point)
     latest = int(known.now.timestamp()) + TOKEN_LIFE_S
@@ -259,6 +262,19 @@ def _strong_enough(professional: HealthProfessional, least: str, now: datetime) 
             "the professional's sign-in is weaker or older than this country asks",
             acr_values=LOA + least,
         )
+
+
+def _one_role(claims: dict[str, Any], role: str) -> None:
+    """A code beside the words of another role is two roles. Words that nobody knows say nothing: T48."""
+    said = el.children(el.child(claims, "extensions", "ihe_iua"), "subject_role")
+    words = (el.text(said[0], "display") or "").casefold()
+    named = [
+        code
+        for code, one in load_valueset("roles").concepts.items()
+        if words and (one.code.display or "").casefold() == words
+    ]
+    if named and not any(role.startswith(code) or code.startswith(role) for code in named):
+        raise InsufficientRights("the role's code and its words are of two roles", reason="role")
 
 
 def _may(professional: HealthProfessional, purpose: Purpose, act: Act, rules: Rules) -> None:
