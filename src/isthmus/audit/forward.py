@@ -45,7 +45,6 @@ from isthmus.transport.tls import asking_context
 from isthmus.transport.upstream import Upstream
 from isthmus.trust.directory import Directory
 
-BATCH = 200
 LOOK_EVERY_S = 1.0
 AGAIN_S, AGAIN_MAX_S = 1.0, 60.0
 ALARM_S = 600.0
@@ -62,9 +61,10 @@ class Told:
 
 
 class Repository(Protocol):
-    """Where events go. `each_counts`: what `give` has given is taken; else it is after `settle`."""
+    """Where events go. `each_counts`: what `give` has given is taken; else it is after `settle`. `batch`: records looked at together."""
 
     each_counts: bool
+    batch: int
 
     async def give(self, told: Told) -> int | None:
         """None, or the status of what is refused for good. Raises Unavailable."""
@@ -80,7 +80,7 @@ class Repository(Protocol):
 class FhirFeed:
     """POST AuditEvent, one after the other. Source: ITI-20."""
 
-    each_counts = True
+    each_counts, batch = True, 200
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -106,7 +106,7 @@ class FhirFeed:
 class SyslogFeed:
     """DICOM audit messages in syslog over TLS: a batch counts when all of it has arrived. Source: ITI-20; RFC 5425."""
 
-    each_counts = False
+    each_counts, batch = False, 4000  # each batch takes a second to settle
 
     def __init__(self, line: SyslogLine, host: str) -> None:
         self._line, self._host = line, host
@@ -216,7 +216,7 @@ class Outbox:
     def _due(self, connection: Connection) -> tuple[int, list[Told], int]:
         at = select(audit_position.c.number).where(audit_position.c.repository == self.name)
         position = connection.execute(at).scalar() or 0
-        due, after = self._told(connection, position, position + BATCH)
+        due, after = self._told(connection, position, position + self._repository.batch)
         return position, due, after
 
     def _told(self, connection: Connection, first: int, end: int) -> tuple[list[Told], int]:
