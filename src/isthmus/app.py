@@ -11,7 +11,7 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -259,7 +259,8 @@ class Node:
         client, sessions = ground.client(outbound, self.sandbox), sessions_of(settings, ground.state, now)
         if self.log is not None:
             client.shown = self.log.shown
-        verbs, recent = Verbs.of(client), Recent(now)
+        receipts, recent = Receipts(client, ground.state, ground.master), Recent(now)
+        verbs = replace(Verbs.of(client), looked_again=receipts.looked_again)
         flights = Flights(verbs, spool, settings.limits.parallel_images)
         ohif = settings.ohif
 
@@ -281,7 +282,6 @@ class Node:
         if ohif is not None:
             viewer = Doors(local(origin_of(ohif.public), None), ohif_app(settings.path(ohif.folder), ohif.public))
             self.listeners.append(Listener("ohif", viewer, ohif.host, ohif.port, tls=None))
-        receipts = Receipts(client, ground.state, ground.master)
         self.beside += [partial(_sweep, visits, flights, recent, spool), receipts.watch]
 
     def _mount_intake(self) -> None:

@@ -1,9 +1,7 @@
 """A process that serves images and searches at Country A's border as fast as it can, until somebody ends it.
 
-    python serving.py FOLDER SERVED [BYTES]
-
-It says in SERVED, a line each, which exchange began to be answered with content: written before the first byte is given, and there
-whatever becomes of the process. With BYTES no file may grow beyond so much: a full disk.
+It says in a file, a line each, which exchange began to be answered with content: written before the first byte is given, and there
+whatever becomes of the process. With a limit no file may grow beyond so much: a full disk.
 """
 
 from __future__ import annotations
@@ -13,10 +11,10 @@ import os
 import resource
 import secrets
 import signal
-import sys
+import traceback
 from pathlib import Path
 from ssl import DER_cert_to_PEM_cert
-from typing import Any
+from typing import Any, NoReturn
 
 from isthmus.testing.border import PracticeBorder
 from isthmus.testing.register import CT, SEEN, fill
@@ -76,6 +74,13 @@ async def serving(folder: Path, out: int, limit: int | None) -> None:
         await asyncio.gather(*(endless(place) for place in range(AT_ONCE)))
 
 
-if __name__ == "__main__":
-    descriptor = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    asyncio.run(serving(Path(sys.argv[1]), descriptor, int(sys.argv[3]) if len(sys.argv) > 3 else None))
+def served_by(folder: Path, file: Path, limit: int | None) -> NoReturn:
+    """Be that process, until it is killed."""
+    said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    try:
+        asyncio.run(serving(folder, os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), limit))
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -55,6 +56,7 @@ from isthmus.wire.receipts import (
 EVERY_S = 2.0
 QUIET = timedelta(seconds=2)  # a study that comes image by image is signed for in one
 AT_ONCE = 500
+LOOKS_MAX = 1000
 JSON = "application/json"
 
 
@@ -64,12 +66,19 @@ class Receipts:
     def __init__(self, client: Client, state: Database, master: MasterKey) -> None:
         self._client, self._state, self._master = client, state, master
         self._resting: dict[str, float] = {}  # by country: not asked again before
+        self._looks: deque[tuple[Visit, str, str]] = deque(maxlen=LOOKS_MAX)
 
     async def watch(self) -> None:
         """Sign for what arrives, until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             await self.settle(QUIET)
+            while self._looks:
+                await self.tell_of_look(*self._looks.popleft())
+
+    def looked_again(self, visit: Visit, country: str, study: str) -> None:
+        """Somebody looks at what was fetched before: the country is told within seconds."""
+        self._looks.append((visit, country, study))
 
     async def settle(self, quiet: timedelta = timedelta(0)) -> int:
         """Sign for what was received up to then; gives how many studies were settled. What fails is said, and tried again later."""
@@ -102,15 +111,15 @@ class Receipts:
         intent = replace(intent, parts={"ours": token.encode(), "list": write_items(items)})
         call = Call("receipt", "ncp", "/receipts", "POST", write_body(token, items), accept=JSON, media_type=JSON)
         async with client.recorded(intent, country, call) as exchange:
-            answer, _ = read_body(await exchange.read(1 << 16))
-            self._check(answer, participant.ncp_id, receipt)
+            answer = self._checked(await exchange.read(1 << 16), participant.ncp_id, receipt)
             exchange.parts = {"theirs": answer.encode()}
         numbers, number = [one.number for one in batch], exchange.number
         await self._state.write(partial(_mark, numbers, "settled", number, receipt.digest))
 
-    def _check(self, answer: str, country: str, receipt: Receipt) -> None:
-        """Their signature must be over the same. Raises CountryMisanswered."""
+    def _checked(self, body: bytes, country: str, receipt: Receipt) -> str:
+        """Their statement: signed by them, over the same. Raises CountryMisanswered."""
         try:
+            answer, _ = read_body(body)
             statement = read_statement(
                 answer, typ=frozenset({RECEIPT_TYPE}), key_for=lambda iss, kid: self._client.directory.key(iss, kid, "receipt"),
                 audience=frozenset({self._client.directory.ours.ncp_id}), max_life_s=LIFE_S, now=self._client.clock(), x5t=None,
@@ -120,6 +129,7 @@ class Receipts:
             raise CountryMisanswered("the receipt came back without a signature that holds") from error
         if not same:
             raise CountryMisanswered("the receipt came back over something else")
+        return answer
 
     async def _dispute(self, country: str, batch: list[Sent], error: IsthmusError) -> None:
         """What the country does not sign for is kept, and an incident where it says otherwise."""
@@ -132,7 +142,7 @@ class Receipts:
             telemetry.log().warning("a country takes no receipts", country=country, reason=error.reason)
             await self._state.write(partial(_mark, [one.number for one in batch], "late", None, None))
 
-    async def looked_again(self, visit: Visit, country: str, study: str) -> bool:
+    async def tell_of_look(self, visit: Visit, country: str, study: str) -> bool:
         """Tell the country that somebody looks again at what was fetched before; whether there was something, and it heard."""
         client, keys = self._client, MonthKeys(self._master)
         tag = delivery.study_tag(self._master, study)

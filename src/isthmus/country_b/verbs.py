@@ -21,7 +21,8 @@ from isthmus.wire.packs.pack import Pack
 
 @dataclass(frozen=True)
 class Verbs:
-    """The rows of Country B, each with its client in hand. `pack` gives the drafts in which we and a country speak."""
+    """The rows of Country B, each with its client in hand. `pack` gives the drafts in which we and a country speak;
+    `looked_again` has a country told that somebody looks at a study that was fetched before."""
 
     find_patients: Callable[[Visit, str, PatientQuery], Awaitable[Patient]]
     find_documents: Callable[[Visit, str, DocumentQuery], Awaitable[Sequence[Document]]]
@@ -30,6 +31,7 @@ class Verbs:
     get_binary: Callable[[Visit, str, Document], Awaitable[bytes]]
     get_images: Callable[[Visit, str, ImagesQuery, Shelf], AsyncIterator[Arrived]]
     pack: Callable[[str], Pack]
+    looked_again: Callable[[Visit, str, str], None] = lambda visit, country, study: None
 
     @classmethod
     def of(cls, client: Client) -> Verbs:

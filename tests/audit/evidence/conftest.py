@@ -20,8 +20,9 @@ from isthmus.audit.trail import head_key
 from isthmus.country_b import images, patients
 from isthmus.country_b.client import Client
 from isthmus.country_b.receipts import Receipts
-from isthmus.country_b.visit import new_visit
+from isthmus.country_b.visit import Visit, new_visit
 from isthmus.dicom.syntaxes import EXPLICIT_LE
+from isthmus.errors import CountryUnreachable
 from isthmus.model.context import PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.documents import DocumentKind
 from isthmus.model.pieces import FileRange, StoredInstance
@@ -50,21 +51,64 @@ class Heard:
 
 
 class InProcess:
-    """Country B's way out, that leads straight to Country A's border."""
+    """Country B's way out, that leads straight to Country A's border; or nowhere, or to what it was told to hear."""
 
     def __init__(self, border: PracticeBorder) -> None:
-        self._border = border
+        self._border, self.fails, self.says = border, False, dict[str, bytes]()
 
     @asynccontextmanager
     async def request(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, **_: Any
     ) -> AsyncIterator[Heard]:
         parts = urlsplit(url)
+        if self.fails:
+            raise CountryUnreachable("nobody there", country="AA")
+        if parts.path in self.says:
+            yield Heard(Reply(200, {}, self.says[parts.path]))
+            return
         said = {name.lower(): value for name, value in headers.items()}
         reply = await self._border.ask(
             parts.path, method=method, query=parse_qsl(parts.query), body=body or b"", headers=said
         )
         yield Heard(reply)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A visit of Country B's that has fetched a study."""
+
+    bb: Beside
+    visit: Visit
+    receipts: Receipts
+    line: InProcess
+
+
+async def asked_by(border: PracticeBorder, bb: Beside) -> Asked:
+    """Find the patient, confirm the relationship, fetch the study."""
+    directory = Directory(bb.settings, bb.state, border.clock)
+    directory.refresh()
+    line = InProcess(border)
+    out: Any = line
+    client = Client(
+        bb.settings, directory, bb.trail, out, own=Own(bb.settings), clock=border.clock, sandbox=border.sandbox
+    )
+    now = border.clock()
+    doctor = replace(DOCTOR, auth_time=int(now.timestamp()) - 60)
+    point = PointOfCare("urn:oid:2.999.2.4.1", "Hospital of Country B", "BB")
+    visit = new_visit(doctor, point, Purpose.TREAT, now)
+    query = PatientQuery(
+        (SEEN.identifier,),
+        family=SEEN.name.family,
+        given=SEEN.name.given[:1],
+        birth_date=SEEN.birth_date,
+        gender=SEEN.gender,
+    )
+    visit = visit.found("AA", await patients.find_patients(client, visit, "AA", query))
+    bond = TreatmentRelationship(Purpose.TREAT, "id-document", "AA", now, "1", "en", True, "encounter-1", now, point)
+    visit = replace(visit, relationship=bond)
+    wanted = ImagesQuery(MADE.study_instance_uid)
+    assert len([one async for one in images.get_images(client, visit, "AA", wanted, InMemory())]) == MADE.instances
+    return Asked(bb, visit, Receipts(client, bb.state, bb.master), line)
 
 
 @dataclass(frozen=True)
@@ -79,35 +123,12 @@ class Told:
     other_visit: Path  # another exchange of the same kind, joined as well
 
 
-async def visited(border: PracticeBorder, bb: Beside, folder: Path) -> list[str]:
+async def visited(border: PracticeBorder, bb: Beside) -> list[str]:
     """Two visits with images, signed for, and proven to both; gives the numbers of their exchanges."""
-    directory = Directory(bb.settings, bb.state, border.clock)
-    directory.refresh()
-    line: Any = InProcess(border)
-    client = Client(
-        bb.settings, directory, bb.trail, line, own=Own(bb.settings), clock=border.clock, sandbox=border.sandbox,
-    )  # fmt: skip
     border.state.write_now(lambda c: keep_list(c, border.clock()))
-    now = border.clock()
-    doctor = replace(DOCTOR, auth_time=int(now.timestamp()) - 60)
     for _ in range(2):
-        point = PointOfCare("urn:oid:2.999.2.4.1", "Hospital of Country B", "BB")
-        visit = new_visit(doctor, point, Purpose.TREAT, now)
-        query = PatientQuery(
-            (SEEN.identifier,),
-            family=SEEN.name.family,
-            given=SEEN.name.given[:1],
-            birth_date=SEEN.birth_date,
-            gender=SEEN.gender,
-        )
-        visit = visit.found("AA", await patients.find_patients(client, visit, "AA", query))
-        bond = TreatmentRelationship(
-            Purpose.TREAT, "id-document", "AA", now, "1", "en", True, "encounter-1", now, point
-        )
-        visit = replace(visit, relationship=bond)
-        wanted = ImagesQuery(MADE.study_instance_uid)
-        assert len([one async for one in images.get_images(client, visit, "AA", wanted, InMemory())]) == MADE.instances
-        assert await Receipts(client, bb.state, bb.master).settle() == 1
+        asked = await asked_by(border, bb)
+        assert await asked.receipts.settle() == 1
         border.clock.forward(seconds=1)
     await seen_by_bb(border, bb)
     await bb.rounds.submit(bb.aa)
@@ -160,7 +181,7 @@ async def told_in(folder: Path) -> Told:
         filled(border, folder)
         bb = Beside(border)
         with bb.running():
-            last, first = await visited(border, bb, folder)
+            last, first = await visited(border, bb)
             await seen_by_aa_and_proven(border, bb)
             assert border.log is not None
             ours = Exporter(

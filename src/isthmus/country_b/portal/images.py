@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Any
 
-from isthmus.country_b.flights import explained, stopped
+from isthmus.country_b.flights import explained, item_of, stopped
 from isthmus.country_b.marks import Mark
 from isthmus.country_b.portal.ask import Ask
 from isthmus.country_b.portal.documents import (
@@ -201,6 +201,7 @@ async def viewer(ask: Ask) -> Answer:
         beside["key_images"] = _present(beside["key_images"], found.study, address)
     description = f"{address}/study.json" + (f"?report={report_id}" if beside else "")
     marks = await marks_of(ask, found.study, within_s=FOR_THE_VIEWER_S)
+    await _looked_at(ask, found.study)
     return ask.page(
         "viewer.html",
         row=found.row,
@@ -223,6 +224,14 @@ async def viewer(ask: Ask) -> Answer:
         changed=await has_changed(ask, found.study.study_instance_uid, found.row.manifest),
         explained=await _explained(ask, found.study.study_instance_uid),
     )
+
+
+async def _looked_at(ask: Ask, study: Study) -> None:
+    """Images that came before are looked at now: the country is told. Source: trust.md §2.6 (M10)."""
+    uid = study.study_instance_uid
+    items = [item_of(uid, s.series_instance_uid, i.sop_instance_uid) for s in study.series for i in s.instances]
+    if any(await ask.desk.spool.holds(ask.visiting.id, items)):
+        ask.desk.verbs.looked_again(ask.visiting, ask.country, uid)
 
 
 def _present(links: list[ImageLink], study: Study, address: str) -> list[ImageLink]:
