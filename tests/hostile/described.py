@@ -213,6 +213,8 @@ FORMS: Mapping[str, Mapping[str, Schema]] = {
     "/theme": {"theme": one_of("light", "dark"), "here": text("/find")},
     "/find": {"country": one_of("AA"), "mask": one_of("AA"), "identifier": one_of("the-person"), "family": text("the-family", "Somebody"),
               "birth-date": one_of("the-birth-date", "1961-03-14"), "given": text(), "gender": one_of("", "male", "female", "other", "unknown")},
+    "/visits/{visit}/emergency": {"reason": one_of("unconscious", "other"), "words": text("GCS 7 after a fall, nobody is present", longest=400),
+                                  "vital": one_of("yes")},
     "/visits/{visit}/confirm": {"relationship": one_of("yes"), "purpose": one_of("TREAT", "ETREAT")},
 }  # fmt: skip
 AT_WILL = ("given", "gender")

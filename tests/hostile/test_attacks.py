@@ -11,10 +11,12 @@ import tarfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from sqlite3 import connect
+from typing import Any
 
 import pytest
 import structlog
@@ -26,9 +28,10 @@ from isthmus.audit.trail import Trail
 from isthmus.commands.output import printable, show, table
 from isthmus.config import read_settings
 from isthmus.consent.directives import Directives
+from isthmus.country_a.api import border_app
 from isthmus.country_b.arrivals import Arrival
 from isthmus.country_b.portal.patients import read_identifier
-from isthmus.errors import ArrivalRefused, ContentMismatch
+from isthmus.errors import ArrivalRefused, ContentMismatch, SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.masks import MaskIdentifier, SearchMask
 from isthmus.model.people import Patient
@@ -282,3 +285,25 @@ def test_a_body_that_comes_in_one_piece_with_its_head_is_not_taken_for_a_head() 
 @pytest.mark.parametrize("line", [b"GET /x HTTP/2.0", b"GET /x#y HTTP/1.1"])
 def test_another_version_and_a_fragment_are_refused_and_the_connection_closed(line: bytes) -> None:
     assert asyncio.run(_listened(line + b"\r\nHost: node.test\r\n\r\n")).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.anyio
+@pytest.mark.threat("T37")
+@pytest.mark.parametrize("said", [{"keys": ()}, {"absolute": ("everything",)}], ids=["no-keys", "unknown-subject"])
+async def test_a_node_whose_patients_cannot_be_heard_does_not_start(tmp_path: Path, said: dict[str, Any]) -> None:
+    async with PracticeBorder(tmp_path / "practice") as border:
+        consent = replace(border.settings.consent, **said)
+        with pytest.raises(SettingsProblem):
+            border_app(
+                replace(border.settings, env="prod", consent=consent), directory=border.directory, trail=border.trail,
+                state=border.state, master=border.master, national=border.register, directives=border.directives,
+                sandbox=border.sandbox, clock=border.clock,
+            )  # fmt: skip
+
+
+@pytest.mark.threat("T37")
+def test_a_regime_that_is_none_is_refused(node: Path) -> None:
+    node.write_text(node.read_text().replace('regime = "opt-out"', 'regime = "off"'))
+
+    with pytest.raises(SettingsProblem):
+        read_settings(node, {})

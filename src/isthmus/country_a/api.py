@@ -321,6 +321,8 @@ def border_app(
     """
     if settings.border is None:
         raise SettingsProblem("the settings have no [border]", key="border")
+    if settings.env == "prod" and national is not None and not settings.consent.keys:
+        raise SettingsProblem("a country that answers names the public keys of its consent service", key="consent.keys")
     if unknown := set(settings.consent.absolute).difference(SUBJECTS):
         raise SettingsProblem(f"no restriction is about {', '.join(sorted(unknown))}", key="consent.absolute")
     parts = urlsplit(public := settings.border.public.rstrip("/"))
