@@ -21,7 +21,7 @@ from sqlalchemy import Connection, select
 from isthmus.audit.events import Note, moment
 from isthmus.audit.log.checkpoints import MEMORY, Signer
 from isthmus.audit.log.nodes import Nodes
-from isthmus.audit.page import MonthKeys, Page, head_row, rows, tree_of
+from isthmus.audit.page import MonthKeys, Page, head_row, parts_of, rows, tree_of
 from isthmus.audit.trail import head_key
 from isthmus.audit.verify import KEY_GONE, Head, Problem, verify
 from isthmus.audit.writers import Writers
@@ -88,9 +88,10 @@ class Recovery:
         ended = head_row(connection)
         tree_of(connection, self._head_key)
         writers = frozenset(connection.execute(select(audit_writer.c.id)).scalars())
-        head = ended[0] if ended else None
+        head, keys = ended[0] if ended else None, MonthKeys(self._master)
         proven = verify(
-            rows(connection), unseal=MonthKeys(self._master).unsealer(connection), head=head, witness=head, head_key=self._head_key,
+            rows(connection), unseal=keys.unsealer(connection), parts=lambda number: parts_of(connection, number, keys),
+            head=head, witness=head, head_key=self._head_key,
             alive=_Everybody(writers),
         )  # fmt: skip
         if head is None or [problem for problem in proven.problems if not _is_absence(problem)]:
