@@ -61,6 +61,7 @@ PICTURES: Mapping[str, Schema] = {
     "window": one_of("40,400,linear", "-1.5,1e3,sigmoid"), "quality": {"type": "integer", "minimum": 1, "maximum": 100},
     "viewport": one_of("64,64", "1,8000"), "accept": one_of("image/jpeg", "image/png,image/jpeg"), "charset": one_of("utf-8"),
 }  # fmt: skip
+OF_PROOF: Mapping[str, Schema] = {"seq": one_of("0"), "size": one_of("1")}
 RETRIEVAL: Mapping[str, Schema] = {
     "accept": one_of("application/dicom+json", "application/octet-stream", "multipart/related,application/dicom")
 }
@@ -180,12 +181,14 @@ def border_operations() -> Iterator[Operation]:
     retrieved = (study, f"{study}/series/{{series}}", f"{study}/series/{{series}}/instances/{{instance}}")
     for route in border.ROUTES:
         for path in retrieved if route.path == "/dicom-web/{path}" else (route.path,):
-            known = searched(path, at_border=True)
+            known = OF_PROOF if path == "/ncp/log/proof" else searched(path, at_border=True)
             needed = (
                 ("identifier", "family", "birthdate")
                 if known is MASK
                 else tuple(token)[:3]
                 if path == border.TOKEN_PATH
+                else tuple(known)
+                if known is OF_PROOF
                 else ()
             )
             for method in route.methods:
@@ -208,6 +211,7 @@ PAGES: Mapping[str, Mapping[str, Schema]] = {
     "/visits/{visit}/studies/{study}/series/{series}/thumbnail": {"image": _PLACE, "frame": NUMBER},
 }  # fmt: skip
 FORMS: Mapping[str, Mapping[str, Schema]] = {
+    "/sign-in/again": {"login": one_of("radiologist"), "password": one_of("right")},
     "/sign-in": {"login": one_of("radiologist"), "password": one_of("right")},
     "/language": {"language": one_of("el", "en", "de"), "here": text("/find", "//evil.example")},
     "/theme": {"theme": one_of("light", "dark"), "here": text("/find")},

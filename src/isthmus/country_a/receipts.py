@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -20,7 +21,13 @@ from isthmus.audit.events import Intent, Note
 from isthmus.audit.page import MonthKeys, outcome_number, parts_of, record_of
 from isthmus.audit.trail import Trail
 from isthmus.country_a.passes import Known
-from isthmus.errors import InvalidAssertion, MalformedRequest, NationalInfrastructureUnavailable, ReceiptDisputed
+from isthmus.errors import (
+    CountryMisanswered,
+    InvalidAssertion,
+    MalformedRequest,
+    NationalInfrastructureUnavailable,
+    ReceiptDisputed,
+)
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.storage.database import Database
 from isthmus.storage.sealed import MasterKey
@@ -42,6 +49,8 @@ from isthmus.wire.receipts import (
     write_receipt,
 )
 
+Said = TypeVar("Said")
+Read = TypeVar("Read")
 PATIENCE_S, LOOK_S = 3.0, 0.1  # for a record that closes while its receipt is on the way
 
 
@@ -67,8 +76,8 @@ class Receipts:
 
     def read(self, known: Known, request: Request) -> Asked:
         """Raises InvalidAssertion, MalformedRequest: not signed by this peer, for us, now; or not about this list."""
-        token, items = read_body(request.body)
-        receipt = read_receipt(self._statement(known, token, RECEIPT_TYPE).claims)
+        token, items = _read(read_body, request.body)
+        receipt = _read(read_receipt, self._statement(known, token, RECEIPT_TYPE).claims)
         if Receipt.of(receipt.study_instance_uid, receipt.exchanges, items) != receipt:
             raise MalformedRequest("the list is not the one that was signed", reason="value", path="instances")
         return Asked(token, receipt, items)
@@ -131,8 +140,8 @@ class Receipts:
 
         Raises InvalidAssertion, and MalformedRequest when nothing was given to this country under that decision.
         """
-        token, _ = read_body(request.body)
-        view = read_view(self._statement(known, token, VIEW_TYPE).claims)
+        token, _ = _read(read_body, request.body)
+        view = _read(read_view, self._statement(known, token, VIEW_TYPE).claims)
         patient = await self.state.read(lambda connection: self._about(connection, known, view))
         return Intent(
             side="A", transaction="view", exchange_id=known.exchange_id, peer=known.peer.country, person=view.person,
@@ -157,6 +166,14 @@ class Receipts:
         if statement.issuer != known.peer.ncp_id:
             raise InvalidAssertion("a statement of another country than the one on the line")
         return statement
+
+
+def _read(reader: Callable[[Said], Read], said: Said) -> Read:
+    """What a peer hands in, read; what has not its form is its request's fault. Raises MalformedRequest."""
+    try:
+        return reader(said)
+    except CountryMisanswered as error:
+        raise MalformedRequest("a receipt has not the form of one", reason="malformed", path="body") from error
 
 
 def _incident(known: Known, receipt: Receipt) -> Note:

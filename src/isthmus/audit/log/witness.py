@@ -48,14 +48,14 @@ class Witness:
             submission = Submission.read(body)
             checkpoint = submission.note.checkpoint
         except (ValueError, UnicodeDecodeError):
-            return Said(400)
+            return Said(400, "no submission of a checkpoint\n")
         log = log_of(checkpoint.origin)
         if log is None:
-            return Said(404)
+            return Said(404, "no log that is known here\n")
         if not log.signed(submission.note):
-            return Said(403)
+            return Said(403, "not signed with the key of this log\n")
         if submission.old > checkpoint.size:
-            return Said(400)
+            return Said(400, "a log does not shrink\n")
         return await self._db.write(lambda connection: self._judged(connection, submission))
 
     def _judged(self, connection: Connection, submission: Submission) -> Said:
@@ -67,7 +67,7 @@ class Witness:
         if not continues(size, root, checkpoint.size, checkpoint.root, submission.proof):
             what = "fork" if size == checkpoint.size else "no proof"
             keep_offence(connection, note, what, "" if held is None else held.write(), self._clock())
-            return Said(409 if size == checkpoint.size else 422, offence=what)
+            return Said(409 if size == checkpoint.size else 422, f"{what}\n", offence=what)
         now = self._clock()
         line = self._key.cosign(note, int(now.timestamp()))
         keep(connection, Note(note.body, note.signatures).with_lines((line,)), now)
