@@ -301,6 +301,7 @@ ELSEWHERE = {
     "audit": "above", "trustlist": "above", "no-match": "an answer, above", "multiple-matches": "an answer, above",
     "no-consent": "never leaves Country A", **dict.fromkeys(("sign-in", "identity", "no-role"), "Country B's own"),
     "internal": "never on purpose (tests/hostile)",
+    "receipt": "both lists have to differ (tests/country_a/test_receipts)",
     "settings": "at start", "usage": "at start", "stand-in": "at start",
     "withdrawn": "Country B says it (tests/country_b/portal/test_withdrawn)",
     **dict.fromkeys(("unreachable", "timed-out", "peer-response", "peer-limit", "incomplete", "digest", "dicom-rejected",

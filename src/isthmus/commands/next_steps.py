@@ -81,6 +81,7 @@ NEXT: Mapping[str, str] = {
     "digest": _PEER,
     "dicom-rejected": _PEER,
     "wrong-patient": _WRONG_PERSON,
+    "receipt": "what was sent and what arrived differ: compare both trails, and tell the other country's desk",
     "settings": "mend what is named, then start again; the settings reference has every key",
     "usage": _HELP,
     "stand-in": "let the professional sign in at the portal",
