@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from isthmus.country_b.visit import new_visit
 from isthmus.demo.people import PEOPLE
+from isthmus.model.context import Purpose
 from isthmus.testing.two_countries import Asking, CountryB, Node, TwoCountries, at_hand, prepare
 
 pytestmark = pytest.mark.anyio
@@ -35,17 +38,25 @@ def turning(at_rest: Path, tmp_path: Path) -> Iterator[TwoCountries]:
 
 @dataclass
 class Load:
-    """Professionals who ask without a pause."""
+    """Professionals of one node who ask without a pause, by one client, as at a portal."""
 
     b: CountryB
     asked: int = 0
     failed: list[str] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def one(self) -> None:
-        async with self.b.visit(PEOPLE["danae"]) as visit:
-            while not self.stop.is_set():
-                await self._ask(visit)
+    async def run(self, professionals: int) -> None:
+        async with self.b.asking() as first:
+            await asyncio.gather(*(self._one(first) for _ in range(professionals)))
+
+    async def _one(self, first: Asking) -> None:
+        who = replace(first.visit.professional, session=secrets.token_hex(16))
+        opened = new_visit(who, first.visit.point_of_care, Purpose.TREAT, first.client.clock())
+        visit = Asking(first.client, opened)
+        await visit.find(PEOPLE["danae"])
+        visit.confirm()
+        while not self.stop.is_set():
+            await self._ask(visit)
 
     async def _ask(self, visit: Asking) -> None:
         try:
@@ -80,7 +91,7 @@ def keys_of(pair: TwoCountries) -> dict[str, set[str]]:
 async def test_every_key_turns_over_under_load_and_no_request_fails(turning: TwoCountries) -> None:
     nodes: dict[str, Node] = {"AA": turning.a, "BB": turning.b}
     before, load = keys_of(turning), Load(turning.b)
-    workers = [asyncio.create_task(load.one()) for _ in range(2)]
+    working = asyncio.create_task(load.run(2))
     states = []
     try:
         for country, key in TURNS:
@@ -94,7 +105,7 @@ async def test_every_key_turns_over_under_load_and_no_request_fails(turning: Two
         await asyncio.sleep(1)
     finally:
         load.stop.set()
-        await asyncio.gather(*workers)
+        await working
 
     after = keys_of(turning)
     assert load.failed == []
