@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.app import Ground
 from isthmus.commands.root import run
 from isthmus.config import read_settings
+from isthmus.ground import Ground
 from isthmus.trust.certificates import client_context
 
 

@@ -1,43 +1,31 @@
-"""Where everything meets: settings → adapters → listeners and what runs beside them.
-
-`asking` is Country B for a command; `run_node` is a whole node.
+"""Where everything meets: settings → adapters → listeners and what runs beside them. `run_node` is a whole node; what it stands on,
+and a command too, is `ground.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from isthmus.audit.trail import Trail
 from isthmus.config import Settings
-from isthmus.consent.emergency import Emergencies
-from isthmus.country_b.client import Client
 from isthmus.country_b.receipts import Receipts
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
-from isthmus.errors import AuditUnavailable, SettingsProblem, TrustListStale
-from isthmus.model.people import HealthProfessional
+from isthmus.errors import AuditUnavailable, SettingsProblem
+from isthmus.ground import Ground, now
 from isthmus.operations.emergencies import Duties
-from isthmus.operations.watching import Watch, floor_of
+from isthmus.operations.watching import Watch
 from isthmus.sandbox import Sandbox
-from isthmus.signin.opening import accounts_of
-from isthmus.storage.database import Database, open_index, open_state
-from isthmus.storage.sealed import MasterKey
+from isthmus.storage.database import Database, open_index
 from isthmus.telemetry import set_up
 from isthmus.transport.inbound import Inbound, origin_of
 from isthmus.transport.listeners import Listener, Listening
-from isthmus.transport.outbound import Outbound
-from isthmus.trust.certificates import client_context, server_context
-from isthmus.trust.directory import Directory, Floor
-from isthmus.trust.turnover.own import Own, state_of
+from isthmus.trust.certificates import server_context
 
 if TYPE_CHECKING:
     from isthmus.country_a.log import Log
@@ -47,106 +35,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("isthmus")
 SWEEP_S = 30
 MIB = 1 << 20
-
-
-def now() -> datetime:
-    """The node's clock."""
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What every part of a node stands on."""
-
-    settings: Settings
-    state: Database
-    master: MasterKey
-    directory: Directory
-    trail: Trail
-    floor: Floor | None  # the newest trust list that the trail knows of
-
-    @classmethod
-    def open(cls, settings: Settings) -> Ground:
-        state = open_state(settings)
-        master = MasterKey.load(settings.path(settings.keys.env))
-        floor = floor_of(state, master)
-        directory = Directory(settings, state, now, floor)
-        directory.refresh()
-        return cls(settings, state, master, directory, Trail(state, master, now, settings.folder), floor)
-
-    def client(self, outbound: Outbound, sandbox: Sandbox) -> Client:
-        """Country B's way out, with this node's keys."""
-        return Client(
-            self.settings, self.directory, self.trail, outbound, own=Own(self.settings), clock=now, sandbox=sandbox,
-            emergencies=Emergencies(self.state, self.master, now),
-        )  # fmt: skip
-
-    def outbound(self) -> Outbound:
-        return Outbound(self.steady(client_context))
-
-    def steady(self, make: Callable[[Settings, Directory], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
-        """One TLS context while the list's authorities and our certificate are the same; connections are pooled by it.
-
-        When the list has run out the last context still shakes hands: what follows is refused in words, by the gate. So it does
-        while a certificate that was replaced does not fit its key: the other file is about to be replaced too.
-        """
-        keys = self.settings.keys
-        files = [self.settings.path(name) for name in (keys.tls_certificate, keys.tls_key)]
-        held: dict[tuple[object, ...], ssl.SSLContext] = {}
-
-        def context() -> ssl.SSLContext:
-            try:
-                authorities = self.directory.current.tls_ca
-            except TrustListStale:
-                if not held:
-                    raise
-                return next(iter(held.values()))
-            state = (authorities, *(state_of(file) for file in files))
-            if state not in held:
-                try:
-                    made = make(self.settings, self.directory)
-                except SettingsProblem:
-                    if not held or next(iter(held))[0] != authorities:
-                        raise
-                    return next(iter(held.values()))
-                held.clear()
-                held[state] = made
-            return held[state]
-
-        return context
-
-
-def speak_for(settings: Settings, login: str) -> HealthProfessional:
-    """The professional behind `--as`: a stand-in for sign-in. Raises InsufficientRights, SettingsProblem outside demo and test."""
-    return accounts_of(settings).speak_for(login, now())
-
-
-def _credits(settings: Settings) -> list[str]:
-    """The attributions that the portal shows."""
-    portal = settings.portal
-    return (
-        settings.path(portal.credits).read_text("utf-8").splitlines() if portal is not None and portal.credits else []
-    )
-
-
-@contextlib.asynccontextmanager
-async def asking(settings: Settings) -> AsyncIterator[Client]:
-    """Country B for a command: its keys, its trail, its way out. The node itself need not run."""
-    ground = Ground.open(settings)
-    outbound, sandbox = ground.outbound(), Sandbox()
-    watching = asyncio.create_task(ground.directory.watch())  # a study takes its time; who it comes from may change
-    try:
-        ground.trail.start()
-        client = ground.client(outbound, sandbox)
-        yield client
-        await Receipts(client, ground.state, ground.master).settle()
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await outbound.close()
-        await asyncio.to_thread(sandbox.close)
-        await asyncio.to_thread(ground.trail.stop)
-        ground.state.close()
 
 
 class Node:
@@ -347,6 +235,14 @@ class Node:
             self.ground.state.close()
             if self._index is not None:
                 self._index.close()
+
+
+def _credits(settings: Settings) -> list[str]:
+    """The attributions that the portal shows."""
+    portal = settings.portal
+    return (
+        settings.path(portal.credits).read_text("utf-8").splitlines() if portal is not None and portal.credits else []
+    )
 
 
 async def _sweep(visits: Visits, flights: Flights, recent: Recent, spool: Spool) -> None:

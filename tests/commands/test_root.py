@@ -17,7 +17,17 @@ import typer
 from isthmus import __version__, errors
 from isthmus.commands.root import COMMANDS, run
 
-HEAVY = ("sqlalchemy", "pydicom", "aiohttp", "cryptography", "jinja2", "uvicorn", "rich", "isthmus.app")
+HEAVY = (
+    "sqlalchemy",
+    "pydicom",
+    "aiohttp",
+    "cryptography",
+    "jinja2",
+    "uvicorn",
+    "rich",
+    "isthmus.app",
+    "isthmus.ground",
+)
 PATIENT = ("--country", "AA", "--identifier", "urn:oid:2.999.1.2.1|0123456789")
 
 

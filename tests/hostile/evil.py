@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 from tests.wire.made import MANIFEST, MANIFEST_ENTRY
 
-from isthmus.app import Ground, speak_for
 from isthmus.audit.account import Exchange
 from isthmus.country_b.visit import new_visit
 from isthmus.demo.nodes import Demo, Ports
+from isthmus.ground import Ground, speak_for
 from isthmus.model.context import PointOfCare, Purpose
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.imaging import Instance, Manifest, Series, Study

@@ -191,10 +191,10 @@ def export(
       isthmus --config aa/isthmus.toml audit export --exchange 4f1c… --out evidence.zip
       isthmus --config aa/isthmus.toml audit export --out trail.zip
     """
-    from isthmus.app import now
     from isthmus.audit.evidence.write import Exporter
     from isthmus.audit.log.checkpoints import Checkpoints, Signer
     from isthmus.audit.trail import head_key
+    from isthmus.ground import now
     from isthmus.trust.keys import load_log_key
 
     settings = settings_of(ctx)
@@ -235,9 +235,9 @@ def _directives(ctx: typer.Context, account: Account, verified: Verified) -> lis
     """What of the kept directives is not what the trail says was kept last. Source: trust.md §3.1, T104."""
     if not verified.directives:
         return []
-    from isthmus.app import now
     from isthmus.audit.verify import Problem
     from isthmus.consent.directives import Directives
+    from isthmus.ground import now
     from isthmus.model.identifiers import PatientIdentifier
 
     directives = Directives.of_settings(settings_of(ctx), account.database, now)

@@ -68,11 +68,11 @@ def for_patient(
 
 def _read(settings: Settings, identifier: PatientIdentifier, by: str, case: str) -> View:
     """Record the reading, then read; closed as what it was, also when the reading fails."""
-    from isthmus.app import now
     from isthmus.audit.access import SUPERVISION, Accesses, reading
     from isthmus.audit.events import Outcome
     from isthmus.audit.trail import INTERRUPTED, trail_of
     from isthmus.commands.consent import former
+    from isthmus.ground import now
     from isthmus.storage.database import open_state
     from isthmus.storage.sealed import MasterKey
 

@@ -31,8 +31,8 @@ def recover(
     """
     if not by.strip() or not reason.strip():
         raise SettingsProblem("say who answers for it (--by) and what happened (--reason)", reason="usage")
-    from isthmus.app import now
     from isthmus.audit.recovery import Recovery
+    from isthmus.ground import now
     from isthmus.storage.database import open_state
 
     settings = settings_of(ctx)

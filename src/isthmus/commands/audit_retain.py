@@ -21,9 +21,9 @@ def retain(ctx: typer.Context, json: Json = False) -> None:
     Example:
       isthmus --config aa/isthmus.toml audit retain
     """
-    from isthmus.app import now
     from isthmus.audit.retention import Retention
     from isthmus.audit.trail import trail_of
+    from isthmus.ground import now
     from isthmus.storage.database import open_state
     from isthmus.storage.sealed import MasterKey
 

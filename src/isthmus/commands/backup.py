@@ -41,8 +41,8 @@ def backup(
     Example:
       isthmus --config aa/isthmus.toml backup --out /backup/aa-2026-11-25.isthmus
     """
-    from isthmus.app import now
     from isthmus.audit.trail import trail_of
+    from isthmus.ground import now
     from isthmus.operations.backup import back_up
 
     settings = settings_of(ctx)

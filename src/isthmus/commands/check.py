@@ -111,8 +111,8 @@ def check(
 
 
 def _live(ctx: typer.Context, border: str, asked: Asked | None, packages: Packages) -> Account:
-    from isthmus.app import asking
     from isthmus.country_b.probe import country_at, probe, probe_visit
+    from isthmus.ground import asking
 
     if asked is not None:
         refuse_stand_in(ctx)

@@ -17,10 +17,10 @@ from isthmus.errors import SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier
 
 if TYPE_CHECKING:
-    from isthmus.app import Ground
     from isthmus.config import Settings
     from isthmus.consent.directives import Change, Directives
     from isthmus.consent.records import Directive
+    from isthmus.ground import Ground
 
 app = typer.Typer(no_args_is_help=True, help="A patient's directives in Country A.")
 app.command("explain")(explain)
@@ -111,7 +111,7 @@ def set_(
         )
     (kind, scope), identifier = said[0], PatientIdentifier.read(patient)
     settings = settings_of(ctx)
-    from isthmus.app import Ground
+    from isthmus.ground import Ground
 
     ground = Ground.open(settings)
     try:
@@ -148,8 +148,8 @@ def show_(ctx: typer.Context, patient: Who, as_json: Json = False) -> None:
       isthmus --config aa/isthmus.toml consent show --patient 'urn:oid:2.999.1.2.1|…'
     """
     identifier, settings = PatientIdentifier.read(patient), settings_of(ctx)
-    from isthmus.app import Ground, now
     from isthmus.consent.decision import joined
+    from isthmus.ground import Ground, now
 
     ground = Ground.open(settings)
     try:
@@ -162,8 +162,8 @@ def show_(ctx: typer.Context, patient: Who, as_json: Json = False) -> None:
 
 
 def _directives(ground: Ground) -> Directives:
-    from isthmus.app import now
     from isthmus.consent.directives import Directives
+    from isthmus.ground import now
 
     return Directives.of_settings(ground.settings, ground.state, now)
 

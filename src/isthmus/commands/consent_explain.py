@@ -18,10 +18,10 @@ from isthmus.errors import DocumentNotFound, SettingsProblem
 from isthmus.model.identifiers import PatientIdentifier
 
 if TYPE_CHECKING:
-    from isthmus.app import Ground
     from isthmus.consent.decision import Decision, DirectiveSet
     from isthmus.consent.directives import Directives
     from isthmus.consent.reasons import Reason
+    from isthmus.ground import Ground
 
 TRANSACTION, SUPERVISION = "explain", "HCOMPL"
 
@@ -83,7 +83,7 @@ def explain(
     settings = settings_of(ctx)
     if not settings.answers:
         raise SettingsProblem("this node answers for no country: it has no patients", key="sources")
-    from isthmus.app import Ground, now
+    from isthmus.ground import Ground, now
 
     ground = Ground.open(settings)
     try:

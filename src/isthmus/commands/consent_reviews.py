@@ -20,8 +20,8 @@ from isthmus.model.identifiers import PatientIdentifier
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from isthmus.app import Ground
     from isthmus.consent.emergency import Emergencies, Kept
+    from isthmus.ground import Ground
 
 FLAGGED = 0.02  # more emergencies than this among the accesses of a country or professional: somebody should look
 NOTE_MIN = 10
@@ -127,8 +127,8 @@ def contact(
 
 @contextlib.contextmanager
 def _emergencies(ctx: typer.Context) -> Iterator[tuple[Ground, Emergencies]]:
-    from isthmus.app import Ground, now
     from isthmus.consent.emergency import Emergencies
+    from isthmus.ground import Ground, now
 
     ground = Ground.open(settings_of(ctx))
     try:

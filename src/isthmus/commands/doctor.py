@@ -43,8 +43,8 @@ def doctor(
       isthmus --config aa/isthmus.toml doctor
       isthmus --config aa/isthmus.toml doctor --prod --strict --json
     """
-    from isthmus.app import now
     from isthmus.commands.trust import following
+    from isthmus.ground import now
     from isthmus.operations.doctor import Examined, examine, settings_digest
 
     settings = settings_of(ctx)
@@ -65,7 +65,7 @@ def doctor(
 
 async def _asked(settings: Settings, directory: Directory) -> list[Asked] | None:
     """What the other countries say; None when nobody can be asked, which the checks of keys and list explain."""
-    from isthmus.app import now
+    from isthmus.ground import now
     from isthmus.operations.peers import ask_peers
     from isthmus.transport.outbound import Outbound
     from isthmus.trust.certificates import client_context
@@ -99,7 +99,7 @@ def _witnessed(settings: Settings) -> datetime | None:
 
 def _alone(settings: Settings, prod: bool) -> Examined:
     """A node whose database or master key cannot be opened: the rest of it is looked at."""
-    from isthmus.app import now
+    from isthmus.ground import now
     from isthmus.operations.doctor import Examined
 
     return Examined(settings, None, None, now(), prod or settings.env == "prod")

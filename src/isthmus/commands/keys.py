@@ -60,7 +60,7 @@ def rotate(
     submit = _practice(settings, making=key if "publish" in steps else "") or _request_to(settings, key)
 
     async def turn() -> list[Turned]:
-        from isthmus.app import Ground, now
+        from isthmus.ground import Ground, now
         from isthmus.operations.turnover import Turnover
 
         ground = Ground.open(settings)

@@ -43,7 +43,7 @@ def restore(
     Example:
       isthmus --config aa/isthmus.toml restore /backup/aa-2026-11-25.isthmus
     """
-    from isthmus.app import now
+    from isthmus.ground import now
     from isthmus.operations.restore import restore as put_back
 
     done = put_back(settings_of(ctx), file, keys or file.with_name(KEYS), now, replace=replace)

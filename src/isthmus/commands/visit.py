@@ -100,9 +100,9 @@ async def begin(client: Client, asked: Asked, *, confirm: bool) -> Visit:
     """Find the one person, and confirm the treatment relationship. Raises PatientNotFound, InsufficientRights."""
     from dataclasses import replace
 
-    from isthmus.app import speak_for
     from isthmus.country_b import patients
     from isthmus.country_b.visit import new_visit, place_of
+    from isthmus.ground import speak_for
     from isthmus.model.context import Purpose
 
     professional = replace(speak_for(client.settings, asked.login), session=secrets.token_hex(16))
@@ -172,7 +172,7 @@ def run(ctx: typer.Context, work: Callable[[Client, Asked], Awaitable[T]]) -> T:
         )
 
     async def inside() -> T:
-        from isthmus.app import asking
+        from isthmus.ground import asking
 
         async with asking(settings) as client:
             try:

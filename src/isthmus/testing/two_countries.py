@@ -27,7 +27,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from isthmus.app import asking, speak_for
 from isthmus.archive.queries import list_instances
 from isthmus.audit.account import Account, Exchange
 from isthmus.audit.page import MonthKeys, rows
@@ -38,6 +37,7 @@ from isthmus.country_b.arrivals import Arrived
 from isthmus.country_b.client import Client
 from isthmus.country_b.visit import Visit, new_visit
 from isthmus.demo.nodes import Demo, choose_ports
+from isthmus.ground import asking, speak_for
 from isthmus.model.context import Emergency, PointOfCare, Purpose, TreatmentRelationship
 from isthmus.model.documents import Document
 from isthmus.model.identifiers import PatientIdentifier
