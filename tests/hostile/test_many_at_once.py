@@ -166,3 +166,30 @@ async def test_what_two_countries_hold_of_one_patient_has_only_dicoms_own_number
 
     assert len(told[0]) > 6
     assert told[0] & told[1] <= {"etag", "ncp-log", "ncp-checkpoint"}
+
+
+@pytest.mark.slow
+@pytest.mark.threat("T30")
+async def test_twenty_patients_keep_all_they_have_from_one_another(border: PracticeBorder) -> None:
+    relations = [await _relation(border, border.bb, "doctor", patient) for patient in border.register.people]
+    things = {
+        relation.study: [
+            "/fhir" + relation.report.partition("/fhir")[2],
+            *(f"/dicom-web/studies/{relation.study}{rest}" for rest in ("", "/series/{0}.1/instances/{0}.1.1")),
+        ]
+        for relation in relations
+    }
+    reached, tried = [], 0
+
+    for asker in relations:
+        for study, paths in things.items():
+            for path in (each.replace("{0}", study) for each in paths):
+                reply = await border.ask(path, token=asker.token, headers={"accept": "*/*"})
+                tried += study != asker.study
+                if (reply.status == 200) != (study == asker.study) or (
+                    reply.status != 200 and study.encode() in reply.body
+                ):
+                    reached.append((asker.study, path, reply.status))
+
+    assert reached == []
+    assert tried == PATIENTS * (PATIENTS - 1) * 3
