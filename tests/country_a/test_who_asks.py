@@ -65,6 +65,26 @@ async def test_a_clerk_on_behalf_of_a_physician_finds_the_patient_and_no_more(bo
 
 
 @pytest.mark.threat("T48")
+async def test_for_whom_a_clerk_reads_the_list_stands_in_the_record_of_the_care_stage(tmp_path: Path) -> None:
+    own = tmp_path / "roles.toml"
+    own.write_text(
+        '[[roles]]\ncodes = ["22"]\nname = "physicians"\nacts = ["identify"]\nphysician = true\n'
+        '[[roles]]\ncodes = ["4412"]\nname = "clerks"\nacts = ["identify", "list"]\non_behalf_of = true\n'
+    )
+    clerk = replace(CLERK, on_behalf_of=Principal("doctor-1", "2212"))
+    async with PracticeBorder(tmp_path / "practice", law=Consent(roles=str(own))) as border:
+        fill(border.register, tmp_path)
+        patient = await handle_of(border, clerk)
+
+        scope_of(
+            await border.knock(border.bb.request(border.bb.hpa_claims(clerk), border.bb.trc_claims(patient, clerk)))
+        )
+
+        said = recorded(border, "stage")
+    assert (said["stage"], said["on-behalf-of"]) == ("care", "doctor-1 2212")
+
+
+@pytest.mark.threat("T48")
 @pytest.mark.parametrize("half", [{"sub": "doctor-1"}, {"role": "2212"}, "doctor-1", None])
 async def test_on_whose_behalf_is_said_whole_or_not_at_all(border: PracticeBorder, half: Any) -> None:
     hpa = border.bb.hpa_claims(CLERK)
@@ -172,8 +192,8 @@ async def test_a_representative_is_verified_and_recorded_and_gains_nothing(borde
     assert {"representative": "representative-1", "basis": basis}.items() <= recorded(border).items()
 
 
-def recorded(border: PracticeBorder) -> Mapping[str, str]:
-    """The details of the last token request that was granted."""
+def recorded(border: PracticeBorder, which: str = "basis") -> Mapping[str, str]:
+    """The details of the last token request that was granted, of those that say `which`."""
     from isthmus.audit.page import MonthKeys, rows
     from isthmus.audit.verify import opened
 
@@ -182,7 +202,7 @@ def recorded(border: PracticeBorder) -> Mapping[str, str]:
     def details(connection: Any) -> dict[str, str]:
         unseal = keys.unsealer(connection)
         said = [opened(row, unseal)[0] for row in rows(connection) if row.kind == "intent"]
-        return dict([each["details"] for each in said if each and "basis" in each["details"]][-1])
+        return dict([each["details"] for each in said if each and which in each["details"]][-1])
 
     return border.state.read_now(details)
 

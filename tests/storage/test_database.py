@@ -14,8 +14,10 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, sel
 
 from isthmus.errors import AuditUnavailable, NoConsent
 from isthmus.storage import database as storage
+from isthmus.storage import schema
 from isthmus.storage.database import Database
 from isthmus.storage.schema.metadata import UtcDateTime
+from isthmus.trust import pki
 
 METADATA = MetaData()
 COUNTER = Table("counter", METADATA, Column("id", Integer, primary_key=True), Column("value", Integer))
@@ -130,3 +132,27 @@ def test_the_log_shrinks_when_the_long_reader_has_gone(database: Database, monke
 
     assert grown > 1_000_000
     assert small.wal_bytes() <= 200_000
+
+
+def test_every_page_of_the_schema_is_opened_with_its_database() -> None:
+    pages = {file.stem for file in Path(schema.__path__[0]).glob("*.py")} - {"__init__", "metadata"}
+
+    assert pages == {*storage.STATE_TABLES, *storage.INDEX_TABLES, *storage.TERMS_TABLES}
+
+
+OPENED = """
+import sys; from isthmus.config import read_settings
+from isthmus.ground import Ground
+from pathlib import Path
+ground = Ground.open(read_settings(Path(sys.argv[1])))
+from isthmus.audit.query import Index
+print(Index(ground.state, ground.master).catch_up())
+"""
+
+
+def test_a_node_that_was_just_made_indexes_its_trail(tmp_path: Path) -> None:
+    pki.init(tmp_path / "pki", ports=pki.default_ports(("AA", "BB")), now=datetime.now(UTC))
+
+    ran = subprocess.run([sys.executable, "-c", OPENED, str(tmp_path / "pki" / "aa" / "isthmus.toml")], capture_output=True, text=True)  # fmt: skip
+
+    assert (ran.returncode, ran.stdout) == (0, "0\n"), ran.stderr

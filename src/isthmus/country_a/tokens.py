@@ -315,10 +315,7 @@ async def _with_patient(
     patient = await handles.patient_of(trc.handle, asker.peer, asker.sub)
     if patient is None or patient != trc.identifier:
         raise InvalidAssertion("no such handle was given to this professional", reason="trc-invalid")
-    return Asker(
-        peer=asker.peer, sub=asker.sub, name=asker.name, role=asker.role, organisation=asker.organisation,
-        point_of_care=asker.point_of_care, purpose=asker.purpose, presence=bond.method, handle=trc.handle, patient=patient,
-    )  # fmt: skip
+    return replace(asker, presence=bond.method, handle=trc.handle, patient=patient)
 
 
 def _care(acts: frozenset[Act], ours: Participant) -> str:
