@@ -117,7 +117,9 @@ class Node:
         ground = self.ground
         self.log = Log.open(ground.settings, ground.state, ground.master, ground.trail, ground.directory, now)
         if self.log is not None:
-            self.beside.append(self.log.rounds(self._round).watch)
+            rounds = self.log.rounds(self._round)
+            self.beside.append(rounds.watch)
+            self._watch.more.append(rounds.alarming)
         return self.log
 
     def _mount_portal(self) -> None:
@@ -162,7 +164,7 @@ class Node:
         portal = settings.portal
         cookie = cookie_name(settings.country, portal.public)
         pages = portal_app(
-            settings, client, sessions, providers, Away(ground.master, cookie, now), visits, spool, flights, recent,
+            settings, client, verbs, sessions, providers, Away(ground.master, cookie, now), visits, spool, flights, recent,
             sandbox=self.sandbox, credits=_credits(settings), dictionary=dictionary, clock=now,
         )  # fmt: skip
         app = Doors(local(origin_of(portal.public), cookie), pages)

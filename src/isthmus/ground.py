@@ -63,7 +63,8 @@ class Ground:
         )  # fmt: skip
 
     def outbound(self) -> Outbound:
-        return Outbound(self.steady(client_context))
+        """The way to other countries; in production to addresses of the open internet alone. Source: trust.md §2.8."""
+        return Outbound(self.steady(client_context), public_only=self.settings.env == "prod")
 
     def steady(self, make: Callable[[Settings, Directory], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
         """One TLS context while the list's authorities and our certificate are the same; connections are pooled by it.

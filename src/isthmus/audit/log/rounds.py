@@ -201,6 +201,10 @@ class Rounds:
 
     # what is said
 
+    def alarming(self) -> dict[tuple[str, str], str]:
+        """The alarms that go on now, for who watches over the whole node."""
+        return {("log", name): what for name, what in self.alarms.items()}
+
     async def _each(self, work: Callable[[Participant], Awaitable[bool]]) -> list[bool]:
         async def one(peer: Participant) -> bool:
             try:

@@ -100,6 +100,7 @@ ROUTES = (
 def portal_app(
     settings: Settings,
     client: Client,
+    verbs: Verbs,
     sessions: Sessions,
     providers: Mapping[str, SignInProvider],
     away: Away,
@@ -116,7 +117,7 @@ def portal_app(
     """The portal of a node. `credits` are the attributions that the page About shows; `sandbox` draws its pictures."""
     desk = Desk(
         settings,
-        Verbs.of(client),
+        verbs,
         client.directory,
         client.trail.note,
         sessions,
