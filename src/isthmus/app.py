@@ -16,7 +16,7 @@ from isthmus.config import Settings
 from isthmus.country_b.receipts import Receipts
 from isthmus.country_b.spool import Spool
 from isthmus.country_b.visit import Visits
-from isthmus.errors import AuditUnavailable, SettingsProblem
+from isthmus.errors import AuditUnavailable, IsthmusError, SettingsProblem
 from isthmus.ground import Ground, now
 from isthmus.operations.emergencies import Duties
 from isthmus.operations.watching import Watch
@@ -266,9 +266,9 @@ async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
         except asyncio.CancelledError:
             raise
         except Exception as fault:
-            LOG.error(
-                "%s stopped with %s and is started again", getattr(work, "__qualname__", "work"), type(fault).__name__
-            )
+            name = getattr(work, "__qualname__", "work")
+            why = f": {fault}" if isinstance(fault, IsthmusError) else ""  # ours name no patient
+            LOG.error("%s stopped with %s%s; it is started again", name, type(fault).__name__, why)
         await asyncio.sleep(1)
 
 

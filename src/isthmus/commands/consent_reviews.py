@@ -92,7 +92,7 @@ def statistics(
     Example:
       isthmus --config aa/isthmus.toml consent statistics --month 2026-11
     """
-    chosen = month or datetime.now(UTC).strftime("%Y-%m")
+    chosen = _month(month) if month else datetime.now(UTC).strftime("%Y-%m")
     with _emergencies(ctx) as (ground, _):
         visits = _visits(ground, chosen)
     found = [
@@ -135,6 +135,14 @@ def _emergencies(ctx: typer.Context) -> Iterator[tuple[Ground, Emergencies]]:
         yield ground, Emergencies(ground.state, ground.master, now)
     finally:
         ground.state.close()
+
+
+def _month(said: str) -> str:
+    """Raises SettingsProblem for what is no month: it would be counted as one without a visit."""
+    try:
+        return datetime.strptime(said, "%Y-%m").strftime("%Y-%m")
+    except ValueError as error:
+        raise SettingsProblem("--month is no month: YYYY-MM, as 2026-11", key="--month") from error
 
 
 def _visits(ground: Ground, month: str) -> Counter[tuple[tuple[str, str, str], bool]]:

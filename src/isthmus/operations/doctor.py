@@ -240,9 +240,13 @@ def _witness(node: Examined) -> Iterator[Finding]:
         return
     seen = node.witnessed_at
     if seen is None or node.now - seen > UNSEEN:
-        when = "never" if seen is None else f"last on {seen:%Y-%m-%d %H:%M} UTC"
+        what = (
+            "no other country has seen our log yet"
+            if seen is None
+            else f"no other country has seen our log since {seen:%Y-%m-%d %H:%M} UTC"
+        )
         advice = "let the node run; if it does, see whether other countries can be reached"
-        yield Finding("information" if seen is None else "warning", f"another country saw our log {when}", advice)
+        yield Finding("information" if seen is None else "warning", what, advice)
 
 
 CHECKS: Mapping[str, Callable[[Examined], Iterator[Finding]]] = {
