@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from isthmus import app
 from isthmus.app import Node
 from isthmus.commands.root import run
 from isthmus.config import read_settings
 from isthmus.country_b.portal import app as portal
 from isthmus.country_b.receipts import Receipts
 from isthmus.country_b.verbs import Verbs
-from isthmus.errors import CountryUnreachable, UntrustedCountry
+from isthmus.errors import AuditUnavailable, CountryUnreachable, UntrustedCountry
 from isthmus.ground import Ground
 from isthmus.trust.certificates import client_context
 
@@ -81,3 +82,35 @@ def test_an_alarm_about_the_log_is_one_of_the_node(ground: Ground) -> None:
     node.mount()
 
     assert "Rounds.alarming" in [each.__qualname__ for each in node._watch.more]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (AuditUnavailable("no such table"), "AuditUnavailable: no such table;"),
+        (ValueError("Ada Protopapas"), "ValueError;"),
+    ],
+)
+async def test_work_beside_the_listeners_goes_on_after_a_fault_and_the_log_says_why_unless_it_may_name_somebody(
+    fault: Exception, told: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    async def work() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise fault
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("isthmus.app.asyncio.sleep", lambda _: _at_once())
+    with pytest.raises(asyncio.CancelledError):
+        await app._kept_running(work)
+
+    assert len(tries) == 2
+    assert told in caplog.text
+    assert "Protopapas" not in caplog.text
+
+
+async def _at_once() -> None:
+    """A second that has gone by."""

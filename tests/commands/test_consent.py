@@ -130,3 +130,12 @@ def test_without_emergencies_there_is_nothing_to_review(config: Path, capsys: py
     )
 
     assert (listed, answer, counted, closed) == (0, {"emergencies": []}, 0, 4)
+
+
+@pytest.mark.parametrize("month", ["2026-13", "11/2026", "yesterday"])
+def test_what_is_no_month_is_not_counted_as_a_month_without_visits(
+    config: Path, capsys: pytest.CaptureFixture[str], month: str
+) -> None:
+    code = run(["--config", str(config), "consent", "statistics", "--month", month])
+
+    assert (code, capsys.readouterr().out) == (2, "")

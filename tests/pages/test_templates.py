@@ -76,3 +76,9 @@ def test_the_two_dark_blocks_of_the_style_are_alike() -> None:
 
     assert len(tokens) == 2
     assert tokens[0] == tokens[1]
+
+
+def test_a_link_on_the_patients_band_has_the_bands_colour_and_not_that_of_the_page() -> None:
+    style = (FOLDER.parent / "static/more.css").read_text(encoding="utf-8")
+
+    assert re.search(r"\.patient__visit a \{ color: var\(--on-banner\); \}", style)

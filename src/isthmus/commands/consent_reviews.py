@@ -142,7 +142,7 @@ def _month(said: str) -> str:
     try:
         return datetime.strptime(said, "%Y-%m").strftime("%Y-%m")
     except ValueError as error:
-        raise SettingsProblem("--month is no month: YYYY-MM, as 2026-11", key="--month") from error
+        raise SettingsProblem("--month is no month: YYYY-MM, as 2026-11", reason="usage") from error
 
 
 def _visits(ground: Ground, month: str) -> Counter[tuple[tuple[str, str, str], bool]]:
