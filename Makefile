@@ -44,9 +44,10 @@ test: setup ## the whole suite (T=tests/wire for a part)
 proof: setup ## the long proofs: by hand, the result committed with date and machine
 	$(PYTEST) -m slow --run-proof -p no:xdist $(or $(T),tests/proof)
 
-conformance: setup ## run the tests that show a requirement, then write docs/conformance/requirements.md
+conformance: setup ## run the tests that show a requirement, then write docs/conformance/requirements.md and the table of threats
 	$(PYTEST) -n 2 --dist loadfile -m requirement tests
 	$(RUN)python tools/requirements.py
+	$(RUN)python tools/threats.py
 
 fix: setup ## format and mend what the linter can
 	$(RUN)ruff format src tests tools hatch_build.py

@@ -34,7 +34,7 @@ def test_a_page_of_ours_may_post(headers: dict[str, str]) -> None:
         {"sec_fetch_site": "same-origin", "origin": "http://elsewhere.example"},
     ],
 )
-@pytest.mark.threat("CSRF")
+@pytest.mark.threat("T71")
 def test_another_page_may_not(headers: dict[str, str]) -> None:
     with pytest.raises(InsufficientRights):
         require_own_page(_request(b"", **headers), PUBLIC)
