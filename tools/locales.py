@@ -16,7 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from isthmus.audit.access import KINDS, OUTCOMES, PURPOSES, ROLES
+from isthmus.audit.access import KINDS, OUTCOMES, PURPOSES, REASONS, ROLES
 from isthmus.errors import MEANINGS
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +35,7 @@ def gather() -> Catalog:
         for name, _, message, comments, context in found:
             where = (place / name).relative_to(ROOT / "src/isthmus").as_posix()
             catalogue.add(message, None, [(where, 0)], auto_comments=comments, context=context)
-    for words in (KINDS, PURPOSES, OUTCOMES, ROLES):
+    for words in (KINDS, PURPOSES, OUTCOMES, REASONS, ROLES):
         for word in words.values():
             catalogue.add(word, None, [("audit/access.py", 0)])
     for meaning in MEANINGS.values():

@@ -127,3 +127,8 @@ def test_every_language_of_the_switch_has_a_catalogue() -> None:
     lacking = [code for code in LANGUAGES if code != "en" and not (LOCALES / code / "LC_MESSAGES/isthmus.po").exists()]
 
     assert lacking == []
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_nothing_is_nothing_in_every_language(code: str) -> None:
+    assert language(code).say("") == ""

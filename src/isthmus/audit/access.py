@@ -73,6 +73,14 @@ OUTCOMES: Mapping[str, str] = {
     "open": "going on",
 }
 
+REASONS: Mapping[str, str] = {
+    "unconscious": "Unconscious or cannot answer",
+    "life-threat": "Life in danger",
+    "safety-of-others": "Danger to others",
+    "other": "Other reason",
+}
+"""Why an emergency was declared: what stands before the professional's own words."""
+
 ROLES: Mapping[str, str] = {  # ISCO-08; a longer code before a shorter one
     "2211": "doctor",
     "2212": "specialist doctor",

@@ -45,8 +45,11 @@ class Language:
         self.name = LANGUAGES[code]
         self.locale = Locale.parse(_LOCALES.get(code, code))
         self.catalogue = _catalogue(code)
-        self.say = self.catalogue.gettext
         self.count = self.catalogue.ngettext
+
+    def say(self, message: str) -> str:
+        """The message in this language. Nothing stays nothing: a catalogue keeps its own header under the empty message."""
+        return self.catalogue.gettext(message) if message else ""
 
     def date(self, written: str | None) -> str:
         """The calendar date of a FHIR date or dateTime, as written there; month as word; partial dates stay partial."""

@@ -42,7 +42,7 @@ def _environment(code: str) -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.install_gettext_translations(spoken.catalogue, newstyle=True)  # type: ignore[attr-defined]  # by the extension
+    environment.install_gettext_callables(spoken.say, spoken.count, newstyle=True)  # type: ignore[attr-defined]  # by the extension
     environment.globals.update(icon=icon, mark=mark, lang=spoken)
     environment.filters["short"] = short
     return environment

@@ -327,6 +327,19 @@ async def test_the_pages_speak_greek(home: Home) -> None:
     assert 'lang="el"' in page.text
 
 
+async def test_who_looked_is_told_in_greek_with_the_doctors_own_words_and_nothing_of_the_catalogue(home: Home) -> None:
+    await home.border.declare(SEEN)
+    browser = home.browser("el")
+    await browser.sign_in("paula")
+
+    page = await browser.get("/access")
+
+    assert "Στη χώρα μου" in page.text  # the patient's own look: by nobody, so without a role
+    assert "Αναίσθητος ή δεν μπορεί να απαντήσει: " in page.text
+    assert "GCS 7" in page.text
+    assert "Project-Id-Version" not in page.text
+
+
 async def test_the_unseen_second_study_stays_as_it_is(home: Home) -> None:
     browser = home.browser()
     await browser.sign_in("paula")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 
 from isthmus.audit.access import PATIENT as PURPOSE
-from isthmus.audit.access import Access, View, as_csv, as_json, reading
+from isthmus.audit.access import REASONS, Access, View, as_csv, as_json, reading
 from isthmus.country_a.citizen.desk import Ask
 from isthmus.pages.render import HEADERS
 from isthmus.transport.answers import Answer
@@ -71,10 +71,16 @@ def _look(ask: Ask, access: Access) -> Look:
         purpose=words["purpose"] if access.purpose else "",
         outcome=words["outcome"],
         images=access.instances,
-        reason=access.reason or "",
+        reason=_reason(ask, access.reason or ""),
         viewed=bool(access.viewed),
         emergency=access.purpose == "BTG",
     )
+
+
+def _reason(ask: Ask, said: str) -> str:
+    """Why, in the patient's language as far as it was chosen from a list; the professional's own words as they were written."""
+    chosen, between, own = said.partition(": ")
+    return f"{ask.spoken.say(REASONS[chosen])}{between}{own}" if chosen in REASONS else said
 
 
 def _file(body: bytes, media_type: str, name: str) -> Answer:

@@ -13,6 +13,7 @@ from isthmus.consent.records import Directive
 from isthmus.consent.speaking import Recipient
 from isthmus.country_a.citizen.desk import Ask
 from isthmus.model.documents import Document
+from isthmus.model.imaging import BY_PRODUCTS
 from isthmus.model.pairing import Examination, pair
 from isthmus.model.queries import DocumentQuery
 
@@ -80,7 +81,7 @@ def _shown(ask: Ask, one: Examination, seen: set[str]) -> Shown:
     holder = first.custodian.name if first.custodian else ""
     return Shown(
         when=ask.spoken.date(one.started),
-        modalities=", ".join(first.modalities),
+        modalities=", ".join(kind for kind in first.modalities if kind not in BY_PRODUCTS),
         title=first.description or first.title,
         place=holder,
         images=study.instance_count if study is not None else None,
