@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -229,6 +230,21 @@ async def test_nothing_of_it_lies_in_clear(border: PracticeBorder) -> None:
 
     for secret in (SEEN.identifier.value, UNCONSCIOUS, "paula@example.org", DOCTOR.name):
         assert secret.encode() not in stored
+
+
+@pytest.mark.threat("T105")
+async def test_what_is_kept_of_an_emergency_goes_with_the_records_of_its_month(border: PracticeBorder) -> None:
+    await border.declare(SEEN)
+    emergencies = emergencies_of(border)
+    duties = Duties(emergencies, border.trail, Silent(), AA, keep_months=36)
+    border.clock.now = border.clock.now.replace(year=border.clock.now.year + 3)
+    await duties.look()
+    within = len(emergencies.list_now(open_only=False))
+
+    border.clock.now = (border.clock.now.replace(day=28) + timedelta(days=5)).replace(day=1)
+    await duties.look()
+
+    assert (within, emergencies.list_now(open_only=False)) == (1, [])
 
 
 # the notice

@@ -14,10 +14,10 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import orjson
-from sqlalchemy import Connection, Row, Update, func, insert, select, update
+from sqlalchemy import Connection, Row, Update, delete, func, insert, select, update
 
 from isthmus.errors import (
     ContentMismatch,
@@ -175,6 +175,19 @@ class Emergencies:
             return found
 
         return [self._opened(row) for row in self._db.write_now(tell)]
+
+    def forget_now(self, keep_months: int) -> int:
+        """Erase those that are over for longer than the trail keeps its records, reviewed or not; gives how many. Source: trust.md T105."""
+        now = self._clock()
+        months = now.year * 12 + now.month - 1 - keep_months
+        first = datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)  # of the oldest month that is kept
+        old = EMERGENCIES.c.began < int(first.timestamp())
+        if (
+            self._db.read_now(lambda connection: connection.execute(select(EMERGENCIES.c.id).where(old)).first())
+            is None
+        ):
+            return 0
+        return self._db.write_now(lambda connection: connection.execute(delete(EMERGENCIES).where(old)).rowcount)
 
     # who looks at them
 

@@ -1,4 +1,5 @@
-"""What goes on beside the node after an emergency was declared: the patient is told, its end is recorded, an overdue review alarms.
+"""What goes on beside the node after an emergency was declared: the patient is told, its end is recorded, an overdue review alarms, and
+what is kept of it is erased with the records of its month.
 
 Words to the patient are neutral: they name no study, no body part, no country; all that stands behind the sign-in.
 
@@ -22,6 +23,7 @@ from isthmus.config import Settings
 from isthmus.consent import notices as ways
 from isthmus.consent.emergency import Declared, Emergencies, Kept
 from isthmus.errors import IsthmusError
+from isthmus.sections import Audit
 from isthmus.storage.database import Database
 from isthmus.storage.sealed import MasterKey
 
@@ -38,15 +40,25 @@ class Notices(Protocol):
 class Duties:
     """Looks every few seconds; what fails is tried again at the next look."""
 
-    def __init__(self, emergencies: Emergencies, trail: Trail, notices: Notices, ncp_id: str) -> None:
+    def __init__(
+        self,
+        emergencies: Emergencies,
+        trail: Trail,
+        notices: Notices,
+        ncp_id: str,
+        *,
+        keep_months: int = Audit().keep_months,
+    ) -> None:
         self._emergencies, self._trail, self._notices, self._ncp_id = emergencies, trail, notices, ncp_id
+        self._keep_months = keep_months
 
     @classmethod
     def of(
         cls, settings: Settings, state: Database, master: MasterKey, trail: Trail, clock: Callable[[], datetime]
     ) -> Duties:
         """Those of a node."""
-        return cls(Emergencies(state, master, clock), trail, ways.Notices(settings), settings.ncp_id)
+        emergencies, keep_months = Emergencies(state, master, clock), settings.audit.keep_months
+        return cls(emergencies, trail, ways.Notices(settings), settings.ncp_id, keep_months=keep_months)
 
     async def keep(self) -> None:
         """Until cancelled."""
@@ -62,6 +74,7 @@ class Duties:
             await self._tell(kept)
         for kept in await asyncio.to_thread(self._emergencies.overdue_now):
             await self._alarm(kept, "review-overdue")
+        await asyncio.to_thread(self._emergencies.forget_now, self._keep_months)
 
     async def _tell(self, kept: Kept) -> None:
         try:
