@@ -278,7 +278,7 @@ def _tell_proof(answer: dict[str, Any]) -> None:
     if answer["intact"]:
         show(f"The trail is intact: {amount(answer['events'], 'event')}, {answer['open']} in progress.")
         return
-    show(f"The trail is NOT intact: {amount(answer['events'], 'event')}, {answer['open']} open.")
+    show(f"The trail is NOT intact: {amount(answer['events'], 'event')}, {answer['open']} in progress.")
     shown = table("record", "problem")
     for problem in answer["problems"]:
         shown.add_row("" if problem["number"] is None else str(problem["number"]), problem["what"])

@@ -40,6 +40,7 @@ from isthmus.conformance.profiles.known import Profiles
 from isthmus.conformance.profiles.packages import Packages, read_package
 from isthmus.conformance.requirement import Finding, Severity
 from isthmus.errors import SettingsProblem
+from isthmus.model.amounts import amount
 from isthmus.model.pieces import FileRange
 from isthmus.storage.ranges import RangeSource
 from isthmus.wire.packs.pack import DEFAULT_PACK, Pack, load_pack
@@ -237,7 +238,8 @@ def _show(account: Account) -> None:
         show(note)
     told = account.summary
     show(
-        f"{len(account.judged)} judged: {told['error']} errors, {told['warning']} warnings, {told['information']} remarks"
+        f"{len(account.judged)} judged: {amount(told['error'], 'error')}, {amount(told['warning'], 'warning')}, "
+        f"{amount(told['information'], 'remark')}"
     )
 
 

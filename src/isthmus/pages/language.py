@@ -28,6 +28,7 @@ from isthmus.terminology.display import LANGUAGES as TERMS_IN
 TERM_LANGUAGES = TERMS_IN  # of coded words
 LANGUAGES = {"en": "English", "el": "Ελληνικά"}
 _LOCALES = {"en": "en_GB"}  # English is written the European way
+INVENTED = ("AA", "BB", "CC")  # countries of demo and test
 _TERRITORIES = {"EL": "GR", "UK": "GB"}
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?(?:T(\d{2}:\d{2}).*)?")
 
@@ -97,6 +98,12 @@ class Language:
     def territory(self, country: str) -> str:
         """The name of a country by its CountryCode (EL is Greece); the code itself when it names none."""
         return str(self.locale.territories.get(_TERRITORIES.get(country, country), country))
+
+    def country(self, code: str, named: str = "") -> str:
+        """The reader's word for a country; an invented one is called what somebody named it, else by its code."""
+        if code in INVENTED:
+            return named or self.say("Country %(code)s") % {"code": code}
+        return self.territory(code)
 
     def language(self, tag: str) -> str:
         """The name of a language by its tag."""

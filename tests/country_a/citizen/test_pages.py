@@ -337,6 +337,7 @@ async def test_who_looked_is_told_in_greek_with_the_doctors_own_words_and_nothin
     assert "Στη χώρα μου" in page.text  # the patient's own look: by nobody, so without a role
     assert "Αναίσθητος ή δεν μπορεί να απαντήσει: " in page.text
     assert "GCS 7" in page.text
+    assert "Χώρα BB" in page.text
     assert "Project-Id-Version" not in page.text
 
 

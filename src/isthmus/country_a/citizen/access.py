@@ -59,7 +59,7 @@ async def _read(ask: Ask) -> View:
 
 def _look(ask: Ask, access: Access) -> Look:
     spoken, words = ask.spoken, {name: ask.spoken.say(text) for name, text in access.words().items()}
-    country = ask.desk.countries().get(access.country, "")
+    country = ask.countries().get(access.country, "")
     return Look(
         at=access.at,
         day=spoken.date(access.at),

@@ -71,7 +71,7 @@ async def _page(ask: Ask, status: int = 200, trouble: str = "") -> Answer:
         no_emergency=any((one.kind, one.scope) == ("restrict-purpose", "BTG") for one in said),
         opt_in=ask.desk.deciding.rules.opt_in,
         permitted="permit" in holding,
-        countries=ask.desk.countries(),
+        countries=ask.countries(),
         emergencies_offered=ask.desk.deciding.rules.btg,
         address=address or "",
         trouble=trouble,
@@ -135,7 +135,7 @@ async def _said(ask: Ask, examinations: list[Shown]) -> list[Said]:
     own = {(d.kind, d.scope) for d in (await desk.directives.of(ask.me)).directives if d.holds(desk.clock())}
     directives, _ = await desk.deciding.said_by(ask.me)
     names = {one.hides: f"{one.when}, {one.title}" for one in examinations} | {
-        ("restrict-country", code): name for code, name in desk.countries().items()
+        ("restrict-country", code): name for code, name in ask.countries().items()
     }
     return [
         Said(

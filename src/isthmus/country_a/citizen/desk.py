@@ -102,6 +102,10 @@ class Ask:
     def query(self) -> Mapping[str, str]:
         return dict(self.request.query)
 
+    def countries(self) -> Mapping[str, str]:
+        """Who may ask: what the reader calls them, by code."""
+        return {code: self.spoken.country(code) for code in self.desk.countries()}
+
     @property
     def me(self) -> PatientIdentifier:
         if self.patient is None:

@@ -27,7 +27,6 @@ from isthmus.transport.inbound import Request
 
 LANGUAGE_COOKIE, TERMS_COOKIE, THEME_COOKIE = "isthmus-language", "isthmus-terms", "isthmus-theme"
 THEMES = ("light", "dark")
-INVENTED = ("AA", "BB", "CC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +164,8 @@ class Ask:
 
     def country_name(self, code: str) -> str:
         """The reader's word for a country; an invented one is called what the trust list calls it."""
-        if code not in INVENTED:
-            return self.spoken.territory(code)
         names = next((p.name for p in self.desk.directory.countries if p.country == code), {})
-        return names.get(self.spoken.code) or self.spoken.say("Country %(code)s") % {"code": code}
+        return self.spoken.country(code, names.get(self.spoken.code, ""))
 
     def band(self) -> Band | None:
         """Whose data the page shows; none before the person is confirmed."""
