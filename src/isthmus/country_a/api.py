@@ -206,8 +206,9 @@ async def _get_metadata(border: Border, visit: Visit, request: Request, rest: st
 
 async def _receipt(border: Border, visit: Visit, request: Request, rest: str) -> None:
     asked = border.receipts.read(visit.known, request)
-    opened = await visit.open(border.receipts.intent(visit.known, asked))
-    answer = await border.receipts.settle(visit.known, asked, opened.number)
+    sent = await border.receipts.sent(visit.known, asked.receipt)
+    opened = await visit.open(border.receipts.intent(visit.known, asked, sent))
+    answer = await border.receipts.settle(visit.known, asked, sent, opened.number)
     await visit.send(json_answer(200, write_body(answer), "application/json"), parts={"ours": answer.encode()})
 
 

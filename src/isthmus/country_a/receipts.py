@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -82,21 +82,22 @@ class Receipts:
             raise MalformedRequest("the list is not the one that was signed", reason="value", path="instances")
         return Asked(token, receipt, items)
 
-    def intent(self, known: Known, asked: Asked) -> Intent:
+    def intent(self, known: Known, asked: Asked, sent: Sequence[delivery.Sent]) -> Intent:
+        """The record of a receipt. A list longer than what was sent is told by its statement alone: else a peer fills our disk."""
+        fits = len(asked.items) <= sum(len(one.items) for one in sent)
         details = {"study": asked.receipt.study_instance_uid, "exchanges": " ".join(asked.receipt.exchanges)}
         return Intent(
             side="A", transaction="receipt", exchange_id=known.exchange_id, peer=known.peer.country,
             categories=("imaging-study",), details=details,
-            parts={"theirs": asked.token.encode(), "list": write_items(sorted(asked.items))},
+            parts={"theirs": asked.token.encode()} | ({"list": write_items(sorted(asked.items))} if fits else {}),
         )  # fmt: skip
 
-    async def settle(self, known: Known, asked: Asked, number: int) -> str:
-        """Our signature over the same, when every line is as it was written down as sent. `number` is the record's of this exchange.
+    async def settle(self, known: Known, asked: Asked, sent: Sequence[delivery.Sent], number: int) -> str:
+        """Our signature over the same, when every line is as it was written down as `sent`. `number` is the record's of this exchange.
 
-        Raises ReceiptDisputed; NationalInfrastructureUnavailable while a transfer that it is about has not ended.
+        Raises ReceiptDisputed.
         """
         receipt, keys = asked.receipt, MonthKeys(self.master)
-        sent = await self._ended(known, receipt, keys)
         ours = {item for one in sent for item in one.items}
         studies = {one.study_instance_uid for one in sent}
         numbers = [one.number for one in sent]
@@ -115,9 +116,9 @@ class Receipts:
         await self._marked(numbers, "settled", number, receipt.digest)
         return answer
 
-    async def _ended(self, known: Known, receipt: Receipt, keys: MonthKeys) -> list[delivery.Sent]:
-        """What was sent in these exchanges, once all of them have ended."""
-        patience = PATIENCE_S
+    async def sent(self, known: Known, receipt: Receipt) -> list[delivery.Sent]:
+        """What was sent in these exchanges, once all have ended. Raises NationalInfrastructureUnavailable while one has not."""
+        keys, patience = MonthKeys(self.master), PATIENCE_S
 
         def looking(connection: Connection) -> tuple[list[delivery.Sent], bool]:
             sent = delivery.of_exchanges(connection, keys, "A", known.peer.country, receipt.exchanges)
