@@ -224,7 +224,7 @@ async def test_a_review_is_due_within_72_hours_alarms_once_and_is_closed_with_a_
 
 async def test_nothing_of_it_lies_in_clear(border: PracticeBorder) -> None:
     await border.declare(SEEN)
-    emergencies_of(border).keep_address_now(SEEN.identifier, "paula@example.org", "patient")
+    border.state.write_now(emergencies_of(border).keeping_address(SEEN.identifier, "paula@example.org", "patient"))
 
     stored = border.state.file.read_bytes() + border.state.file.with_name("state.sqlite-wal").read_bytes()
 
@@ -325,7 +325,7 @@ async def test_after_three_days_somebody_has_to_write_a_letter(border: PracticeB
 async def test_a_mail_leaves_for_the_address_that_the_patient_left(border: PracticeBorder) -> None:
     await border.declare(SEEN)
     emergencies = emergencies_of(border)
-    emergencies.keep_address_now(SEEN.identifier, "paula@example.org", "patient")
+    border.state.write_now(emergencies.keeping_address(SEEN.identifier, "paula@example.org", "patient"))
     received: list[bytes] = []
     server = await asyncio.start_server(lambda r, w: smtp(r, w, received), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

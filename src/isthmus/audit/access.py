@@ -51,6 +51,7 @@ KINDS: Mapping[str, str] = {
     "review": "an emergency was looked into",
     "own-data": "looked at your own data and choices",
     "consent": "your choice about sharing was changed",
+    "contact": "where you are told of emergencies was changed",
     "correction": "your data were corrected",
     "trial": "an operator tried the connection with your data",
     READING: "read this list",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import secrets
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -117,11 +118,22 @@ def contact(
     Example:
       isthmus --config aa/isthmus.toml consent contact --patient 'urn:oid:2.999.1.2.1|…' --mail paula@example.org
     """
+    from isthmus.audit.events import Intent, Outcome
     from isthmus.consent.emergency import checked_address
 
     identifier, address = PatientIdentifier.read(patient), checked_address(mail)
-    with _emergencies(ctx) as (_, emergencies):
-        emergencies.keep_address_now(identifier, address, f"operator {getpass.getuser()}")
+    by = f"operator {getpass.getuser()}"
+    with _emergencies(ctx) as (ground, emergencies):
+        intent = Intent(
+            side="A", transaction="contact", exchange_id=secrets.token_hex(16), peer=ground.settings.ncp_id, person=by,
+            patient=identifier,
+        )  # fmt: skip
+        ground.trail.start()
+        try:
+            kept = emergencies.keeping_address(identifier, address, by)
+            ground.trail.record_now(intent, Outcome(outcome="complete"), kept)
+        finally:
+            ground.trail.stop()
     emit({"kept": bool(address)}, as_json, lambda _: typer.echo("kept" if address else "forgotten"))
 
 

@@ -217,8 +217,8 @@ class Emergencies:
         sealed = self._db.read_now(lambda connection: connection.execute(mine).scalar())
         return None if sealed is None else self._open(sealed, tag).decode()
 
-    def keep_address_now(self, patient: PatientIdentifier, address: str, by: str) -> None:
-        """Keep a mail address; an empty one forgets it."""
+    def keeping_address(self, patient: PatientIdentifier, address: str, by: str) -> Callable[[Connection], None]:
+        """Keep a mail address, in the transaction of its record; an empty one forgets it."""
         tag = self._tag("address", patient.system, patient.value)
         row = {"patient_tag": tag, "sealed": seal(self._seal_key, address.encode(), tag), "kept": by}
 
@@ -227,7 +227,7 @@ class Emergencies:
             if address:
                 connection.execute(insert(NOTICE_ADDRESSES).values(row))
 
-        self._db.write_now(write)
+        return write
 
     # inside
 

@@ -320,6 +320,21 @@ async def test_an_address_for_notices_is_kept_and_forgotten(home: Home) -> None:
     assert (kept, wrong.status, emergencies.address_now(SEEN.identifier)) == ("paula@example.org", 400, None)
 
 
+async def test_an_address_for_notices_is_kept_with_its_record_or_not_at_all(home: Home) -> None:
+    browser = home.browser()
+    await browser.sign_in("paula")
+    await browser.post("/address", {"mail": "paula@example.org"})
+    await browser.get("/access")
+    told = browser.page.text
+    await browser.get("/consent")
+    home.border.trail.stop()
+    refused = await browser.post("/address", {"mail": "somebody@else.example"})
+
+    assert "where you are told of emergencies was changed" in told
+    assert (refused.status, home.desk.emergencies.address_now(SEEN.identifier)) == (503, "paula@example.org")
+    home.border.trail.start()
+
+
 async def test_the_pages_speak_greek(home: Home) -> None:
     page = await home.browser("el").sign_in("paula")
 

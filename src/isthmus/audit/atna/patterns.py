@@ -90,6 +90,7 @@ _HOME: Final = {  # what is no exchange with another country
     "trial": Pattern(_REST, (_interaction("read"),), "R", APPLICATION),
     "ITI-81": Pattern(coding(DCM, "110101", "Audit Log Used"), (_iti("ITI-81"),), "R", APPLICATION),
     "notice": Pattern(_REST, (_interaction("create"),), "C", APPLICATION),
+    "contact": Pattern(_REST, (_interaction("update"),), "U", APPLICATION),
     "own-data": Pattern(_REST, (_interaction("read"),), "R", APPLICATION),
     "explain": Pattern(_REST, (_interaction("read"),), "R", APPLICATION),
     "review": Pattern(_REST, (_interaction("read"),), "R", APPLICATION),

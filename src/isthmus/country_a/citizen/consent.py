@@ -115,7 +115,8 @@ async def keep_address(ask: Ask) -> Answer:
         address = checked_address(ask.form.get("mail", ""))
     except MalformedRequest:
         return await _page(ask, 400, ask.spoken.say("This is no mail address. Nothing was changed."))
-    await asyncio.to_thread(ask.desk.emergencies.keep_address_now, ask.me, address, "patient")
+    kept = ask.desk.emergencies.keeping_address(ask.me, address, "patient")
+    await ask.desk.trail.record(ask.intent("contact"), Outcome(outcome="complete"), kept)
     return ask.to("/consent")
 
 
