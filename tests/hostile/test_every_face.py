@@ -21,9 +21,9 @@ from isthmus.operations import health
 
 EXAMPLES = 6
 RETRIEVED = re.compile(r"/dicom-web(/(studies|series|instances)/\{\w+\})+")
-NOTHING_THERE = {  # nobody comes back from an identity service, the country of the fakes answers no emergency and has images alone;
+NOTHING_THERE = {  # nobody comes back from an identity service, and the country of the fakes has images alone;
     "portal": [
-        "GET /sign-in/callback", "POST /visits/{visit}/emergency",
+        "GET /sign-in/callback",
         "GET /visits/{visit}/studies/{study}/series/{series}/instances/{instance}/text",
     ],
     # a match is asked for in FHIR, a receipt and a checkpoint are statements, no forms; and nothing is stored over the border

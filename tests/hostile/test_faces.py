@@ -112,6 +112,8 @@ def is_well_said(reply: Reply, method: str) -> bool:
         return False
     if reply.status < 400 or method == "HEAD":
         return True
+    if reply.headers["content-type"].startswith("text/"):  # a witness, in its protocol's own form
+        return bool(reply.body.strip()) and b"Traceback" not in reply.body
     body = reply.json()
     return ("error" in body or body["resourceType"] == "OperationOutcome") and b"Traceback" not in reply.body
 

@@ -9,11 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from isthmus.demo.people import PEOPLE
 from isthmus.demo.reports import reports
-from isthmus.testing.two_countries import TwoCountries
+from isthmus.testing.two_countries import TwoCountries, prepare, two_countries
 from isthmus.wire.kos_reading import read_kos
 from isthmus.wire.manifests import read_manifest
 from isthmus.wire.packs.pack import load_pack
@@ -73,21 +71,23 @@ def test_a_form_that_a_document_does_not_have_is_not_there(countries: TwoCountri
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("label", "more"), [("V", 0), ("R", 1)])
-def test_a_report_with_a_label_is_given_to_physicians_or_to_nobody(
-    countries: TwoCountries, tmp_path: Path, label: str, more: int
-) -> None:
-    def told() -> list[Any]:
-        return [report for one in visited(countries, "ottilie", "list")["examinations"] for report in one["reports"]]
+def test_a_report_with_a_label_is_given_to_physicians_or_to_nobody(at_rest: Path, tmp_path: Path) -> None:
+    prepare(tmp_path / "pair", at_rest)
+    with two_countries(tmp_path / "pair") as own:  # the letters stay, so these two countries are nobody else's
 
-    patient, letter = PEOPLE["ottilie"].identifier, tmp_path / "letter.pdf"
-    letter.write_bytes(f"%PDF-1.7\n% {label}\n%%EOF\n".encode())
-    before = told()
+        def told() -> list[Any]:
+            return [report for one in visited(own, "ottilie", "list")["examinations"] for report in one["reports"]]
 
-    ended = countries.a.command(
-        "import", letter, "--patient", f"{patient.system}|{patient.value}", "--confidentiality", label
-    )
+        patient = PEOPLE["ottilie"].identifier
+        for label, more in (("V", 0), ("R", 1)):
+            letter = tmp_path / f"letter-{label}.pdf"
+            letter.write_bytes(f"%PDF-1.7\n% {label}\n%%EOF\n".encode())
+            before = told()
 
-    assert ended.returncode == 0, ended.stderr
-    assert len(told()) == len(before) + more
-    assert [report for report in told() if report in before] == before
+            ended = own.a.command(
+                "import", letter, "--patient", f"{patient.system}|{patient.value}", "--confidentiality", label
+            )
+
+            assert ended.returncode == 0, ended.stderr
+            assert len(told()) == len(before) + more
+            assert [report for report in told() if report in before] == before

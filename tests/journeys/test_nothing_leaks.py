@@ -175,7 +175,7 @@ def in_clear(body: bytes, secrets: tuple[str, ...]) -> list[str]:
 def test_the_visit_went_as_it_should(visited: Visited) -> None:
     assert visited.token.count(".") == 2
     outcomes = {e.transaction: e.outcome for e in visited.countries.b.exchanges() if e.outcome == "complete"}
-    assert set(outcomes) == {"ITI-71", "ITI-78", "ITI-67", "ITI-68", "RAD-107"}
+    assert set(outcomes) == {"ITI-71", "ITI-78", "ITI-67", "ITI-68", "RAD-107", "receipt"}
     assert STUDY.description in visited.examinations
     assert visited.pixels in visited.image
 
