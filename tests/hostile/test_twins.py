@@ -58,7 +58,9 @@ def apart(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @pytest.mark.threat("T33")
-@pytest.mark.parametrize("kind", ["files", "fhir"])  # a PACS in this process would count with what it does itself
+@pytest.mark.parametrize(
+    "kind", ["files"]
+)  # a source in this process counts with what it does itself: tests/proof/test_twins.py
 async def test_what_was_hidden_takes_as_much_work_as_what_was_never_there(tmp_path: Path, kind: str) -> None:
     """Without the grid of time on which answers leave, which would hide more."""
     async with (

@@ -235,8 +235,7 @@ def test_no_page_scrolls_sideways(chromium: Any, served: Served, width: int) -> 
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width, address
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("locale", ["en-GB", "el-GR"])
+@pytest.mark.parametrize(("locale", "theme"), [("en-GB", "light"), ("el-GR", "dark")])
 def test_axe_finds_nothing_on_any_page(chromium: Any, served: Served, theme: str, locale: str) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not in web/node_modules")
