@@ -16,7 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from isthmus.audit.access import KINDS, OUTCOMES, PURPOSES, REASONS, ROLES
+from isthmus.audit.access import KINDS, MORE, OUTCOMES, PURPOSES, REASONS, ROLES
 from isthmus.errors import MEANINGS
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +38,7 @@ def gather() -> Catalog:
     for words in (KINDS, PURPOSES, OUTCOMES, REASONS, ROLES):
         for word in words.values():
             catalogue.add(word, None, [("audit/access.py", 0)])
+    catalogue.add(MORE, None, [("audit/access.py", 0)])
     for meaning in MEANINGS.values():
         catalogue.add(meaning.words, None, [("errors.py", 0)])
     return catalogue

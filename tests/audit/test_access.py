@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.audit.access import SUPERVISION, Access, Accesses, as_csv, as_json, as_searchset, reading
+from isthmus.audit.access import MORE, SUPERVISION, Access, Accesses, as_csv, as_json, as_searchset, reading
 from isthmus.audit.atna.event import Site
 from isthmus.audit.events import Intent, Outcome
 from isthmus.audit.trail import Trail
@@ -186,3 +186,28 @@ def test_a_name_that_a_spreadsheet_would_run_stays_text(trail: Trail, state: Dat
     (row,) = csv.DictReader(io.StringIO(as_csv(Accesses(state, MASTER).of_now([AMARA]))))
 
     assert row["organisation"] == "'=HYPERLINK(1)"
+
+
+@pytest.mark.threat("T81")
+def test_no_number_of_later_looks_pushes_an_access_off_the_list(trail: Trail, state: Database) -> None:
+    trail.record_now(intent("RAD-107", purpose="BTG", exchange_id="x-7"), GIVEN)
+    for person in ("hp-7", "hp-7", "hp-8", "hp-9", "hp-9"):
+        trail.record_now(intent("view", person=person, details={"exchange": "x-7", "of": STUDY}), GIVEN)
+
+    whole, cut = Accesses(state, MASTER).of_now((AMARA,)), Accesses(state, MASTER).of_now((AMARA,), limit=2)
+
+    assert [access.kind for access in whole.accesses] == ["view", "view", "view", "RAD-107"]
+    assert [access.kind for access in cut.accesses] == ["view", "view", "RAD-107"]
+    assert (whole.more, cut.more) == (False, True)
+
+
+@pytest.mark.threat("T81")
+def test_a_list_that_was_cut_says_that_there_are_more(trail: Trail, state: Database) -> None:
+    for _ in range(3):
+        trail.record_now(intent(), GIVEN)
+
+    cut, whole = (Accesses(state, MASTER).of_now((AMARA,), limit=limit) for limit in (2, 3))
+
+    assert (len(cut.accesses), as_json(cut)["more"], as_json(whole)["more"]) == (2, True, False)
+    assert MORE in as_csv(cut)
+    assert MORE not in as_csv(whole)

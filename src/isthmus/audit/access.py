@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -30,7 +30,8 @@ from isthmus.storage.sealed import MasterKey
 READING: Final = "ITI-81"  # reading the trail, by whoever may
 PATIENT: Final = "PATRQT"
 SUPERVISION: Final = "HCOMPL"
-LIMIT: Final = 10_000
+LIMIT: Final = 10_000  # accesses, and as many later looks beside them
+MORE: Final = "There are more: only the newest stand in this list. Ask the contact point for the rest."
 _AT_ONCE: Final = 500  # numbers in one question to the database
 _EMERGENCIES: Final = ("BTG", "ETREAT")
 _GIVE: Final = ("ITI-68", "RAD-107")
@@ -143,11 +144,12 @@ class Access:
 @dataclass(frozen=True, slots=True)
 class View:
     """What a patient sees, newest first. `unreadable` records are theirs and do not open: see `audit verify`. `records` are what the
-    trail holds of each access, intent and outcome, for who writes them in another form."""
+    trail holds of each access, intent and outcome, for who writes them in another form. `more` is true when older ones were left out."""
 
     accesses: tuple[Access, ...]
     unreadable: int = 0
     records: tuple[tuple[dict[str, Any], dict[str, Any] | None], ...] = ()
+    more: bool = False
 
 
 class Accesses:
@@ -166,19 +168,13 @@ class Accesses:
     def _read(self, connection: Connection, patients: Sequence[PatientIdentifier], limit: int) -> View:
         unseal = MonthKeys(self._master).unsealer(connection)
         tags = {patient_tag(self._master, patient) for patient in patients}
-        found, unreadable = [], 0
-        for row in _intents(connection, tags, limit):
-            record, _ = opened(row, unseal)
-            if record is None:
-                unreadable += 1
-            else:
-                found.append((row, record))
+        found, unreadable, more = _newest(_intents(connection, tags), unseal, limit)
         endings = _endings(connection, [row.number for row, _ in found])
         records = [(row, record, _opened(endings.get(row.number), unseal)) for row, record in found]
         names = _names(record for _, record, _ in records)
         told = ((_access(*each, names), each[1]["details"].get("exchange", "")) for each in records)
         accesses = _explained(told)
-        return View(accesses, unreadable, tuple((record, ending) for _, record, ending in records))
+        return View(accesses, unreadable, tuple((record, ending) for _, record, ending in records), more)
 
 
 def reading(
@@ -204,11 +200,13 @@ def as_json(view: View) -> dict[str, Any]:
     return {
         "accesses": [{**_members(access), "words": access.words()} for access in view.accesses],
         "unreadable": view.unreadable,
+        "more": view.more,
     }
 
 
-def as_csv(view: View) -> str:
-    """One row an access, with a header: codes, then words. A cell that a spreadsheet would take for a formula is quoted.
+def as_csv(view: View, more: str = MORE) -> str:
+    """One row an access, with a header: codes, then words. A cell that a spreadsheet would take for a formula is quoted. Where older
+    ones were left out, the last row is the sentence that says so.
 
     Source: RFC 4180.
     """
@@ -219,6 +217,8 @@ def as_csv(view: View) -> str:
     for access in view.accesses:
         members = {**_members(access), "categories": " ".join(access.categories)}
         writer.writerow([_cell(value) for value in (*(members[name] for name in names), *access.words().values())])
+    if view.more:
+        writer.writerow([more])
     return out.getvalue()
 
 
@@ -243,15 +243,44 @@ def _members(access: Access) -> dict[str, Any]:
     return {field.name: getattr(access, field.name) for field in fields(Access)}
 
 
-def _intents(connection: Connection, tags: set[str], limit: int) -> list[Row]:
-    """The intents about a patient, newest first: those that named him, and those of searches that found him."""
-    begun = {}
-    for row in rows(connection, audit_trail.c.patient_tag.in_(tags), newest_first=True, limit=limit):
+def _intents(connection: Connection, tags: set[str]) -> Iterator[Row]:
+    """The intents about a patient, newest first as they began or ended: those that named him, and those of searches that found him."""
+    for row in rows(connection, audit_trail.c.patient_tag.in_(tags), newest_first=True):
         if row.kind == "intent":
-            begun[row.number] = row
+            yield row
         else:
-            begun.update((one.number, one) for one in rows(connection, audit_trail.c.number == row.closes))
-    return [begun[number] for number in sorted(begun, reverse=True)]
+            yield from rows(connection, audit_trail.c.number == row.closes)
+
+
+def _newest(begun: Iterable[Row], unseal: Unseal, limit: int) -> tuple[list[tuple[Row, dict[str, Any]]], int, bool]:
+    """The newest accesses, how many do not open, and whether older ones were left out. A look at what was fetched before takes no
+    access's place, however many a country tells of, and looks of one person at one study of one exchange count once."""
+    accesses: dict[int, tuple[Row, dict[str, Any]]] = {}
+    views: dict[tuple[str, ...], tuple[Row, dict[str, Any]]] = {}
+    unreadable, more = set(), False
+    for row in begun:
+        record, _ = opened(row, unseal)
+        if record is None:
+            unreadable.add(row.number)
+        elif record["transaction"] == "view":
+            look = _look(record)
+            if look in views or len(views) < limit:
+                views.setdefault(look, (row, record))
+            else:
+                more = True
+        elif row.number not in accesses:
+            if len(accesses) == limit:
+                more = True
+                break
+            accesses[row.number] = (row, record)
+    found = sorted((*accesses.values(), *views.values()), key=lambda each: each[0].number, reverse=True)
+    return found, len(unreadable), more
+
+
+def _look(record: dict[str, Any]) -> tuple[str, ...]:
+    details = record["details"]
+    person = record["person"].partition(" ")[0]
+    return record["peer"], details.get("exchange", ""), person, details.get("of", "")
 
 
 def _endings(connection: Connection, numbers: Sequence[int]) -> dict[int | None, Row]:

@@ -130,3 +130,5 @@ def _tell(answer: dict[str, Any]) -> None:
     show(shown)
     if answer["unreadable"]:
         show(f"{amount(answer['unreadable'], 'record')} cannot be read: see audit verify.")
+    if answer["more"]:
+        show("There are more: only the newest stand in this list.")

@@ -135,11 +135,11 @@ def _confirmed(client: Client, visit: Visit, country: str, reason: str) -> Visit
     from dataclasses import replace
     from datetime import UTC, datetime
 
-    from isthmus.model.context import EMERGENCY_WORDS_MIN, Emergency, Purpose, TreatmentRelationship
+    from isthmus.model.context import EMERGENCY_WORDS_MIN, Emergency, Purpose, TreatmentRelationship, emergency_words
 
     now, emergency = client.clock(), None
     if visit.purpose is Purpose.BTG:
-        if len(" ".join(reason.split())) < EMERGENCY_WORDS_MIN:
+        if len(emergency_words(reason)) < EMERGENCY_WORDS_MIN:
             raise MalformedRequest(
                 f"--purpose BTG needs --reason, at least {EMERGENCY_WORDS_MIN} characters",
                 reason="value",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,8 +28,15 @@ class PointOfCare:
 
 EMERGENCY_REASONS = ("unconscious", "life-threat", "safety-of-others", "other")
 EMERGENCY_WORDS_MIN, EMERGENCY_WORDS_MAX = 20, 400
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters by their category, and nothing to see
 EMERGENCY_LIFE = timedelta(minutes=60)
 FRESH = timedelta(minutes=5)  # how old a sign-in may be when an emergency is declared
+
+
+def emergency_words(text: str) -> str:
+    """What can be read of a reason in somebody's own words: what no screen shows is taken off before it is measured and kept."""
+    seen = "".join(" " if unicodedata.category(c)[0] in "CZ" or c in _BLANKS else c for c in text)
+    return " ".join(seen.split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from isthmus.model.context import (
     Purpose,
     Representative,
     TreatmentRelationship,
+    emergency_words,
 )
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HealthProfessional, Organisation, Patient, Principal
@@ -294,7 +295,7 @@ def _read_emergency(trc: el.Node, purpose: Purpose) -> Emergency | None:
         return None
     reason, words, signed_in = (
         el.text(said, "reason"),
-        " ".join((el.text(said, "text") or "").split()),
+        emergency_words(el.text(said, "text") or ""),
         el.number(said, "reauth_at"),
     )
     if reason not in EMERGENCY_REASONS or signed_in is None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from isthmus.audit.access import MORE, REASONS, Access, View, as_csv, as_json, reading
 from isthmus.audit.access import PATIENT as PURPOSE
-from isthmus.audit.access import REASONS, Access, View, as_csv, as_json, reading
 from isthmus.country_a.citizen.desk import Ask
 from isthmus.pages.render import HEADERS
 from isthmus.transport.answers import Answer
@@ -38,7 +38,9 @@ class Look:
 async def access_page(ask: Ask) -> Answer:
     view = await _read(ask)
     looks = [_look(ask, one) for one in view.accesses]
-    return ask.page("citizen-access.html", looks=looks, unreadable=view.unreadable)
+    return ask.page(
+        "citizen-access.html", looks=looks, unreadable=view.unreadable, more=ask.spoken.say(MORE) if view.more else ""
+    )
 
 
 async def access_json(ask: Ask) -> Answer:
@@ -46,7 +48,7 @@ async def access_json(ask: Ask) -> Answer:
 
 
 async def access_csv(ask: Ask) -> Answer:
-    return _file(as_csv(await _read(ask)).encode(), "text/csv; charset=utf-8", "access.csv")
+    return _file(as_csv(await _read(ask), ask.spoken.say(MORE)).encode(), "text/csv; charset=utf-8", "access.csv")
 
 
 async def _read(ask: Ask) -> View:

@@ -23,6 +23,7 @@ from isthmus.model.context import (
     Emergency,
     Purpose,
     TreatmentRelationship,
+    emergency_words,
 )
 from isthmus.pages.language import N_
 from isthmus.transport.answers import Answer
@@ -44,7 +45,7 @@ async def declare(ask: Ask) -> Answer:
     """The visit goes on as an emergency of 60 minutes. What is missing is said at its field; nothing has been opened then."""
     _allowed(ask)
     form, spoken = ask.form, ask.spoken
-    words, problems = " ".join(form.get("words", "").split()), {}
+    words, problems = emergency_words(form.get("words", "")), {}
     if form.get("reason") not in EMERGENCY_REASONS:
         problems["reason"] = spoken.say("Choose why. Nothing has been opened.")
     if not EMERGENCY_WORDS_MIN <= len(words) <= EMERGENCY_WORDS_MAX:
