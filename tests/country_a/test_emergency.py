@@ -109,6 +109,8 @@ async def test_a_token_of_an_emergency_tells_nothing_of_what_the_patient_said(bo
         ("2212", "", 60, 400, "trc-invalid"),
         ("2212", "too short", 60, 400, "trc-invalid"),
         ("2212", "x" + 40 * " " + "y", 60, 400, "trc-invalid"),
+        ("2212", 30 * "\0", 60, 400, "trc-invalid"),
+        ("2212", 30 * "\u3164", 60, 400, "trc-invalid"),
         ("2212", UNCONSCIOUS, 301, 403, "loa"),
         ("2212", UNCONSCIOUS, -5, 403, "loa"),
     ],

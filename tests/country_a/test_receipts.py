@@ -14,6 +14,7 @@ from tests.audit.log.test_rounds import incidents
 
 from isthmus.audit import delivery
 from isthmus.audit.page import MonthKeys
+from isthmus.storage.schema.audit import audit_trail
 from isthmus.storage.schema.audit_delivery import audit_delivery
 from isthmus.testing.border import PracticeBorder, Reply
 from isthmus.testing.register import SEEN
@@ -153,18 +154,41 @@ async def test_what_is_not_signed_for_within_ten_minutes_is_written_down_once(im
     assert images.states == ["settled"]
 
 
-async def test_a_later_look_is_written_down_about_the_patient_it_is_of(images: Images) -> None:
-    border, at = images.border, int(images.border.clock().timestamp())
+async def looked(border: PracticeBorder, view: View) -> Reply:
     frame = {"issuer": border.bb.ncp_id, "audience": border.settings.ncp_id, "now": border.clock()}
+    claims = write_view(view, **frame, jti=secrets.token_urlsafe(18))  # type: ignore[arg-type]  # kinds vary
+    body = write_body(sign(claims, border.bb.sig, VIEW_TYPE))
+    reply = await border.ask("/ncp/views", method="POST", body=body, headers={"accept": "application/json"})
+    border.conversation.clear()
+    return reply
 
-    async def looked(view: View) -> Reply:
-        claims = write_view(view, **frame, jti=secrets.token_urlsafe(18))  # type: ignore[arg-type]  # kinds vary
-        body = write_body(sign(claims, border.bb.sig, VIEW_TYPE))
-        reply = await border.ask("/ncp/views", method="POST", body=body, headers={"accept": "application/json"})
-        border.conversation.clear()
-        return reply
 
-    view = View(images.did, images.exchange, images.study, "doctor-1", "2212", at)
-    heard, unknown = await looked(view), await looked(replace(view, did="another"))
+def look_of(images: Images) -> View:
+    at = int(images.border.clock().timestamp())
+    return View(images.did, images.exchange, images.study, "doctor-1", "2212", at)
+
+
+async def test_a_later_look_is_written_down_about_the_patient_it_is_of(images: Images) -> None:
+    view = look_of(images)
+    heard, unknown = await looked(images.border, view), await looked(images.border, replace(view, did="another"))
 
     assert (heard.status, unknown.status) == (202, 400)
+
+
+@pytest.mark.threat("T81")
+async def test_the_same_look_again_within_minutes_is_answered_and_not_written_again(images: Images) -> None:
+    border, view = images.border, look_of(images)
+
+    def written() -> int:
+        return border.state.read_now(lambda c: len(c.execute(select(audit_trail.c.number)).all()))
+
+    first = await looked(border, view)
+    before = written()
+    again = [await looked(border, view) for _ in range(30)]
+    same = written()
+    other = await looked(border, replace(view, person="doctor-2"))
+    border.clock.forward(minutes=6)
+    later = await looked(border, view)
+
+    assert {reply.status for reply in (first, *again, other, later)} == {202}
+    assert (same - before, written() - same) == (0, 4)

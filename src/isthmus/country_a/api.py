@@ -213,7 +213,12 @@ async def _receipt(border: Border, visit: Visit, request: Request, rest: str) ->
 
 
 async def _view(border: Border, visit: Visit, request: Request, rest: str) -> None:
-    await visit.open(await border.receipts.view(visit.known, request))
+    look = await border.receipts.view(visit.known, request)
+    if border.receipts.is_again(look):
+        visit.needs = replace(visit.needs, recorded=False)  # it is written down already
+    else:
+        await visit.open(look)
+        border.receipts.remember(look)
     await visit.send(Answer(202))
 
 

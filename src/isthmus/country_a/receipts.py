@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -52,6 +52,8 @@ from isthmus.wire.receipts import (
 Said = TypeVar("Said")
 Read = TypeVar("Read")
 PATIENCE_S, LOOK_S = 3.0, 0.1  # for a record that closes while its receipt is on the way
+SAME_LOOK = timedelta(minutes=5)  # looks of one person at the same within it are one
+LOOKS_MAX = 10_000  # remembered in this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Receipts:
     directory: Directory
     signing: Callable[[], SigningKey]
     clock: Callable[[], datetime]
+    _looks: dict[tuple[str, ...], datetime] = field(default_factory=dict, init=False, repr=False)
 
     def read(self, known: Known, request: Request) -> Asked:
         """Raises InvalidAssertion, MalformedRequest: not signed by this peer, for us, now; or not about this list."""
@@ -150,6 +153,17 @@ class Receipts:
             details={"of": view.study_instance_uid, "exchange": view.exchange}, parts={"theirs": token.encode()},
         )  # fmt: skip
 
+    def is_again(self, look: Intent) -> bool:
+        """Whether the same person's look at the same was written down some minutes ago."""
+        last = self._looks.get(_named(look))
+        return last is not None and self.clock() - last < SAME_LOOK
+
+    def remember(self, look: Intent) -> None:
+        """Said once it is written down, and not before: what failed to be written is no look that was told."""
+        if len(self._looks) >= LOOKS_MAX:
+            self._looks.clear()
+        self._looks[_named(look)] = self.clock()
+
     def _about(self, connection: Connection, known: Known, view: View) -> PatientIdentifier:
         keys = MonthKeys(self.master)
         for one in delivery.of_exchanges(connection, keys, "A", known.peer.country, (view.exchange,)):
@@ -175,6 +189,11 @@ def _read(reader: Callable[[Said], Read], said: Said) -> Read:
         return reader(said)
     except CountryMisanswered as error:
         raise MalformedRequest("a receipt has not the form of one", reason="malformed", path="body") from error
+
+
+def _named(look: Intent) -> tuple[str, ...]:
+    told = look.details
+    return look.peer, told["exchange"], told["of"], look.person, look.role, look.decision_id
 
 
 def _incident(known: Known, receipt: Receipt) -> Note:
