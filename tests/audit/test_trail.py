@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from sqlalchemy import Column, Connection, Integer, Table, insert, select
 from isthmus.audit.account import Account
 from isthmus.audit.events import Intent, Note, Outcome
 from isthmus.audit.trail import Trail
+from isthmus.audit.writers import Writers
 from isthmus.errors import AuditUnavailable, Replayed
 from isthmus.model.identifiers import PatientIdentifier
 from isthmus.storage.database import Database
@@ -253,6 +256,115 @@ def test_the_database_itself_refuses_to_change_a_record(trail: Trail, tmp_path: 
             database(tmp_path).write_now(lambda c, words=words: c.exec_driver_sql(words) and None)  # type: ignore[misc]  # bound
 
     assert database(tmp_path).read_now(lambda c: len(c.execute(select(audit_trail.c.number)).all())) == 2
+
+
+@pytest.mark.threat("T77")
+@pytest.mark.parametrize("taken", ["number = 0", "number = 1", "number >= 0"])
+def test_a_trail_that_lacks_a_record_is_not_written_on(tmp_path: Path, taken: str) -> None:
+    trail = trail_in(tmp_path)
+    trail.start()
+    trail.record_now(intent(), COMPLETE)
+    trail.stop()
+    with closing(sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None)) as disk:
+        for (trigger,) in disk.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            disk.execute(f'DROP TRIGGER "{trigger}"')
+        disk.execute(f"DELETE FROM audit_trail WHERE {taken}")
+
+    with pytest.raises(AuditUnavailable, match="records of the trail are missing"):
+        trail_in(tmp_path).start()
+
+
+@pytest.mark.threat("T77")
+def test_a_trail_whose_head_outside_was_taken_is_not_written_on(tmp_path: Path) -> None:
+    trail = trail_in(tmp_path)
+    trail.start()
+    trail.record_now(intent(), COMPLETE)
+    trail.stop()
+    (tmp_path / "trail.head").unlink()
+
+    with pytest.raises(AuditUnavailable, match="head outside the database is missing"):
+        trail_in(tmp_path).start()
+
+
+def test_a_folder_that_cannot_be_written_is_no_place_for_a_trail(tmp_path: Path) -> None:
+    (tmp_path / "writers").write_text("in the way")
+
+    with pytest.raises(AuditUnavailable, match="folder cannot be written"):
+        trail_in(tmp_path).start()
+
+
+def test_a_head_that_cannot_be_kept_outside_stays_owed_and_the_trail_goes_on(
+    trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.audit.trail.HEAD_EVERY_S", 0.05)
+    in_the_way = tmp_path / f"trail.{os.getpid()}"
+    in_the_way.mkdir()
+
+    trail.record_now(intent(), COMPLETE)
+    time.sleep(1.5)  # the head comes round, and cannot be kept
+    trail.record_now(intent("x-2"), COMPLETE)
+    in_the_way.rmdir()
+    trail.stop()
+
+    kept = Writers(tmp_path).head()
+    assert kept is not None
+    assert kept.size == 4
+    assert account_of(tmp_path).verify().intact
+
+
+def test_the_head_outside_follows_without_a_stop(trail: Trail, tmp_path: Path) -> None:
+    trail.record_now(intent(), COMPLETE)
+
+    deadline = time.monotonic() + 10
+    while ((head := Writers(tmp_path).head()) is None or head.size < 2) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert head is not None
+    assert head.size == 2
+
+
+def test_a_writer_says_that_it_is_still_there(trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.audit.trail.RENEW_EVERY_S", 0.0)
+    trail._due["renew"] = 0.0
+    signs = select(audit_writer.c.started, audit_writer.c.renewed, audit_writer.c.pid)
+
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        trail.note_now(Note(kind="trust-list", side="A", details={"seq": "412"}))
+        started, renewed, pid = database(tmp_path).read_now(lambda c: c.execute(signs).one())
+        if renewed > started:
+            break
+
+    assert renewed > started
+    assert pid == os.getpid()
+
+
+def test_a_stopped_trail_can_be_started_again_and_a_started_one_stays_one_writer(tmp_path: Path) -> None:
+    trail = trail_in(tmp_path)
+    trail.start()
+    trail.start()
+    one = len(list((tmp_path / "writers").glob("*.lock")))
+    trail.stop()
+    trail.stop()
+    trail.start()
+
+    assert asyncio.run(trail.recover()) == 0
+    trail.record_now(intent(), COMPLETE)
+    trail.stop()
+
+    assert one == 1
+    assert account_of(tmp_path).verify().intact
+
+
+@pytest.mark.threat("T76")
+def test_what_fails_beside_a_record_for_no_reason_of_ours_is_told_as_the_trails_own_failure(trail: Trail) -> None:
+    def broken(_: Connection) -> None:
+        raise KeyError("SECRET-77")
+
+    with pytest.raises(AuditUnavailable) as told:
+        trail.open_now(intent(), broken)
+
+    assert "SECRET-77" not in str(told.value)
 
 
 def test_an_opening_is_quick(trail: Trail) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -181,6 +182,41 @@ def test_labels_are_for_those_who_may_see_them(role: str, label: str, given: boo
 
 def test_a_role_sees_what_the_matrix_gives_it() -> None:
     assert seen(deciding(role="3211"), *ALL) == {"m1", "m2"}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "purpose", "given"), [(True, "BTG", True), (True, "TREAT", False), (False, "BTG", False)]
+)
+def test_the_very_restricted_is_shown_in_an_emergency_alone_and_where_the_country_says_so(
+    allowed: bool, purpose: str, given: bool
+) -> None:
+    rules = replace(RULES, btg=True, v_btg=allowed, presence=frozenset({"id-document"}))
+
+    assert bool(seen(deciding(purpose=purpose, rules=rules), document("x", labels=("V",)))) is given
+
+
+def test_a_digest_is_of_all_that_was_said_in_whatever_order() -> None:
+    first, second = said("restrict-study", "1.1"), said("restrict-study", "1.2")
+
+    digests = {DirectiveSet(of).digest for of in ((), (first,), (second,), (first, second), (second, first))}
+
+    assert len(digests) == 4
+    assert all(len(bytes.fromhex(digest)) == 32 for digest in digests)
+
+
+def test_what_denies_a_document_is_said_with_it_and_a_permission_for_it_alone_is_stronger() -> None:
+    no, other, yes = said("restrict-modality", "CT"), said("restrict-study", "1.2"), said("permit-study", "1.1")
+
+    assert [d.id for d in deciding(no, other).denying(CT)] == [no.id]
+    assert deciding(no, other, yes).denying(CT) == ()
+
+
+def test_a_day_that_cannot_be_read_counts_as_restricted_and_never_as_permitted() -> None:
+    undated = manifest("m9", "1.9", started="some day in spring")
+    opt_in = replace(RULES, opt_in=True)
+
+    assert seen(deciding(said("restrict-period", "2020-01-01..2020-01-02")), undated) == set()
+    assert seen(deciding(said("permit-period", "2020-01-01..2020-01-02"), rules=opt_in), undated) == set()
 
 
 def test_what_the_country_does_not_offer_is_not_listed() -> None:

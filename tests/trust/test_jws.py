@@ -190,6 +190,20 @@ UNTRUE = {
 }
 
 
+def test_a_statement_may_have_the_most_bytes_and_not_one_more() -> None:
+    tokens = [jws.sign(claims(x="x" * more), KEY, TYP) for more in (100, 200)]
+    longest = max(tokens, key=len)
+
+    assert read(longest, max_bytes=len(longest)).issuer == B
+    with pytest.raises(InvalidAssertion, match="longer than"):
+        read(longest, max_bytes=len(longest) - 1)
+
+
+def test_times_end_before_anything_absurd() -> None:
+    with pytest.raises(InvalidAssertion, match="not a time"):
+        read(raw(head(), said(iat=2**40 - 30, exp=2**40)))
+
+
 def test_a_statement_that_keeps_all_rules_is_read() -> None:
     token = jws.sign(claims(), KEY, TYP)
 

@@ -104,10 +104,6 @@ class Decision:
             and not (of_studyless if document.study_instance_uids else numbers) & _numbers((document,))
         )
 
-    def permits(self, document: Document) -> bool:
-        """Whether this document alone may be given. For a list use `visible`."""
-        return bool(self.visible((document,)))
-
     def _names(self, document: Document) -> bool:
         """Whether a directive restricts this very document."""
         names = names_of(document)
