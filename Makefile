@@ -7,8 +7,15 @@ RUN := .venv/bin/
 PYTEST := $(RUN)python -m pytest
 LONG := streaming hostile journeys engines demo web proof  # left to `make test`
 
+GUARDS := trust/test_jws.py trust/test_replay.py trust/test_strict_json.py wire/test_tokens.py signin/test_oidc.py consent audit/log \
+	audit/evidence audit/test_access.py audit/test_commands.py audit/test_events_for_others.py audit/test_merkle.py audit/test_query.py \
+	audit/test_retention.py audit/test_trail.py audit/test_trial.py audit/test_verify.py country_a/test_answers.py country_a/test_corrected.py \
+	country_a/test_emergency.py country_a/test_failures.py country_a/test_gate.py country_a/test_limits.py country_a/test_receipts.py \
+	country_a/test_streams.py country_a/test_who_asks.py country_b/test_refused_here.py country_b/test_tokens.py hostile/test_attacks.py \
+	hostile/test_border.py hostile/test_token_corpus.py hostile/test_twins.py operations/test_watching.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo check test proof conformance fix sbom advisories
+.PHONY: help setup web demo check test proof coverage mutants conformance fix sbom advisories
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -43,6 +50,15 @@ test: setup ## the whole suite (T=tests/wire for a part)
 
 proof: setup ## the long proofs: by hand, the result committed with date and machine
 	$(PYTEST) -m slow --run-proof -p no:xdist $(or $(T),tests/proof)
+
+coverage: setup ## branch coverage of what guards the border: tokens, gate, decision, trail
+	@$(UV) pip install -q --python .venv 'coverage>=7.17,<8'
+	PYTHONPATH=tools $(RUN)coverage run --rcfile=tools/coverage.ini -m pytest -q -p contexts -p no:xdist $(GUARDS:%=tests/%)
+	@for group in '*/tokens.py,*/jws.py,*/strict_json.py,*/replay.py' '*/gate.py,*/passes.py' '*/decision.py,*/speaking.py,*/directives.py' '*/trail.py,*/merkle.py,*/verify.py'; do \
+		$(RUN)coverage report --rcfile=tools/coverage.ini --include="$$group" --fail-under=95 || exit 1; done
+
+mutants: coverage ## change the same code in 140 places, each by itself, and see whether a test notices: by hand
+	$(RUN)python tools/mutants.py
 
 conformance: setup ## run the tests that show a requirement, then write docs/conformance/requirements.md and the table of threats
 	$(PYTEST) -n 2 --dist loadfile -m requirement tests
