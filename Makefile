@@ -52,7 +52,7 @@ proof: setup ## the long proofs: by hand, the result committed with date and mac
 	$(PYTEST) -m slow --run-proof -p no:xdist $(or $(T),tests/proof)
 
 coverage: setup ## branch coverage of what guards the border: tokens, gate, decision, trail
-	@$(UV) pip install -q --python .venv 'coverage>=7.17,<8'
+	@mkdir -p tmp && $(UV) pip install -q --python .venv 'coverage>=7.17,<8'
 	PYTHONPATH=tools $(RUN)coverage run --rcfile=tools/coverage.ini -m pytest -q -p contexts -p no:xdist $(GUARDS:%=tests/%)
 	@for group in '*/tokens.py,*/jws.py,*/strict_json.py,*/replay.py' '*/gate.py,*/passes.py' '*/decision.py,*/speaking.py,*/directives.py' '*/trail.py,*/merkle.py,*/verify.py'; do \
 		$(RUN)coverage report --rcfile=tools/coverage.ini --include="$$group" --fail-under=95 || exit 1; done
