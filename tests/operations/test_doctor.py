@@ -127,7 +127,7 @@ HURTS: dict[str, tuple[Callable[[Node], None], str]] = {
     "our own suspension": (_suspended, "error: AA is suspended in the trust list"),
     "a certificate that ends": (_ends, "warning: TLS certificate ends in [56] days"),
     "a certificate that has ended": (_ended, "error: TLS certificate has ended"),
-    "a country out of reach": (_away, "warning: BB cannot be reached: no connection"),
+    "a country out of reach": (_away, "warning: BB does not answer: no connection"),
     "a clock that is off": (_skewed, "warning: the clock of BB is -12 s from ours"),
 }
 

@@ -202,7 +202,7 @@ def _peers(node: Examined) -> Iterator[Finding]:
     for asked in node.peers or ():
         if asked.problem is not None:
             advice = "call the country's desk; see address and firewall"
-            yield Finding("warning", f"{asked.country} cannot be reached: {asked.problem}", advice, asked.country)
+            yield Finding("warning", f"{asked.country} does not answer: {asked.problem}", advice, asked.country)
         elif asked.seq is not None and asked.seq < newest:
             advice = "within a minute it should follow; else call it"
             yield Finding(
