@@ -167,7 +167,7 @@ def test_the_command_answers_for_a_node_that_does_not_run_and_is_strict_when_ask
     told = json.loads(capsys.readouterr().out)
 
     assert (lenient, strict, without_master) == (0, 6, 0)
-    assert any("BB cannot be reached" in found["what"] for found in said["findings"])
+    assert any("BB does not answer" in found["what"] for found in said["findings"])
     assert len(said["settings_sha256"]) == 64
     assert any("master key" in found["what"] and found["severity"] == "error" for found in told["findings"])
 
