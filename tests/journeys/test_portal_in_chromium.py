@@ -12,22 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.country_b.portal.browsing import CHROMIUM, FLAGS
 
 from isthmus.demo.stories import STORIES
 from isthmus.testing.two_countries import at_hand
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--disable-quic",
-]
 
 
 @dataclass

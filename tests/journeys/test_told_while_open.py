@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.journeys.test_portal_in_chromium import CHROMIUM, FLAGS
+from tests.country_b.portal.browsing import CHROMIUM, FLAGS
 from tests.journeys.walking import look_for
 
 from isthmus.demo.people import PEOPLE

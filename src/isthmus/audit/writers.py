@@ -16,6 +16,7 @@ from pathlib import Path
 
 from isthmus.audit.verify import Head
 from isthmus.errors import AuditUnavailable
+from isthmus.storage.replaced import alone, replace_durably
 
 
 class Writers:
@@ -84,27 +85,13 @@ class Writers:
             kept = self.head()
             if kept is not None and kept.size >= head.size:
                 return
-            fresh = self._head.with_suffix(f".{os.getpid()}")
-            with fresh.open("w", encoding="ascii") as file:
-                file.write(head.write())
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._head)
-            folder = os.open(self._head.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            replace_durably(self._head, head.write())
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self._folder / "head", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with alone(self._folder / "head"):
             yield
-        finally:
-            os.close(file)
 
     def _lock(self, writer: str) -> Path:
         return self._folder / f"{os.path.basename(writer)}.lock"

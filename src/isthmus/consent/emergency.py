@@ -196,11 +196,6 @@ class Emergencies:
         everything = EMERGENCIES.c.id.is_not(None)
         return self._kept_now(EMERGENCIES.c.reviewed.is_(None) if open_only else everything)
 
-    def of_patient_now(self, patients: list[PatientIdentifier]) -> list[Kept]:
-        """Those of one person, the newest first."""
-        mine = [kept for kept in self.list_now(open_only=False) if kept.declared.patient in patients]
-        return sorted(mine, key=lambda kept: -kept.began)
-
     def reviewing(self, id_: str, finding: str) -> tuple[Kept, Callable[[Connection], None]]:
         """The emergency, and what closes its review in the transaction of the record. Raises DocumentNotFound."""
         found = [kept for kept in self.list_now() if kept.id == id_]

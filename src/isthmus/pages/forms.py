@@ -6,6 +6,7 @@ Source: trust.md §2.14 (unsafe methods).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
 
 from isthmus.errors import InsufficientRights, MalformedRequest
 from isthmus.signin.sessions import Session, page_token_holds
@@ -20,6 +21,16 @@ def require_own_page(request: Request, public: str) -> None:
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if not (origin == public or (site == "same-origin" and origin in (None, public))):
         raise InsufficientRights("the request does not come from a page of this portal", reason="scope")
+
+
+def read_cookies(request: Request) -> Mapping[str, str]:
+    """What the browser keeps for us; nothing where it is malformed."""
+    jar: SimpleCookie = SimpleCookie()
+    try:
+        jar.load(request.headers.get("cookie", ""))
+    except CookieError:
+        return {}
+    return {name: morsel.value for name, morsel in jar.items()}
 
 
 def read_form(request: Request) -> Mapping[str, str]:

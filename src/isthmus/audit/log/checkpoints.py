@@ -8,10 +8,7 @@ Source: trust.md §4.3, T77, T78; C2SP tlog-checkpoint.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -21,6 +18,7 @@ from isthmus.audit.log.nodes import Nodes, fill, lacking
 from isthmus.audit.merkle import continues
 from isthmus.errors import AuditUnavailable
 from isthmus.storage.database import Database
+from isthmus.storage.replaced import alone, replace_durably
 from isthmus.storage.schema.audit_log import audit_checkpoint
 from isthmus.wire.notes import Checkpoint, Note, NoteKey
 
@@ -47,7 +45,7 @@ class Signer:
 
     def sign(self, checkpoint: Checkpoint, proof: Sequence[bytes]) -> Note:
         """Sign what continues the last one; the proof starts there. Raises AuditUnavailable for all else."""
-        with self._alone():
+        with alone(self._memory.with_suffix(".lock")):
             last = self.last()
             if last is not None and not continues(last.size, last.root, checkpoint.size, checkpoint.root, proof):
                 raise AuditUnavailable(
@@ -55,31 +53,8 @@ class Signer:
                 )
             note = self.key.sign(checkpoint)
             if last != checkpoint:
-                self._keep(note)
+                replace_durably(self._memory, note.write())
             return note
-
-    def _keep(self, note: Note) -> None:
-        fresh = self._memory.with_suffix(f".{os.getpid()}")
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(note.write())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._memory)
-        folder = os.open(self._memory.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process at a time."""
-        file = os.open(self._memory.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(file)
 
 
 class Checkpoints:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +27,7 @@ from isthmus.model.identifiers import PatientIdentifier
 from isthmus.model.people import HealthProfessional, Patient
 from isthmus.model.queries import PatientQuery
 from isthmus.national.connector import NationalConnector
+from isthmus.pages.forms import read_cookies
 from isthmus.pages.language import LANGUAGES, Language, choose
 from isthmus.pages.render import moved, page_answer, render
 from isthmus.pages.static import Static
@@ -87,12 +87,7 @@ class Ask:
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(self.request.headers.get("cookie", ""))
-        except CookieError:
-            return {}
-        return {name: morsel.value for name, morsel in jar.items()}
+        return read_cookies(self.request)
 
     @cached_property
     def spoken(self) -> Language:

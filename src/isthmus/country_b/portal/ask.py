@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,6 +17,7 @@ from isthmus.errors import IsthmusError, ServiceNotOffered
 from isthmus.model.codes import Code
 from isthmus.model.context import Purpose
 from isthmus.model.people import HumanName, Patient
+from isthmus.pages.forms import read_cookies
 from isthmus.pages.language import LANGUAGES, Language, choose, choose_terms
 from isthmus.pages.render import moved, page_answer, render
 from isthmus.signin.sessions import Session, page_token
@@ -62,12 +62,7 @@ class Ask:
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(self.request.headers.get("cookie", ""))
-        except CookieError:
-            return {}
-        return {name: morsel.value for name, morsel in jar.items()}
+        return read_cookies(self.request)
 
     @cached_property
     def spoken(self) -> Language:
