@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.signin.conftest import Clock
 
 from isthmus import telemetry
 from isthmus.errors import InsufficientRights, WeakAuthentication
@@ -18,35 +18,12 @@ from isthmus.signin.locks import Locks
 from isthmus.signin.password import PasswordProvider
 from isthmus.signin.provider import Wish
 from isthmus.storage.database import Database
-from isthmus.storage.schema import signin as _tables  # noqa: F401
-from isthmus.storage.schema.metadata import STATE
 from isthmus.storage.sealed import MasterKey
 
 ENTRIES = practice_entries()
 RADIOLOGIST = ENTRIES[0]
 MASTER = MasterKey(bytes(32))
 pytestmark = pytest.mark.anyio
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 10, 1, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "state.sqlite", STATE)
-    database.create()
-    yield database
-    database.close()
 
 
 @pytest.fixture

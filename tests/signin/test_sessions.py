@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.signin.conftest import Clock
 
 from isthmus.errors import InsufficientRights, NationalInfrastructureUnavailable
 from isthmus.model.people import HealthProfessional, Organisation
 from isthmus.signin.sessions import Sessions, page_token, page_token_holds
 from isthmus.signin.struck_off import StruckOff
 from isthmus.storage.database import Database
-from isthmus.storage.schema import signin as _tables  # noqa: F401
-from isthmus.storage.schema.metadata import STATE
 
 WHO = HealthProfessional(
     "radiologist", "Dr. Runa Solvang", "2212", Organisation("Hospital", "1"), auth_time=1, amr=("pwd",)
 )
 pytestmark = pytest.mark.anyio
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 10, 1, 8, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "state.sqlite", STATE)
-    database.create()
-    yield database
-    database.close()
 
 
 async def test_a_session_is_found_by_its_cookie(db: Database, clock: Clock) -> None:
